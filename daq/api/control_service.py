@@ -1,0 +1,218 @@
+"""ControlService: scripts, executions, live status and measurements."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+import trio
+
+from daq.api.bridge import Bridge, Emit
+from daq.api.guard import caller
+from daq.api.measurement_stream import stream_measurements
+from daq.api.memory import resident_mb
+from daq.api.services import ApiServices
+from daq.api.trio_service import TrioService, streaming, unary
+from daq.api.watching import watch_execution
+from daq.core import ExecutionState, ExecutionView, NotFoundError
+from daq.wire.convert import (
+    check_to_wire,
+    clean,
+    script_to_wire,
+    status_to_wire,
+    stop_to_wire,
+    upload_to_wire,
+)
+from daq.wire.generated import daq as pb
+
+__all__ = ["ControlService"]
+
+DEFAULT_LISTED = 100
+STATUS_PERIOD_S = 0.5
+FEATURES = (
+    "scripts", "pause", "watch", "runs", "arrow", "reflection", "health", "error-kinds",
+)  # fmt: skip
+
+
+class ControlService(TrioService, pb.ControlServiceBase):
+    """The execution queue over gRPC."""
+
+    def __init__(self, bridge: Bridge, services: ApiServices) -> None:
+        super().__init__(bridge)
+        self._services = services
+        self._queue = services.queue
+
+    # ------------------------------------------------------------------------------------ scripts
+
+    @unary
+    async def upload_script(self, request: pb.UploadRequest) -> pb.UploadResponse:
+        script, check = await self._queue.upload(
+            request.script_content, request.name, request.metadata
+        )
+        return upload_to_wire(script, check, request.name or "script.py")
+
+    @unary
+    async def validate_script(self, request: pb.UploadRequest) -> pb.ValidateResponse:
+        return check_to_wire(
+            await self._queue.check(request.script_content, request.name or "script.py")
+        )
+
+    @unary
+    async def list_scripts(self, _request: pb.ListScriptsRequest) -> pb.ListScriptsResponse:
+        await trio.lowlevel.checkpoint()
+        return pb.ListScriptsResponse([script_to_wire(s) for s in self._queue.scripts()])
+
+    @unary
+    async def get_script(self, request: pb.GetScriptRequest) -> pb.GetScriptResponse:
+        await trio.lowlevel.checkpoint()
+        script = self._queue.script(request.script_id)
+        return pb.GetScriptResponse(script_to_wire(script), clean(script.source))
+
+    # --------------------------------------------------------------------------------- executions
+
+    @unary
+    async def start_script(self, request: pb.StartRequest) -> pb.StartResponse:
+        user = request.user or caller().user
+        execution_id = await self._queue.start(request.script_id, request.parameters, user)
+        return pb.StartResponse(started=True, execution_id=execution_id)
+
+    @unary
+    async def stop_script(self, request: pb.StopRequest) -> pb.StopResponse:
+        report = await self._queue.stop(
+            request.execution_id,
+            force=request.force,
+            grace_s=request.grace_s,
+            reason=request.reason,
+            user=request.user or str(caller()),
+        )
+        return stop_to_wire(report)
+
+    @unary
+    async def pause_script(self, request: pb.PauseRequest) -> pb.PauseResponse:
+        view = await self._queue.pause(request.execution_id, request.user or str(caller()))
+        return pb.PauseResponse(view.record.id, view.record.state.value, _stands(view))
+
+    @unary
+    async def resume_script(self, request: pb.ResumeRequest) -> pb.ResumeResponse:
+        view = await self._queue.resume(request.execution_id, request.user or str(caller()))
+        return pb.ResumeResponse(view.record.id, view.record.state.value, _stands(view))
+
+    @unary
+    async def get_script_status(self, request: pb.StatusRequest) -> pb.ScriptStatus:
+        view = self._queue.view(request.execution_id)
+        if view.record.state is ExecutionState.RUNNING:
+            view = await self._located(view)
+        else:
+            await trio.lowlevel.checkpoint()
+        return status_to_wire(view)
+
+    async def _located(self, view: ExecutionView) -> ExecutionView:
+        """The view with its exact line, which may lie inside of a call that takes long."""
+        line = await self._queue.locate(view.record.id)
+        view = self._queue.view(view.record.id)
+        if line in (0, view.record.line):
+            return view
+        lines = self._queue.script(view.record.script_id).source.splitlines()
+        text = lines[line - 1] if line <= len(lines) else ""
+        return replace(view, record=replace(view.record, line=line), source_line=text)
+
+    @unary
+    async def list_executions(self, request: pb.ListExecutionsRequest) -> pb.ListExecutionsResponse:
+        await trio.lowlevel.checkpoint()
+        views = self._queue.views(
+            request.script_id or "", request.state or "", request.limit or DEFAULT_LISTED
+        )
+        return pb.ListExecutionsResponse([status_to_wire(view) for view in views])
+
+    @streaming(buffer=4)
+    async def watch_execution(
+        self, request: pb.WatchRequest, emit: Emit[pb.ExecutionUpdate]
+    ) -> None:
+        await watch_execution(self._queue, request, emit)
+
+    # --------------------------------------------------------------------------------------- live
+
+    @streaming(buffer=1)
+    async def stream_status(self, request: pb.StatusRequest, emit: Emit[pb.SystemStatus]) -> None:
+        """Ends with the execution when one was named, else goes on until the client leaves."""
+        execution_id = (
+            self._queue.view(request.execution_id).record.id if request.execution_id else ""
+        )
+        while True:
+            state = self._state(execution_id)
+            await emit(self._system_status(state))
+            if execution_id and state is not None and state.is_final:
+                return
+            await trio.sleep(STATUS_PERIOD_S)
+
+    def _state(self, execution_id: str) -> ExecutionState | None:
+        """The state of an execution; of any that is going on when none is named."""
+        try:
+            state = self._queue.view(execution_id).record.state
+        except NotFoundError:
+            return None
+        return state if execution_id or not state.is_final else None
+
+    def _system_status(self, state: ExecutionState | None) -> pb.SystemStatus:
+        return pb.SystemStatus(
+            current_state="idle" if state is None else state.value,
+            current_memory_usage_mb=resident_mb(),
+            live_values=dict(self._live_values()),
+            timestamp_ns=time.time_ns(),
+        )
+
+    def _live_values(self) -> Iterator[tuple[str, float]]:
+        bus = self._services.bus
+        for channel in bus.channels():
+            block = bus.latest(channel)
+            if block is not None and block.values.ndim == 1:
+                yield channel, float(block.last())
+
+    @streaming(buffer=8)
+    async def stream_measurements(
+        self, request: pb.MeasurementRequest, emit: Emit[pb.DataPoint]
+    ) -> None:
+        await stream_measurements(
+            self._services.bus, self._services.supervisor.devices(), request, emit
+        )
+
+    @unary
+    async def get_daemon_info(self, _request: pb.DaemonInfoRequest) -> pb.DaemonInfoResponse:
+        await trio.lowlevel.checkpoint()
+        services = self._services
+        info = services.info
+        return pb.DaemonInfoResponse(
+            version=info.version,
+            features=list(FEATURES),
+            available_hardware=[device.id for device in services.supervisor.devices()],
+            uptime_seconds=int(trio.current_time() - info.started),
+            host=info.host,
+            pid=os.getpid(),
+            data_directory=info.data_directory,
+            confinement=dict(services.sandbox.confinement()),
+            versions=dict(info.versions),
+            counters=self._counters(),
+        )
+
+    def _counters(self) -> dict[str, float]:
+        sandbox = asdict(self._services.sandbox.statistics())
+        loop = trio.lowlevel.current_statistics()
+        return {
+            "loop.tasks": float(loop.tasks_living),
+            "loop.runnable": float(loop.tasks_runnable),
+            "daemon.memory_mb": resident_mb(),
+            "storage.recovered_runs": float(len(self._services.storage.recovered)),
+            **{
+                f"sandbox.{name}": float(value)
+                for name, value in sandbox.items()
+                if isinstance(value, int | float)
+            },
+        }
+
+
+def _stands(view: ExecutionView) -> str:
+    """Where it stands, for people."""
+    line = f"line {view.record.line}: {view.source_line.strip()}" if view.record.line else ""
+    return clean(line or view.record.transitions[-1].reason)

@@ -1,0 +1,86 @@
+"""Reading, arming, triggering, exposure."""
+
+from __future__ import annotations
+
+import time
+
+import trio
+
+from daq.api.bridge import Emit
+from daq.api.hardware.device_service import DeviceService, period_s
+from daq.api.trio_service import streaming, unary
+from daq.core import Capability, Measurement
+from daq.supervision import Device
+from daq.wire.convert import array_to_wire, mean
+from daq.wire.generated import daq as pb
+
+__all__ = ["AcquisitionMethods"]
+
+
+class AcquisitionMethods(DeviceService):
+    """Times are in seconds inside of the daemon and in milliseconds on this wire."""
+
+    @unary
+    async def read_value(self, request: pb.ReadValueRequest) -> pb.ReadValueResponse:
+        device = self._device(request.device_id)
+        value = await self._call(device.id, "read")
+        block = self._reading(device)
+        parts = array_to_wire(value)
+        return pb.ReadValueResponse(
+            success=True,
+            value=mean(value),
+            units=block.units if block else device.description.units,
+            timestamp_ns=int(block.timestamps[-1]) if block else time.time_ns(),
+            shape=parts.shape,
+            dtype=parts.dtype,
+            data=parts.data,
+        )
+
+    @streaming(buffer=1)
+    async def stream_values(
+        self, request: pb.StreamValuesRequest, emit: Emit[pb.ValueUpdate]
+    ) -> None:
+        """Readings at a rate. However many watch, the instrument is read once a period.
+
+        Every reading is published, so who comes second finds it there and does not read again.
+        """
+        device = self._device(request.device_id, Capability.READABLE)
+        period = period_s(request.rate_hz)
+        shown: Measurement | None = None
+        while True:
+            block = self._reading(device)
+            if block is None or block is shown:
+                await self._call(device.id, "read")
+                block = self._reading(device)
+            if block is not None:
+                shown = block
+                await emit(
+                    pb.ValueUpdate(
+                        device.id, mean(block.last()), block.units, int(block.timestamps[-1])
+                    )
+                )
+            await trio.sleep(period)
+
+    def _reading(self, device: Device) -> Measurement | None:
+        """The newest reading that was published: beside the own channel where that is taken."""
+        beside = self._bus.latest(f"{device.id}.reading")
+        return beside or self._bus.latest(device.description.channel.name)
+
+    @unary
+    async def arm(self, request: pb.ArmRequest) -> pb.ArmResponse:
+        await self._call(request.device_id, "arm")
+        return pb.ArmResponse(success=True, armed=True)
+
+    @unary
+    async def trigger(self, request: pb.TriggerRequest) -> pb.TriggerResponse:
+        triggered_ns = await self._call(request.device_id, "trigger")
+        return pb.TriggerResponse(success=True, trigger_timestamp_ns=int(triggered_ns))
+
+    @unary
+    async def set_exposure(self, request: pb.SetExposureRequest) -> pb.SetExposureResponse:
+        seconds = await self._call(request.device_id, "exposure", request.exposure_ms / 1e3)
+        return pb.SetExposureResponse(success=True, actual_exposure_ms=seconds * 1e3)
+
+    @unary
+    async def get_exposure(self, request: pb.GetExposureRequest) -> pb.GetExposureResponse:
+        return pb.GetExposureResponse(await self._call(request.device_id, "exposure") * 1e3)

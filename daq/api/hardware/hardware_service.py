@@ -1,0 +1,25 @@
+"""HardwareService, put together from its groups."""
+
+from __future__ import annotations
+
+from daq.api.hardware.acquisition import AcquisitionMethods
+from daq.api.hardware.commands import CommandMethods
+from daq.api.hardware.frames import FrameMethods
+from daq.api.hardware.motion import MotionMethods
+from daq.api.hardware.optics import OpticsMethods
+from daq.api.hardware.parameters import ParameterMethods
+from daq.api.hardware.state import StateMethods
+
+__all__ = ["HardwareService"]
+
+
+class HardwareService(
+    StateMethods,
+    MotionMethods,
+    AcquisitionMethods,
+    FrameMethods,
+    OpticsMethods,
+    CommandMethods,
+    ParameterMethods,
+):
+    """All methods of the service. A device that fails, fails the call with a gRPC status."""

@@ -1,0 +1,95 @@
+"""RunService: runs opened by hand, the catalogue, and the data of a run."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+import pyarrow as pa
+import trio
+
+from daq.api.bridge import Bridge, Emit
+from daq.api.guard import caller
+from daq.api.services import ApiServices
+from daq.api.trio_service import TrioService, streaming, unary
+from daq.core import EventBlock
+from daq.wire.arrow import to_arrow
+from daq.wire.convert import (
+    event_to_wire,
+    json_mapping_from_wire,
+    run_detail_to_wire,
+    run_to_wire,
+)
+from daq.wire.generated import daq as pb
+
+__all__ = ["RunService"]
+
+DEFAULT_PAGE = 100
+DEFAULT_STREAM = "primary"
+
+
+class RunService(TrioService, pb.RunServiceBase):
+    """Manual runs and the storage over gRPC."""
+
+    def __init__(self, bridge: Bridge, services: ApiServices) -> None:
+        super().__init__(bridge)
+        self._manual_runs = services.manual_runs
+        self._storage = services.storage
+
+    @unary
+    async def start_run(self, request: pb.StartRunRequest) -> pb.StartRunResponse:
+        run_id = await self._manual_runs.start(
+            request.name,
+            json_mapping_from_wire(request.metadata_json),
+            request.user or caller().user,
+        )
+        return pb.StartRunResponse(run_id)
+
+    @unary
+    async def record_point(self, request: pb.RecordPointRequest) -> pb.RecordPointResponse:
+        event = await self._manual_runs.record(
+            request.run_id, request.device_ids, json_mapping_from_wire(request.values_json)
+        )
+        return event_to_wire(event)
+
+    @unary
+    async def stop_run(self, request: pb.StopRunRequest) -> pb.RunInfo:
+        user = request.user or str(caller())
+        return run_to_wire(await self._manual_runs.stop(request.run_id, request.reason, user))
+
+    @unary
+    async def list_runs(self, request: pb.ListRunsRequest) -> pb.ListRunsResponse:
+        runs, total = await self._storage.list_runs(
+            limit=request.limit or DEFAULT_PAGE,
+            offset=request.offset,
+            name=request.name,
+            outcome=request.outcome,
+            since_ns=request.since_ns,
+            until_ns=request.until_ns,
+            execution_id=request.execution_id,
+        )
+        return pb.ListRunsResponse([run_to_wire(summary) for summary in runs], total)
+
+    @unary
+    async def get_run(self, request: pb.GetRunRequest) -> pb.RunDetail:
+        summary = await self._storage.find_run(request.run_id)
+        run = await self._storage.describe_run(summary.run_id)
+        return run_detail_to_wire(run.summary, run.start, run.streams)
+
+    @streaming(buffer=2)
+    async def read_run(self, request: pb.ReadRunRequest, emit: Emit[pb.RunBatch]) -> None:
+        summary = await self._storage.find_run(request.run_id)
+        blocks = self._storage.read_run(
+            summary.run_id, request.stream or DEFAULT_STREAM, tuple(request.columns)
+        )
+        async with aclosing(blocks):
+            async for block in blocks:
+                ipc = await trio.to_thread.run_sync(_to_ipc, block)
+                await emit(pb.RunBatch(ipc, block.first, len(block.timestamps)))
+
+
+def _to_ipc(block: EventBlock) -> bytes:
+    batch = to_arrow(block)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()

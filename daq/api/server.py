@@ -1,0 +1,176 @@
+"""The server as one Trio task: binds, serves until it is cancelled, and ends within a bound."""
+
+from __future__ import annotations
+
+import importlib.resources
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+import trio_asyncio
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpclib.health.check import ServiceStatus
+from grpclib.health.service import OVERALL, Health
+from grpclib.reflection.service import ServerReflection
+
+from daq.api.bridge import Bridge
+from daq.api.control_service import ControlService
+from daq.api.grpc_hardening import HardenedServer, tune_allocator
+from daq.api.guard import Guarded, OpenCalls
+from daq.api.hardware import HardwareService
+from daq.api.run_service import RunService
+from daq.api.services import ApiServices
+from daq.core import ConfigurationError
+
+__all__ = ["serve_api"]
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 1.0
+"""How long calls may finish when the server ends; streams end at once."""
+CLOSE_S = 2.5
+"""How long a cancelled call may take; a device that it moved is stopped within 2 s."""
+END_S = GRACE_S + 2 * CLOSE_S + 0.5
+
+
+async def serve_api(
+    services: ApiServices,
+    host: str,
+    port: int,
+    *,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; then end streams, let calls finish for a second, and say goodbye.
+
+    Reports "host:port" when clients can connect; port 0 takes a free one. Raises
+    ConfigurationError when the address cannot be had.
+    """
+    sockets = await _bind(host, port)
+    stop = trio.Event()
+    async with trio.open_nursery() as server_nursery:
+        await server_nursery.start(_run_loop, services, sockets, stop)
+        task_status.started(_address(sockets[0]))
+        try:
+            await trio.sleep_forever()
+        finally:
+            stop.set()
+
+
+async def _run_loop(
+    services: ApiServices,
+    sockets: list[socket.socket],
+    stop: trio.Event,
+    *,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    """The asyncio loop with the server on it, from inside of which it can still be ended.
+
+    Cancelling it would stop the loop first, and nobody could say goodbye any more. So it is
+    shielded once it serves, and bounded from the moment on which it is told to stop.
+    """
+    tune_allocator()
+    with trio.CancelScope() as scope:
+        async with trio_asyncio.open_loop() as loop, trio.open_nursery() as command_nursery:
+            loop.set_exception_handler(_log_loop_error)
+            calls = OpenCalls()
+            server: HardenedServer = await trio_asyncio.aio_as_trio(_start)(
+                services, Bridge(loop), command_nursery, calls, sockets
+            )
+            scope.shield = True
+            task_status.started()
+            await stop.wait()
+            scope.deadline = trio.current_time() + END_S
+            await trio_asyncio.aio_as_trio(server.shut_down)(GRACE_S, CLOSE_S)
+            command_nursery.cancel_scope.cancel()
+    if scope.cancelled_caught:
+        logger.error("the server did not end within %g s and was cut off", END_S)
+
+
+async def _start(
+    services: ApiServices,
+    bridge: Bridge,
+    command_nursery: trio.Nursery,
+    calls: OpenCalls,
+    sockets: list[socket.socket],
+) -> HardenedServer:
+    own: list[Any] = [
+        ControlService(bridge, services),
+        HardwareService(bridge, services, command_nursery),
+        RunService(bridge, services),
+    ]
+    health = Health({OVERALL: [_serving()], **{service: [_serving()] for service in own}})
+    everything = ServerReflection.extend([*own, health], pool=_descriptors())
+    server = HardenedServer([Guarded(service, calls) for service in everything], calls)
+    await server.listen(sockets)
+    return server
+
+
+def _serving() -> ServiceStatus:
+    status = ServiceStatus()
+    status.set(True)
+    return status
+
+
+def _descriptors() -> DescriptorPool:
+    """Betterproto keeps no descriptors, so reflection answers from the generated set."""
+    content = importlib.resources.files("daq.wire.generated").joinpath("daq.desc").read_bytes()
+    pool = DescriptorPool()
+    for file in FileDescriptorSet.FromString(content).file:
+        pool.Add(file)
+    return pool
+
+
+async def _bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets on every address of `host`, all on one port."""
+    try:
+        found = await trio.socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            advice="give an address of this machine with --host",
+        ) from error
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in found:
+            chosen = sockets[0].getsockname()[1] if sockets else port
+            sockets.append(_listening(family, (address[0], chosen, *address[2:])))
+    except OSError as error:
+        for bound in sockets:
+            bound.close()
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            advice="another daemon may be running there: stop it, or choose another --port",
+        ) from error
+    return sockets
+
+
+def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        bound.listen(128)
+        bound.setblocking(False)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def _log_loop_error(_loop: object, context: Mapping[str, Any]) -> None:
+    """trio-asyncio would end the daemon with an error that no callback of asyncio took care of."""
+    logger.error(
+        "asyncio: %s", context.get("message", "unknown"), exc_info=context.get("exception")
+    )

@@ -1,0 +1,40 @@
+"""What the API is given to serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from daq.bus import Bus
+from daq.experiment import ExecutionQueue, ManualRuns
+from daq.scripting import Sandbox
+from daq.storage import Storage
+from daq.supervision import Supervisor
+
+__all__ = ["ApiServices", "DaemonInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonInfo:
+    """What the daemon tells about itself."""
+
+    version: str
+    host: str
+    started: float
+    """Trio's time at which it came up."""
+    data_directory: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Software to its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """The parts of the daemon that clients reach."""
+
+    queue: ExecutionQueue
+    supervisor: Supervisor
+    storage: Storage
+    manual_runs: ManualRuns
+    bus: Bus
+    sandbox: Sandbox
+    info: DaemonInfo

@@ -1,0 +1,112 @@
+"""The group `daq client`, and what all of its commands share: options, connection, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from daq.cli.errors import INTERRUPTED, ReportingGroup
+from daq.cli.output import Output
+from daq.client import AsyncClient
+
+__all__ = ["Session", "client", "client_command", "key_values"]
+
+Handler = Callable[..., Coroutine[Any, Any, int | None]]
+
+
+@dataclass(slots=True)
+class Session:
+    """Where the daemon is and how answers are printed."""
+
+    address: str | None = None
+    as_json: bool = False
+
+
+def _remember_address(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Session).address = value
+
+
+def _remember_json(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+    if value:
+        ctx.ensure_object(Session).as_json = True
+
+
+def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    address = click.option(
+        "--address",
+        metavar="HOST:PORT",
+        expose_value=False,
+        callback=_remember_address,
+        help="Where the daemon is. [default: DAQ_ADDRESS or 127.0.0.1:50051]",
+    )
+    as_json = click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=_remember_json,
+        help="Print JSON: one document, or a line each for streams.",
+    )
+    return address(as_json(function))
+
+
+@click.group(cls=ReportingGroup)
+@_connection_options
+@click.pass_context
+def client(ctx: click.Context) -> None:
+    """Talk to a running daemon.
+
+    An ID may be left out where only one fits; a unique prefix of it or a script's name serves too.
+    Exit status: 0 completed, 1 error, 2 usage, 3 stopped or killed.
+    """
+    ctx.ensure_object(Session)
+
+
+def client_command(
+    group: click.Group, name: str | None = None, *, negative_numbers: bool = False
+) -> Callable[[Handler], click.Command]:
+    """Make a command of an `async def` that takes the client, the output, and its parameters.
+
+    What it returns is the exit status; None is 0. With `negative_numbers` an argument may begin
+    with a minus sign.
+    """
+    settings = {"ignore_unknown_options": negative_numbers}
+
+    def decorate(handler: Handler) -> click.Command:
+        @functools.wraps(handler)
+        def run(**arguments: Any) -> None:
+            ctx = click.get_current_context()
+            session = ctx.ensure_object(Session)
+            try:
+                status = asyncio.run(_connected(handler, session, arguments))
+            except (KeyboardInterrupt, asyncio.CancelledError):
+                status = INTERRUPTED
+            ctx.exit(status or 0)
+
+        decorated = _connection_options(run)
+        return group.command(name or handler.__name__, context_settings=settings)(decorated)
+
+    return decorate
+
+
+async def _connected(handler: Handler, session: Session, arguments: dict[str, Any]) -> int | None:
+    async with AsyncClient(session.address) as connection:
+        return await handler(connection, Output(as_json=session.as_json), **arguments)
+
+
+def key_values(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """Callback of an option that is given as `key=value`, several times."""
+    pairs = {}
+    for value in values:
+        key, separator, text = value.partition("=")
+        if not separator or not key:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE", ctx, parameter)
+        pairs[key] = text
+    return pairs

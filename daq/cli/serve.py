@@ -1,0 +1,80 @@
+"""`daq serve`: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+__all__ = ["serve"]
+
+_STYLES = {
+    logging.DEBUG: "\x1b[2m",
+    logging.WARNING: "\x1b[33m",
+    logging.ERROR: "\x1b[31m",
+    logging.CRITICAL: "\x1b[1;31m",
+}
+_RESET = "\x1b[0m"
+
+
+class _TerminalFormatter(logging.Formatter):
+    """Time, level and name as in a file, with the level in colour."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        style = _STYLES.get(record.levelno, "")
+        level = f"{record.levelname:<7}"
+        return line.replace(level, f"{style}{level}{_RESET}", 1) if style else line
+
+
+def configure_logging(level: str, stream: TextIO) -> None:
+    """Log for people on `stream`, with colours when it is a terminal."""
+    formatter = _TerminalFormatter if stream.isatty() else logging.Formatter
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter("{asctime} {levelname:<7} {name}: {message}", style="{"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file with the devices; the simulated bench without it.",
+)
+@click.option("--host", help="Interface to listen on. [default: 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port; 0 for a free one. [default: 50051]"
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where runs and scripts are kept. [default: DAQ_DATA_DIR or ./daq-data]",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+def serve(
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    data_dir: Path | None,
+    log_level: str,
+) -> None:
+    """Run the daemon until Ctrl-C or SIGTERM.
+
+    Once clients can connect, one line on stdout says where: `daq is serving on HOST:PORT`.
+    The log goes to stderr.
+    """
+    # The daemon's libraries load only here: other commands start without them.
+    from daq.config import load_config
+    from daq.daemon import serve as run_daemon
+
+    configure_logging(log_level, sys.stderr)
+    settings = load_config(config).with_overrides(host, port, data_dir)
+    run_daemon(settings, lambda address: click.echo(f"daq is serving on {address}"))

@@ -1,0 +1,107 @@
+"""The client for asyncio: everything that the daemon's API offers, in typed form."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+from daq.client.connection import Connection, default_address
+from daq.client.devices import DevicesClient
+from daq.client.models import DaemonInfo, LiveStatus
+from daq.client.runs import RunsClient
+from daq.client.scripts import ScriptsClient
+from daq.wire.generated import daq as pb
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient:
+    """A connection to a daemon, to be used as `async with AsyncClient() as client:`.
+
+        async with AsyncClient() as client:
+            script = await client.scripts.upload(source, name="knife_edge")
+            execution = await client.scripts.start(script.id, {"points": 21})
+            view = await client.scripts.wait(execution)
+
+    Errors are those of `daq.core`: what a daemon raises arrives here as the same class, with its
+    message and its advice; a daemon that cannot be reached is a CommunicationError.
+
+    Args:
+        address: `HOST:PORT`; by default `DAQ_ADDRESS`, or 127.0.0.1:50051.
+        timeout: Seconds for calls that only ask. What an instrument or a stop takes is not cut.
+        user: Who is told to the daemon, for the record; by default the login name.
+    """
+
+    def __init__(
+        self, address: str | None = None, *, timeout: float = 10.0, user: str | None = None
+    ) -> None:
+        self._connection = Connection(address or default_address(), timeout)
+        name = _login_name() if user is None else user
+        self.scripts = ScriptsClient(self._connection, name)
+        self.devices = DevicesClient(self._connection)
+        self.runs = RunsClient(self._connection, name)
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {self.address}>"
+
+    @property
+    def address(self) -> str:
+        """Where the daemon is."""
+        return self._connection.address
+
+    async def __aenter__(self) -> Self:
+        self._connection.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    async def info(self) -> DaemonInfo:
+        """The daemon itself: version, sandbox, counters."""
+        answer = await self._connection.call(
+            "/daq.ControlService/GetDaemonInfo",
+            pb.DaemonInfoRequest(),
+            pb.DaemonInfoResponse,
+            timeout=self._connection.timeout,
+        )
+        return DaemonInfo(
+            version=answer.version,
+            features=tuple(answer.features),
+            devices=tuple(answer.available_hardware),
+            uptime_s=answer.uptime_seconds,
+            host=answer.host,
+            pid=answer.pid,
+            data_directory=answer.data_directory,
+            confinement=dict(answer.confinement),
+            versions=dict(answer.versions),
+            counters=dict(answer.counters),
+        )
+
+    async def live(self, execution: str = "") -> AsyncGenerator[LiveStatus, None]:
+        """The daemon's live values, while an execution runs."""
+        updates = self._connection.stream(
+            "/daq.ControlService/StreamStatus",
+            pb.StatusRequest(execution),
+            pb.SystemStatus,
+            bulk=False,
+        )
+        async with aclosing(updates):
+            async for u in updates:
+                yield LiveStatus(
+                    u.current_state, u.current_memory_usage_mb, dict(u.live_values), u.timestamp_ns
+                )
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return ""

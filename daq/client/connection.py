@@ -1,0 +1,176 @@
+"""The two channels to a daemon, and the seam where foreign errors become those of `daq`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+from grpclib.client import Channel, Stream
+from grpclib.config import Configuration
+from grpclib.const import Cardinality
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from daq.core import CommunicationError, ConfigurationError
+from daq.core import TimeoutError as NoAnswerError
+from daq.wire.status import from_wire
+
+__all__ = ["DEFAULT_ADDRESS", "Connection", "default_address", "split_address"]
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+DEFAULT_PORT = 50051
+
+_CONFIGURATION = Configuration(
+    # By default the window of the connection is that of one stream: a stream that nobody reads
+    # would then block every other call of its channel.
+    http2_connection_window_size=2**31 - 1,
+    http2_stream_window_size=4 << 20,
+    # Calls that follow a long operation carry no deadline, so a vanished daemon has to be noticed
+    # by pings. Both limits below would silence them after the second one.
+    _keepalive_time=15.0,
+    _keepalive_timeout=15.0,
+    _http2_max_pings_without_data=0,
+    _http2_min_sent_ping_interval_without_data=10.0,
+)
+
+
+class WireMessage(Protocol):
+    """What the generated messages offer and the codec needs."""
+
+    def SerializeToString(self) -> bytes: ...  # noqa: N802 - protobuf's name
+
+
+Answer = TypeVar("Answer", bound=WireMessage)
+
+
+def default_address() -> str:
+    """`DAQ_ADDRESS`, or the daemon's own default."""
+    return os.environ.get("DAQ_ADDRESS") or DEFAULT_ADDRESS
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`"bench:50051"` as `("bench", 50051)`; the port may be left out, IPv6 stands in brackets.
+
+    Raises ConfigurationError when it is not an address.
+    """
+    host, separator, port = address.rpartition(":")
+    if not separator or port.endswith("]"):
+        host, port = address, str(DEFAULT_PORT)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigurationError(
+            f"{address!r} is not an address of a daemon",
+            advice=f"an address is HOST:PORT, such as {DEFAULT_ADDRESS}",
+        )
+    return host, int(port)
+
+
+class Connection:
+    """Calls over a control channel, streams over a data channel of their own.
+
+    Nothing is opened before the first call; a lost channel is opened again by the next call.
+    """
+
+    def __init__(self, address: str, timeout: float) -> None:
+        self.address = address
+        self.timeout = timeout
+        self._host, self._port = split_address(address)
+        self._control: Channel | None = None
+        self._data: Channel | None = None
+
+    def open(self) -> None:
+        """Make the channels. Needs a running asyncio loop."""
+        self._control = Channel(self._host, self._port, config=_CONFIGURATION)
+        self._data = Channel(self._host, self._port, config=_CONFIGURATION)
+
+    def close(self) -> None:
+        """Close both channels; calls in progress fail."""
+        for channel in (self._control, self._data):
+            if channel is not None:
+                channel.close()
+        self._control = self._data = None
+
+    async def call(
+        self, route: str, request: WireMessage, answer: type[Answer], *, timeout: float | None
+    ) -> Answer:
+        """One request, one answer. `timeout` in seconds; None waits as long as it takes."""
+        channel = self._opened(self._control)
+        stream = channel.request(
+            route, Cardinality.UNARY_UNARY, type(request), answer, timeout=timeout
+        )
+        with self._translated(stream, route, timeout):
+            async with stream:
+                await stream.send_message(request, end=True)
+                message = await stream.recv_message()
+                await stream.recv_trailing_metadata()
+        if message is None:
+            raise CommunicationError(f"the daemon on {self.address} gave no answer to {route}")
+        return message
+
+    async def stream(
+        self, route: str, request: WireMessage, answer: type[Answer], *, bulk: bool = True
+    ) -> AsyncGenerator[Answer, None]:
+        """One request, many answers, no deadline. Closing or cancelling it resets the stream.
+
+        Without `bulk` it shares the control channel: for the few small messages of a watch.
+        """
+        channel = self._opened(self._data if bulk else self._control)
+        stream = channel.request(route, Cardinality.UNARY_STREAM, type(request), answer)
+        with self._translated(stream, route, None):
+            async with stream:
+                await stream.send_message(request, end=True)
+                async for message in stream:
+                    yield message
+
+    def _opened(self, channel: Channel | None) -> Channel:
+        if channel is None:
+            raise CommunicationError(
+                "the client is not open", advice="use it as `async with AsyncClient() as client:`"
+            )
+        return channel
+
+    @contextmanager
+    def _translated(
+        self, stream: Stream[Any, Any], route: str, timeout: float | None
+    ) -> Iterator[None]:
+        try:
+            yield
+        except GRPCError as error:
+            metadata = _trailers(stream)
+            raise from_wire(error.status.name, error.message or "", metadata) from error
+        except TimeoutError as error:
+            if timeout is None or error.errno is not None:
+                raise self._unreachable(error) from error
+            raise NoAnswerError(
+                f"the daemon on {self.address} did not answer {route.rpartition('/')[2]} "
+                f"within {timeout:g} s"
+            ) from error
+        except (StreamTerminatedError, ConnectionResetError, BrokenPipeError) as error:
+            raise CommunicationError(
+                f"the connection to the daemon on {self.address} was lost",
+                advice="it ended or the network failed; what it acknowledged is stored",
+            ) from error
+        except OSError as error:
+            raise self._unreachable(error) from error
+        except ProtocolError as error:
+            raise CommunicationError(
+                f"what listens on {self.address} does not speak gRPC: {error}"
+            ) from error
+
+    def _unreachable(self, error: OSError) -> CommunicationError:
+        reason = error.strerror or str(error)
+        if error.errno and not isinstance(error, socket.gaierror):
+            reason = os.strerror(error.errno)
+        return CommunicationError(
+            f"no daemon answers on {self.address}: {reason}",
+            advice="start one with `python -m daq serve`, or say where it is with --address or "
+            "DAQ_ADDRESS",
+        )
+
+
+def _trailers(stream: Stream[Any, Any]) -> Mapping[str, str]:
+    if stream.trailing_metadata is None:
+        return {}
+    return {k: v for k, v in stream.trailing_metadata.items() if isinstance(v, str)}

@@ -1,0 +1,167 @@
+"""What the client's calls answer with where `daq.core` has no word of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from daq.core import (
+    DeviceDescription,
+    DeviceSnapshot,
+    ExecutionState,
+    ExecutionView,
+    OutputLine,
+    RunSummary,
+    Scalar,
+    ScriptParameter,
+)
+
+__all__ = [
+    "DaemonInfo",
+    "DeviceInfo",
+    "DeviceListing",
+    "ExecutionUpdate",
+    "LiveStatus",
+    "ParameterReading",
+    "RecordedPoint",
+    "RunPage",
+    "Sample",
+    "StateChange",
+    "StateUpdate",
+    "UploadedScript",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonInfo:
+    """The daemon itself."""
+
+    version: str
+    features: tuple[str, ...]
+    devices: tuple[str, ...]
+    uptime_s: int
+    host: str
+    pid: int
+    data_directory: str
+    confinement: Mapping[str, str]
+    """Layer of the script sandbox to `active`, or why it is not."""
+    versions: Mapping[str, str]
+    counters: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedScript:
+    """A script that the daemon has accepted."""
+
+    id: str
+    name: str
+    description: str
+    parameters: tuple[ScriptParameter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """The answer to a pause or a resume."""
+
+    execution_id: str
+    state: ExecutionState
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionUpdate:
+    """One message of a watch: how the execution is now, and what it printed since the last."""
+
+    view: ExecutionView
+    output: tuple[OutputLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """The daemon's live values."""
+
+    state: str
+    """`idle`, or the state of the execution."""
+    memory_mb: float
+    values: Mapping[str, float]
+    """The newest scalar of every channel."""
+    timestamp_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device as it is listed: what it is and offers, and how it is now."""
+
+    description: DeviceDescription
+    snapshot: DeviceSnapshot
+
+    @property
+    def id(self) -> str:
+        return self.description.id
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceListing:
+    """All devices, and those that could not even be set up."""
+
+    devices: tuple[DeviceInfo, ...]
+    failures: Mapping[str, str]
+    """Device id to the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateUpdate:
+    """What changed in a device's cached state."""
+
+    device: str
+    timestamp_ns: int
+    version: int
+    is_snapshot: bool
+    """All fields, not only those that changed."""
+    fields: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterReading:
+    """The value of a device's parameter, read back."""
+
+    device: str
+    name: str
+    value: str
+    units: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One sample of a channel."""
+
+    channel: str
+    timestamp_ns: int
+    value: float
+    """The scalar, or the mean of a waveform or frame."""
+    units: str
+    array: npt.NDArray[Any] | None = None
+    """The waveform (n,) or frame (height, width) itself; None for a scalar."""
+    sequence: int = 0
+    dropped: int = 0
+    """Samples dropped since the stream began, because the reader was too slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPoint:
+    """What a manual run stored for one point."""
+
+    sequence: int
+    values: Mapping[str, Any]
+    """Column to value; an array as its shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A page of the catalogue, newest first."""
+
+    runs: tuple[RunSummary, ...]
+    total: int

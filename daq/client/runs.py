@@ -1,0 +1,141 @@
+"""Runs: opening and closing them by hand, finding them, reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from daq.client.connection import Answer, Connection, WireMessage
+from daq.client.models import RecordedPoint, RunPage
+from daq.core import NotFoundError, RunSummary
+from daq.wire.convert import (
+    RecordedRun,
+    json_mapping_from_wire,
+    json_mapping_to_wire,
+    run_detail_from_wire,
+    run_from_wire,
+)
+from daq.wire.generated import daq as pb
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["RunsClient"]
+
+
+class RunsClient:
+    """What `client.runs` offers.
+
+    A run goes by its id, a unique prefix of it, or its name (the newest of that name); an empty
+    reference is the newest run.
+    """
+
+    def __init__(self, connection: Connection, user: str) -> None:
+        self._connection = connection
+        self._user = user
+
+    async def start(
+        self, name: str, metadata: Mapping[str, Any] | None = None, *, user: str = ""
+    ) -> str:
+        """Open a run for manual work; returns its id. What devices deliver is stored in it."""
+        texts = json_mapping_to_wire(metadata or {})
+        request = pb.StartRunRequest(name, texts, user or self._user)
+        return (await self._call("StartRun", request, pb.StartRunResponse)).run_id
+
+    async def record(
+        self, run_id: str, devices: Sequence[str], values: Mapping[str, Any] | None = None
+    ) -> RecordedPoint:
+        """Read devices and store one event; returns when it is stored."""
+        texts = json_mapping_to_wire(values or {})
+        request = pb.RecordPointRequest(run_id, list(devices), texts)
+        answer = await self._call("RecordPoint", request, pb.RecordPointResponse, operates=True)
+        return RecordedPoint(answer.sequence, json_mapping_from_wire(answer.values_json))
+
+    async def stop(self, run_id: str = "", *, reason: str = "", user: str = "") -> RunSummary:
+        """Close a manual run, or the open one."""
+        request = pb.StopRunRequest(run_id, reason, user or self._user)
+        return run_from_wire(await self._call("StopRun", request, pb.RunInfo, operates=True))
+
+    async def list(
+        self,
+        *,
+        limit: int = 50,
+        offset: int = 0,
+        name: str = "",
+        outcome: str = "",
+        since_ns: int = 0,
+        until_ns: int = 0,
+        execution_id: str = "",
+    ) -> RunPage:
+        """A page of the catalogue, newest first.
+
+        Args:
+            limit: Runs a page.
+            offset: Runs to skip.
+            name: A glob pattern; empty for all.
+            outcome: A `RunOutcome`, or `open`; empty for all.
+            since_ns: Only runs that began then or later, ns since the epoch; 0 for all.
+            until_ns: Only runs that began before; 0 for all.
+            execution_id: Only runs of that execution.
+        """
+        request = pb.ListRunsRequest(limit, offset, name, outcome, since_ns, until_ns, execution_id)
+        answer = await self._call("ListRuns", request, pb.ListRunsResponse)
+        return RunPage(tuple(run_from_wire(run) for run in answer.runs), answer.total)
+
+    async def get(self, reference: str = "") -> RecordedRun:
+        """Everything on record about a run but its data."""
+        request = pb.GetRunRequest(reference)
+        return run_detail_from_wire(await self._call("GetRun", request, pb.RunDetail))
+
+    async def read(
+        self, reference: str = "", *, stream: str = "primary", columns: Sequence[str] = ()
+    ) -> AsyncGenerator[pa.RecordBatch, None]:
+        """The events of a run as Arrow batches: `time` (UTC, ns) and the run's columns.
+
+        Of an open run, what is stored by now. Wrap it in `contextlib.aclosing` when you may leave
+        it early.
+        """
+        import pyarrow as pa  # loads slowly, and only reading needs it
+
+        request = pb.ReadRunRequest(reference, stream, list(columns))
+        batches = self._connection.stream("/daq.RunService/ReadRun", request, pb.RunBatch)
+        async with aclosing(batches):
+            async for message in batches:
+                with pa.ipc.open_stream(message.ipc) as reader:
+                    for batch in reader:
+                        yield batch
+
+    async def columns(
+        self, reference: str = "", *, stream: str = "primary", columns: Sequence[str] = ()
+    ) -> dict[str, npt.NDArray[Any]]:
+        """A whole stream of a run as arrays of shape (n, *sample_shape), by column.
+
+        `time` is among them, as datetime64[ns]. Raises NotFoundError when nothing is stored.
+        """
+        from daq.wire.arrow import TIME, column_values
+
+        parts: dict[str, list[npt.NDArray[Any]]] = {}
+        batches = self.read(reference, stream=stream, columns=columns)
+        async with aclosing(batches):
+            async for batch in batches:
+                for field, column in zip(batch.schema, batch.columns, strict=True):
+                    values = (
+                        column.to_numpy() if field.name == TIME else column_values(column, field)
+                    )
+                    parts.setdefault(field.name, []).append(values)
+        if not parts:
+            raise NotFoundError(f"run {reference or '(the newest)'} holds no {stream} data")
+        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+    async def _call(
+        self, method: str, request: WireMessage, answer: type[Answer], *, operates: bool = False
+    ) -> Answer:
+        """One call; one that `operates` instruments may take as long as they do."""
+        timeout = None if operates else self._connection.timeout
+        return await self._connection.call(
+            f"/daq.RunService/{method}", request, answer, timeout=timeout
+        )

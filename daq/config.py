@@ -1,0 +1,252 @@
+"""Configuration: TOML in, frozen models out. Nobody else reads files or environment settings.
+
+A mistake is reported with the file, the line, what stands there and what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from daq.core import ConfigurationError
+
+__all__ = [
+    "Config",
+    "DeviceConfig",
+    "ScriptsConfig",
+    "ServerConfig",
+    "StorageConfig",
+    "default_data_directory",
+    "load_config",
+    "parse_config",
+]
+
+_DEVICE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """`[server]`: where clients reach the daemon."""
+
+    host: str = "127.0.0.1"
+    port: int = 50051
+    """0 takes any free port."""
+
+
+def default_data_directory() -> Path:
+    """`DAQ_DATA_DIR`, or `daq-data` in the working directory."""
+    return Path(os.environ.get("DAQ_DATA_DIR", "daq-data"))
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """`[storage]`: where runs, scripts and the journal are kept."""
+
+    directory: Path = field(default_factory=default_data_directory)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptsConfig:
+    """`[scripts]`: what a script may use, and how long its cleanup may take."""
+
+    grace_s: float = 5.0
+    """A graceful stop becomes a force stop after this time."""
+    memory_mb: int = 512
+    """Beyond what the empty sandbox needs."""
+    max_duration_s: float | None = None
+    """Wall time without pauses; absent for no limit."""
+    max_output_mb: float = 16.0
+    """Of what one execution prints and logs."""
+    allow_unconfined: bool = False
+    """Run scripts even where the kernel offers no confinement."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """`[devices.ID]`: the driver of one device and the driver's own options."""
+
+    id: str
+    driver: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    """The file in which it is configured; None for the built-in bench."""
+    line: int = 0
+    """Where its table begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that `serve` needs to know."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    scripts: ScriptsConfig = field(default_factory=ScriptsConfig)
+    devices: Mapping[str, DeviceConfig] = field(default_factory=dict)
+    source: Path | None = None
+
+    def with_overrides(
+        self, host: str | None = None, port: int | None = None, directory: Path | None = None
+    ) -> Config:
+        """The same configuration with what the command line says instead."""
+        server = replace(
+            self.server,
+            host=self.server.host if host is None else host,
+            port=self.server.port if port is None else port,
+        )
+        storage = self.storage if directory is None else StorageConfig(directory)
+        return replace(self, server=server, storage=storage)
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read a configuration file; without one, the simulated bench. Raises ConfigurationError."""
+    if path is None:
+        bench = resources.files("daq.drivers.simulated").joinpath("bench.toml")
+        return parse_config(bench.read_text(encoding="utf-8"), None)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: cannot be read: {error.strerror}",
+            advice="without --config, `daq serve` brings up the simulated bench",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: is not a text file in UTF-8 ({error.reason})") from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path | None) -> Config:
+    """Read configuration text; `path` is only for messages and for relative directories."""
+    document = _Document(text, path)
+    sections = {"server": ServerConfig, "storage": StorageConfig, "scripts": ScriptsConfig}
+    for name in document.tables:
+        if name not in (*sections, "devices"):
+            document.fail((name,), f"unknown table [{name}]", (*sections, "devices"))
+    models = {name: document.section(name, model) for name, model in sections.items()}
+    return Config(**models, devices=_devices(document), source=path)
+
+
+def _devices(document: _Document) -> dict[str, DeviceConfig]:
+    tables = document.tables.get("devices", {})
+    if not isinstance(tables, dict):
+        document.fail(("devices",), "expected tables such as [devices.stage]")
+    devices = {}
+    for device_id, table in tables.items():
+        where = ("devices", device_id)
+        if not isinstance(table, dict):
+            document.fail(where, f"expected a table [devices.{device_id}]")
+        if not _DEVICE_ID.fullmatch(device_id):
+            document.fail(where, f"a device id is letters, digits and _, not {device_id!r}")
+        driver = table.get("driver")
+        if not isinstance(driver, str):
+            document.fail(where, 'expected driver = "...", the name of its driver')
+        options = {key: value for key, value in table.items() if key != "driver"}
+        line = document.line(where)
+        devices[device_id] = DeviceConfig(device_id, driver, options, document.path, line)
+    return devices
+
+
+class _Document:
+    """Parsed TOML that still knows on which line a table or an option stands."""
+
+    def __init__(self, text: str, path: Path | None) -> None:
+        self.path = path
+        self._lines = text.splitlines()
+        try:
+            self.tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{self._name}: {error}") from error
+
+    @property
+    def _name(self) -> str:
+        return str(self.path) if self.path else "the built-in simulated bench"
+
+    def line(self, where: tuple[str, ...]) -> int:
+        """The line of a table, or of an option in it; 0 when it cannot be told."""
+        name = r"\s*\.\s*".join(map(_key, where))
+        header = re.compile(rf"\s*\[\s*{name}\s*\]")
+        for number, line in enumerate(self._lines, 1):
+            if header.match(line):
+                return number
+        if len(where) < 2:
+            return 0
+        option = re.compile(rf"\s*{_key(where[-1])}\s*=")
+        begin = self.line(where[:-1])
+        for number, line in enumerate(self._lines[begin:], begin + 1):
+            if option.match(line):
+                return number
+            if line.lstrip().startswith("["):
+                break
+        return begin
+
+    def fail(
+        self, where: tuple[str, ...], problem: str, known: typing.Iterable[str] = ()
+    ) -> typing.NoReturn:
+        """Raise ConfigurationError for what stands at `where`, suggesting a `known` name."""
+        line = self.line(where)
+        place = f"{self._name}, line {line}" if line else self._name
+        close = difflib.get_close_matches(where[-1], list(known), n=1)
+        advice = f"did you mean {close[0]!r}?" if close else ""
+        if known and not close:
+            advice = f"known here: {', '.join(sorted(known))}"
+        raise ConfigurationError(f"{place}: {problem}", advice=advice)
+
+    def section(self, name: str, model: type[Any]) -> Any:
+        """Build a section's model from its table, checking names and types."""
+        table = self.tables.get(name, {})
+        if not isinstance(table, dict):
+            self.fail((name,), f"expected a table [{name}]")
+        expected = typing.get_type_hints(model)
+        names = {f.name for f in fields(model)}
+        values = {}
+        for key, value in table.items():
+            if key not in names:
+                self.fail((name, key), f"unknown option {key!r} in [{name}]", names)
+            values[key] = self._convert((name, key), value, expected[key])
+        missing = [f.name for f in fields(model) if f.name not in values and _required(f)]
+        if missing:
+            self.fail((name,), f"[{name}] needs {', '.join(missing)}")
+        return model(**values)
+
+    def _convert(self, where: tuple[str, ...], value: Any, expected: Any) -> Any:
+        wanted = next(t for t in _alternatives(expected) if t is not type(None))
+        if wanted is Path and isinstance(value, str):
+            directory = Path(value).expanduser()
+            return directory if self.path is None else self.path.parent / directory
+        if wanted is float and type(value) is int:
+            return float(value)
+        if type(value) is not wanted:
+            self.fail(where, f"{where[-1]} takes {_NAMES[wanted]}, not {value!r}")
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+            self.fail(where, f"{where[-1]} is not negative, but {value!r} stands there")
+        return value
+
+
+_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    Path: "a path",
+}
+
+
+def _key(name: str) -> str:
+    return rf"[\"']?{re.escape(name)}[\"']?"
+
+
+def _required(model_field: Any) -> bool:
+    return model_field.default is MISSING and model_field.default_factory is MISSING
+
+
+def _alternatives(expected: Any) -> tuple[Any, ...]:
+    is_union = isinstance(expected, types.UnionType)
+    return typing.get_args(expected) if is_union else (expected,)

@@ -1,0 +1,204 @@
+"""What an instrument can do: capabilities, the operations that each offers, and driver contracts.
+
+A capability is a word on the wire, a `Protocol` for drivers, and a handful of operations that a
+script's device proxy, the API and the client all offer under the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+from daq.core.measurement import Reading
+from daq.core.parameters import Scalar
+
+__all__ = [
+    "OPERATIONS",
+    "Capability",
+    "EmissionControl",
+    "ExposureControl",
+    "FrameProducer",
+    "Movable",
+    "Operation",
+    "Parameterized",
+    "Readable",
+    "SampleProducer",
+    "ShutterControl",
+    "Triggerable",
+    "WavelengthTunable",
+    "operations_of",
+]
+
+
+class Capability(StrEnum):
+    """A thing that a device can do. The values are the words on the wire."""
+
+    READABLE = "readable"
+    MOVABLE = "movable"
+    TRIGGERABLE = "triggerable"
+    FRAME_PRODUCER = "frame_producer"
+    SAMPLE_PRODUCER = "sample_producer"
+    EXPOSURE_CONTROLLABLE = "exposure_controllable"
+    SHUTTER_CONTROLLABLE = "shutter_controllable"
+    WAVELENGTH_TUNABLE = "wavelength_tunable"
+    EMISSION_CONTROLLABLE = "emission_controllable"
+    PARAMETERIZED = "parameterized"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that a capability lets callers do."""
+
+    name: str
+    """How scripts and clients call it, such as `move_abs`."""
+    capability: Capability
+    signature: str
+    """For people: `(position)`, `(n=1)`."""
+    summary: str
+    """For people: one line."""
+    commands: bool = False
+    """It changes the device, so only one may run at a time; plain reads are always free."""
+    cancellable: bool = False
+    """A stop may cancel it half way; the device is then told to stop."""
+
+
+def _operations() -> dict[str, Operation]:
+    c = Capability
+    rows = [
+        Operation("read", c.READABLE, "()", "Take one reading."),
+        Operation("move_abs", c.MOVABLE, "(position)", "Move and wait until settled.", True, True),
+        Operation(
+            "move_rel", c.MOVABLE, "(distance)", "Move by a distance and settle.", True, True
+        ),
+        Operation("home", c.MOVABLE, "()", "Search the home position.", True, True),
+        Operation("position", c.MOVABLE, "()", "Read the position back."),
+        Operation(
+            "wait_settled", c.MOVABLE, "()", "Wait until the motion ended.", cancellable=True
+        ),
+        Operation("arm", c.TRIGGERABLE, "()", "Make ready for a trigger.", True),
+        Operation("trigger", c.TRIGGERABLE, "()", "Trigger one acquisition.", True, True),
+        Operation("frames", c.FRAME_PRODUCER, "(n=1)", "Acquire n frames in a row.", True, True),
+        Operation(
+            "exposure", c.EXPOSURE_CONTROLLABLE, "(seconds=None)", "Get or set the exposure.", True
+        ),
+        Operation("open", c.SHUTTER_CONTROLLABLE, "()", "Open the shutter.", True),
+        Operation("close", c.SHUTTER_CONTROLLABLE, "()", "Close the shutter.", True),
+        Operation("is_open", c.SHUTTER_CONTROLLABLE, "()", "Ask whether the shutter is open."),
+        Operation(
+            "wavelength",
+            c.WAVELENGTH_TUNABLE,
+            "(nm=None)",
+            "Get or set the wavelength and wait until tuned.",
+            True,
+            True,
+        ),
+        Operation(
+            "emission", c.EMISSION_CONTROLLABLE, "(on=None)", "Get or switch the emission.", True
+        ),
+        Operation("get", c.PARAMETERIZED, "(name)", "Read a parameter."),
+        Operation(
+            "set", c.PARAMETERIZED, "(name, value)", "Set a parameter and read it back.", True
+        ),
+    ]
+    return {row.name: row for row in rows}
+
+
+OPERATIONS: Mapping[str, Operation] = MappingProxyType(_operations())
+"""Every operation by name. `stop` is not among them: every device has it, none may refuse it."""
+
+
+def operations_of(capabilities: frozenset[Capability]) -> tuple[Operation, ...]:
+    """The operations that a device with these capabilities offers, in table order."""
+    return tuple(op for op in OPERATIONS.values() if op.capability in capabilities)
+
+
+# What a driver implements for each capability. Methods wait until the thing is true, raise
+# `DeviceError` and friends when it is not, and may be cancelled at any await.
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Gives a value when asked: a scalar or a waveform."""
+
+    async def read(self) -> Reading: ...
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """Has a position that can be commanded and read back, in the description's units."""
+
+    async def move_abs(self, position: float) -> None:
+        """Move and return when settled within tolerance; DeviceError when it did not arrive."""
+
+    async def position(self) -> Reading: ...
+    async def is_moving(self) -> bool: ...
+    async def home(self) -> None: ...
+
+
+@runtime_checkable
+class Triggerable(Protocol):
+    """Is armed first, then acquires on a trigger."""
+
+    async def arm(self) -> None: ...
+    async def trigger(self) -> int:
+        """Acquire once; returns the trigger's time, ns since the epoch."""
+
+
+@runtime_checkable
+class FrameProducer(Protocol):
+    """Delivers images of shape (height, width)."""
+
+    def frames(self, count: int | None) -> AsyncGenerator[Reading, None]:
+        """Acquire `count` frames, or without end for None, at the device's own pace."""
+
+
+@runtime_checkable
+class SampleProducer(Protocol):
+    """Delivers an unbroken series of samples in blocks."""
+
+    def samples(self) -> AsyncGenerator[tuple[Reading, int], None]:
+        """Blocks of shape (n,), each with the time of its first sample and the period in ns."""
+
+
+@runtime_checkable
+class ExposureControl(Protocol):
+    """Exposure in seconds."""
+
+    async def exposure(self) -> float: ...
+    async def set_exposure(self, seconds: float) -> None: ...
+
+
+@runtime_checkable
+class ShutterControl(Protocol):
+    """A shutter; both commands return when the shutter is seen to have arrived."""
+
+    async def open_shutter(self) -> None: ...
+    async def close_shutter(self) -> None: ...
+    async def is_shutter_open(self) -> bool: ...
+
+
+@runtime_checkable
+class WavelengthTunable(Protocol):
+    """Wavelength in nm."""
+
+    async def wavelength(self) -> float: ...
+    async def set_wavelength(self, nm: float) -> None: ...
+
+
+@runtime_checkable
+class EmissionControl(Protocol):
+    """The emission of a source."""
+
+    async def emission(self) -> bool: ...
+    async def set_emission(self, enabled: bool) -> None: ...
+
+
+@runtime_checkable
+class Parameterized(Protocol):
+    """Named settings, described by the device's `parameters`."""
+
+    async def get_parameter(self, name: str) -> Scalar: ...
+    async def set_parameter(self, name: str, value: Scalar) -> None: ...

@@ -1,0 +1,122 @@
+"""A device as everyone but its driver sees it: what it is, how it is, how it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from daq.core.capabilities import Capability, Operation, operations_of
+from daq.core.parameters import DeviceParameter, Scalar
+from daq.core.units import Limits
+
+__all__ = [
+    "Category",
+    "Channel",
+    "DeviceDescription",
+    "DeviceSnapshot",
+    "DeviceState",
+    "DeviceStop",
+    "StopOutcome",
+]
+
+
+class Category(StrEnum):
+    """The kind of instrument, for people and for grouping in a user interface."""
+
+    CAMERA = "camera"
+    STAGE = "stage"
+    DETECTOR = "detector"
+    LASER = "laser"
+    POWER_METER = "power_meter"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One stream of measurements that a device publishes."""
+
+    name: str
+    """`stage` for a device's own channel, `laser.wavelength` for a further one."""
+    units: str
+    dtype: str = "f8"
+    """numpy type string of a sample, such as `f8` or `u2`."""
+    shape: tuple[int, ...] = ()
+    """Shape of a sample: () scalar, (n,) waveform, (height, width) frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDescription:
+    """What a device is and offers: known from configuration and driver, the same while it lives."""
+
+    id: str
+    driver: str
+    """The configured driver's name, such as `simulated.stage`."""
+    category: Category
+    capabilities: frozenset[Capability]
+    channel: Channel
+    """What `record(device)` stores: the position of a movable, else the reading or the frame."""
+    label: str = ""
+    units: str = ""
+    """Units of the position of a movable, or of the reading."""
+    limits: Limits | None = None
+    """Position limits of a movable."""
+    tolerance: float | None = None
+    """A move that ends farther than this from its setpoint has failed."""
+    resolution: tuple[int, int] | None = None
+    """Frame (width, height) in pixels."""
+    bits_per_pixel: int | None = None
+    exposure_limits: Limits | None = None
+    """Seconds."""
+    wavelength_limits: Limits | None = None
+    """Nanometres."""
+    parameters: tuple[DeviceParameter, ...] = ()
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """What can be called on it, by capability."""
+        return operations_of(self.capabilities)
+
+
+class DeviceState(StrEnum):
+    """Where a device is in its supervised life."""
+
+    CONNECTING = "connecting"
+    READY = "ready"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """What is known about a device now, from the cache: asking costs the instrument nothing."""
+
+    id: str
+    state: DeviceState
+    version: int
+    """Counts changes; a watcher that has seen `version` waits for a higher one."""
+    timestamp_ns: int
+    reason: str = ""
+    """Why it is offline."""
+    activity: str = ""
+    """The command in progress, such as `move_abs(3.0)`; empty when idle."""
+    fields: Mapping[str, Scalar] = field(default_factory=dict)
+    """Cached state: `position`, `moving`, `reading`, `is_open`, `wavelength`, `emission`, ..."""
+
+
+class StopOutcome(StrEnum):
+    """How a device answered when it was told to stop."""
+
+    STOPPED = "stopped"
+    IDLE = "idle"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStop:
+    """One line of a stop's answer."""
+
+    device: str
+    outcome: StopOutcome
+    duration_s: float
+    message: str = ""

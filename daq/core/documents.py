@@ -1,0 +1,127 @@
+"""A run on record: how it started, what each event holds, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from daq.core.measurement import Array
+from daq.core.parameters import Scalar
+
+__all__ = ["Column", "Event", "EventBlock", "RunOutcome", "RunStart", "RunStop", "RunSummary"]
+
+
+class RunOutcome(StrEnum):
+    """How a run ended."""
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    KILLED = "killed"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """The daemon itself died; the run was recovered from the journal at the next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """Everything that is known when a run opens: enough to know later how its data came about."""
+
+    run_id: str
+    name: str
+    started_ns: int
+    user: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """The user's own, as given to `open_run`: plain scalars, strings and lists."""
+    execution_id: str = ""
+    script_id: str = ""
+    script_name: str = ""
+    script_source: str = ""
+    script_sha256: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    devices: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    """Settings of every reachable device when the run opened."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Software: daq, python, numpy, h5py, ..."""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a stream of events."""
+
+    name: str
+    units: str
+    dtype: str
+    """numpy type string with byte order, such as `<f8`; `O` for strings (stored as UTF-8)."""
+    shape: tuple[int, ...] = ()
+    source: str = ""
+    """The device's id; empty for values that the script gave itself."""
+    role: str = "detector"
+    """`setpoint` for what the scan moved (an axis of the plot), `detector` for what it read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row: what `record` read, at one point."""
+
+    stream: str
+    sequence: int
+    """Counts the stream's events from 0."""
+    timestamp_ns: int
+    columns: tuple[Column, ...]
+    values: Mapping[str, Any]
+    """Column name to scalar, string or array of the column's shape."""
+    timestamps: Mapping[str, int]
+    """Column name to the time at which that value was read, ns since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventBlock:
+    """Events of one stream as columns, as they come back from storage."""
+
+    stream: str
+    first: int
+    columns: tuple[Column, ...]
+    timestamps: npt.NDArray[np.int64]
+    """Shape (n,)."""
+    values: Mapping[str, Array]
+    """Column name to an array of shape (n, *column.shape)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStop:
+    """How a run ended, when, why and by whom."""
+
+    outcome: RunOutcome
+    ended_ns: int
+    reason: str = ""
+    by: str = ""
+    """Who asked for it, when somebody did."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line of the catalogue."""
+
+    run_id: str
+    name: str
+    started_ns: int
+    ended_ns: int = 0
+    """0 while it is open."""
+    outcome: RunOutcome | None = None
+    """None while it is open."""
+    reason: str = ""
+    by: str = ""
+    user: str = ""
+    execution_id: str = ""
+    script_name: str = ""
+    points: int = 0
+    """Events of all streams."""
+    path: str = ""
+    """The HDF5 file, on the daemon's machine."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,123 @@
+"""A running program, as the execution that owns it sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from daq.core.parameters import ScriptParameter
+from daq.core.requests import Interpreter
+
+__all__ = ["Diagnostic", "Ending", "Program", "ProgramEnd", "ProgramFactory", "ScriptCheck"]
+
+
+class Ending(StrEnum):
+    """How a program came to its end, by its own account or by the kernel's."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """An exception came out of it."""
+    STOPPED = "stopped"
+    """It ran its cleanup after a stop request."""
+    KILLED = "killed"
+    """It was killed, or died: a limit, a crash, a lost sandbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramEnd:
+    """The last word of a program."""
+
+    ending: Ending
+    message: str = ""
+    """One line: `ZeroDivisionError: float division by zero`, or why it was killed."""
+    traceback: str = ""
+    """The script's own frames with source lines and carets; empty unless FAILED."""
+    line: int = 0
+    """Where it ended or stood, 0 when unknown."""
+    result: Any = None
+    """What `main` returned, when it is plain data."""
+
+
+class Program(Protocol):
+    """A script in its sandbox. Everything but `run` and `locate` returns at once."""
+
+    async def run(self, interpreter: Interpreter) -> ProgramEnd:
+        """Run to the end. Returns only when the process is gone, however it ended.
+
+        May be cancelled: the process is then killed before the cancellation goes on.
+        """
+
+    def request_pause(self) -> None: ...
+    def request_resume(self) -> None: ...
+    def request_stop(self) -> None:
+        """Ask for a graceful stop: StopRequested at the next checkpoint, then its cleanup."""
+
+    def kill(self, reason: str) -> None:
+        """End the process now, from any state; `run` returns KILLED with this reason."""
+
+    @property
+    def line(self) -> int:
+        """The line of the script being executed, at no cost; 0 before the first."""
+
+    @property
+    def progress(self) -> float | None:
+        """0 to 1, or None while nothing is known."""
+
+    async def locate(self) -> int:
+        """The exact line now, also inside a long C call; 0 when it cannot be told in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One reason why a script is refused."""
+
+    line: int
+    column: int
+    """1-based, in characters."""
+    end_line: int
+    end_column: int
+    """Exclusive."""
+    code: str
+    """`SYNTAX`, `POLICY`, `IMPORT` or `SIZE`."""
+    message: str
+    text: str = ""
+    """The source line."""
+
+    def render(self, filename: str) -> str:
+        """As Python shows it: file, line, source line, caret, message."""
+        stripped = self.text.strip()
+        indent = len(self.text) - len(self.text.lstrip())
+        end = self.end_column if self.end_line == self.line else len(self.text.rstrip()) + 1
+        caret = " " * max(0, self.column - 1 - indent) + "^" * max(1, end - self.column)
+        return (
+            f'  File "{filename}", line {self.line}, column {self.column}\n'
+            f"    {stripped}\n    {caret}\n{self.code}: {self.message}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCheck:
+    """What an upload learns about a script without running it."""
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+    parameters: tuple[ScriptParameter, ...] = ()
+    description: str = ""
+    """The module's docstring."""
+
+    @property
+    def accepted(self) -> bool:
+        return not self.diagnostics
+
+
+class ProgramFactory(Protocol):
+    """The sandbox, as the execution queue sees it."""
+
+    async def check(self, source: str, filename: str) -> ScriptCheck:
+        """Parse and check against the language policy, in a confined process."""
+
+    def program(
+        self, source: str, filename: str, parameters: Mapping[str, Any], execution_id: str
+    ) -> Program:
+        """A program that is ready to `run`; nothing is started yet."""

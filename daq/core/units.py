@@ -1,0 +1,42 @@
+"""Limits and quantities as people read them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import cast
+
+__all__ = ["Limits", "format_quantity"]
+
+_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+_SCALED = frozenset({"W", "V", "A", "Hz", "s", "J", "Ohm", "F", "T", "N", "Pa", "S/s"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A closed range of values that a device accepts."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"limits are [low, high], not [{self.low:g}, {self.high:g}]")
+
+    def __contains__(self, value: object) -> bool:
+        # Real, for numpy's numbers too: np.float32 is no float.
+        return isinstance(value, Real) and self.low <= cast("float", value) <= self.high
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}]"
+
+
+def format_quantity(value: float, units: str, digits: int = 4) -> str:
+    """`0.00123, "W"` as `1.23 mW`; units without SI prefixes, such as `deg`, stay as they are."""
+    if units not in _SCALED or value == 0 or not math.isfinite(value):
+        return f"{value:.{digits}g} {units}".rstrip()
+    # Rounded first: 999.97 mW to four digits is 1 W, not 1000 mW.
+    rounded = float(f"{value:.{digits}g}")
+    exponent = min(max(3 * math.floor(math.log10(abs(rounded)) / 3), -15), 12)
+    return f"{value / 10.0**exponent:.{digits}g} {_PREFIXES[exponent]}{units}"

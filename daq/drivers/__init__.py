@@ -1,0 +1,15 @@
+"""Drivers: the contract, the registry that finds them, and the instruments themselves."""
+
+from daq.drivers.driver import Driver, DriverContext, Timebase
+from daq.drivers.options import REQUIRED, Options
+from daq.drivers.registry import build_drivers, known_drivers
+
+__all__ = [
+    "REQUIRED",
+    "Driver",
+    "DriverContext",
+    "Options",
+    "Timebase",
+    "build_drivers",
+    "known_drivers",
+]

@@ -1,0 +1,97 @@
+"""What every driver is: a description, a connection, a stop, and the capabilities it implements."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from daq.core import DeviceDescription
+
+__all__ = ["Driver", "DriverContext", "Timebase"]
+
+
+class Timebase:
+    """Timestamps that follow Trio's clock: steady in real time, virtual in tests.
+
+    Anchored to the wall clock once; `re_anchor` follows it again after it was stepped.
+    """
+
+    def __init__(self) -> None:
+        self._epoch_ns = 0
+        self._origin = 0.0
+        self.re_anchor()
+
+    def re_anchor(self) -> None:
+        """Take the wall clock's time as true now. Needs a running Trio loop."""
+        self._epoch_ns = time.time_ns()
+        self._origin = trio.current_time()
+
+    def now_ns(self) -> int:
+        """Now, ns since the epoch."""
+        return self._epoch_ns + round((trio.current_time() - self._origin) * 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverContext:
+    """What a driver is given to live in."""
+
+    device_id: str
+    driver_name: str
+    """As configured, such as `simulated.stage`."""
+    timebase: Timebase
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The device's table of the configuration, without `driver`."""
+    shared: dict[Any, Any] = field(default_factory=dict)
+    """What the drivers of one daemon share, such as a bus that several of them sit on or the
+    physics of the simulated bench; each family of drivers keeps its own key."""
+
+
+class Driver(ABC):
+    """One instrument. Capabilities are the protocols of `daq.core.capabilities`, by implementation.
+
+    The constructor checks options (ConfigurationError) and talks to nobody. Every method may be
+    cancelled at any await; after a cancelled move the supervisor calls `stop`.
+    """
+
+    def __init__(self, context: DriverContext) -> None:
+        self.context = context
+
+    @property
+    @abstractmethod
+    def description(self) -> DeviceDescription:
+        """What it is and offers; known before it is connected, the same while it lives."""
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Reach the instrument and check that it is the right one; raises DeviceError."""
+
+    async def disconnect(self) -> None:
+        """Let the instrument go. Called after every successful `connect`, also when cancelled."""
+        await trio.lowlevel.checkpoint()
+
+    @abstractmethod
+    async def stop(self) -> bool:
+        """End whatever moves or acquires, at any time. True if something had to be stopped."""
+
+    async def make_safe(self) -> bool:
+        """Bring the instrument to its safe state at the end of a program that used it.
+
+        By default that is `stop`; a laser closes its shutter too. True if anything was changed.
+        """
+        return await self.stop()
+
+    @abstractmethod
+    async def poll(self) -> Mapping[str, bool | int | float | str]:
+        """The cached state's fields, fresh from the instrument: `position`, `moving`, ...
+
+        Raises DeviceError when the instrument does not answer: it is then offline.
+        """
+
+    async def settings(self) -> Mapping[str, bool | int | float | str]:
+        """What a run's record should hold of this device; by default what `poll` sees."""
+        return await self.poll()

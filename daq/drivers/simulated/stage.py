@@ -1,0 +1,184 @@
+"""A linear stage that carries the knife edge, and a rotator that turns the polariser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from daq.core import (
+    Capability,
+    Category,
+    Channel,
+    DeviceDescription,
+    DeviceParameter,
+    LimitError,
+    Limits,
+    Reading,
+    Scalar,
+)
+from daq.drivers.driver import DriverContext
+from daq.drivers.simulated.base import NOT_NEGATIVE, POSITIVE, Setting, SimulatedDriver
+from daq.drivers.simulated.bench import Focus
+from daq.drivers.simulated.motion import Axis
+from daq.drivers.simulated.positioner import Positioner
+
+__all__ = ["AxisDefaults", "SimulatedAxis", "SimulatedRotator", "SimulatedStage"]
+
+
+@dataclass(frozen=True, slots=True)
+class AxisDefaults:
+    """The options of an axis where the configuration says nothing."""
+
+    units: str
+    limits: Limits
+    velocity: float
+    """Units/s."""
+    acceleration: float
+    """Units/s²."""
+    tolerance: float
+    noise: float
+    """Standard deviation of a readback."""
+
+
+class SimulatedAxis(SimulatedDriver):
+    """One axis that moves in trapezoids on Trio's clock.
+
+    Options, in units of the axis: `limits`, `velocity`, `acceleration`, `position` (where it
+    stands at the start), `home`, `tolerance`, `noise`, `backlash`, `timeout` (s beyond the
+    computed duration of a motion).
+    """
+
+    def __init__(self, context: DriverContext, defaults: AxisDefaults) -> None:
+        super().__init__(context)
+        units, options = defaults.units, self.options
+        self._units = units
+        self._limits = options.limits("limits", defaults.limits, units)
+        within = self._limits
+        self._home = options.number("home", _nearest(0.0, within), units, within)
+        self._tolerance = options.number("tolerance", defaults.tolerance, units, POSITIVE)
+        self._axis = Axis(
+            options.number("position", self._home, units, within),
+            options.number("velocity", defaults.velocity, f"{units}/s", POSITIVE),
+            options.number("acceleration", defaults.acceleration, f"{units}/s²", POSITIVE),
+            options.number("backlash", 0.0, units, NOT_NEGATIVE),
+        )
+        self._positioner = Positioner(
+            self,
+            self._axis,
+            units=units,
+            tolerance=self._tolerance,
+            timeout=options.number("timeout", 1.0, "s", NOT_NEGATIVE),
+            noise=options.number("noise", defaults.noise, units, NOT_NEGATIVE),
+        )
+        self.offer_settings(self._motion_settings())
+
+    @property
+    def description(self) -> DeviceDescription:
+        return DeviceDescription(
+            id=self.id,
+            driver=self.context.driver_name,
+            category=Category.STAGE,
+            capabilities=frozenset({Capability.MOVABLE, Capability.PARAMETERIZED}),
+            channel=Channel(self.id, self._units),
+            label=self.label,
+            units=self._units,
+            limits=self._limits,
+            tolerance=self._tolerance,
+            parameters=self.parameters,
+        )
+
+    async def move_abs(self, position: float) -> None:
+        if position not in self._limits:
+            low, high = self._limits.low, self._limits.high
+            raise LimitError.outside(self.id, "position", position, low, high, self._units)
+        await self._positioner.go(position, f"move {position:.6g}")
+
+    async def position(self) -> Reading:
+        return self.reading(await self._positioner.readback())
+
+    async def is_moving(self) -> bool:
+        return await self._positioner.is_moving()
+
+    async def home(self) -> None:
+        await self._positioner.go(self._home, "home")
+
+    async def stop(self) -> bool:
+        return await self._positioner.stop()
+
+    async def poll(self) -> Mapping[str, Scalar]:
+        return {
+            "position": await self._positioner.readback(),
+            "moving": await self._positioner.is_moving(),
+        }
+
+    def _motion_settings(self) -> tuple[Setting, ...]:
+        axis, units = self._axis, self._units
+
+        def set_velocity(value: Scalar) -> None:
+            axis.velocity = float(value)
+
+        def set_acceleration(value: Scalar) -> None:
+            axis.acceleration = float(value)
+
+        return (
+            Setting(
+                DeviceParameter(
+                    "velocity", "float", "Cruising speed", f"{units}/s", limits=POSITIVE
+                ),
+                lambda: axis.velocity,
+                set_velocity,
+            ),
+            Setting(
+                DeviceParameter(
+                    "acceleration", "float", "Up to it and down", f"{units}/s²", limits=POSITIVE
+                ),
+                lambda: axis.acceleration,
+                set_acceleration,
+            ),
+        )
+
+
+class SimulatedStage(SimulatedAxis):
+    """A linear stage in mm.
+
+    Its option `axis` says what it carries: `edge` (the default: a knife edge along x), `edge_y`
+    (one along y), `focus` (the camera along the beam, behind a lens of `focal_length` mm whose
+    focus is at `focus` mm) or `free` (nothing in the beam). `edge_offset` is the position in mm at
+    which the edge stands in the middle of the beam.
+    """
+
+    DEFAULTS = AxisDefaults("mm", Limits(-10.0, 10.0), 10.0, 1000.0, 0.002, 0.0001)
+
+    def __init__(self, context: DriverContext) -> None:
+        super().__init__(context, self.DEFAULTS)
+        role = self.options.choice("axis", "edge", ("edge", "edge_y", "focus", "free"))
+        offset = self.options.number("edge_offset", 0.0, "mm")
+        focal_length = self.options.number("focal_length", 100.0, "mm", POSITIVE)
+        focus = self.options.number("focus", 0.0, "mm")
+        self.options.finish()
+        carriage = self._axis.carriage
+        if role == "focus":
+            self.bench.put_focus(lambda: Focus(focal_length, carriage() - focus))
+        elif role != "free":
+            self.bench.put_edge(lambda: carriage() - offset, vertical=role == "edge_y")
+
+
+class SimulatedRotator(SimulatedAxis):
+    """A rotation stage in degrees that turns a polariser.
+
+    At 0 degrees the default polariser lets the laser's light through. Options: `extinction_ratio`
+    and `polariser_offset` (the position at which the polariser's axis is at 0 degrees).
+    """
+
+    DEFAULTS = AxisDefaults("deg", Limits(-360.0, 360.0), 360.0, 14400.0, 0.02, 0.001)
+
+    def __init__(self, context: DriverContext) -> None:
+        super().__init__(context, self.DEFAULTS)
+        ratio = self.options.number("extinction_ratio", 1000.0, "", Limits(1.0, 1e12))
+        offset = self.options.number("polariser_offset", 0.0, "deg")
+        self.options.finish()
+        self.bench.put_polariser(lambda: self._axis.carriage() - offset, ratio)
+
+
+def _nearest(value: float, limits: Limits) -> float:
+    return min(max(value, limits.low), limits.high)

@@ -1,0 +1,24 @@
+"""Executions and runs: the queue, the run engine and the record that they leave."""
+
+from daq.experiment.control import Control, StopOrder
+from daq.experiment.execution import Execution
+from daq.experiment.execution_state import TRANSITIONS, Lifecycle
+from daq.experiment.live_run import LiveRun, Provenance, software_versions
+from daq.experiment.manual_run import ManualRuns
+from daq.experiment.queue import ExecutionQueue
+from daq.experiment.run_engine import EngineEvents, RunEngine
+
+__all__ = [
+    "TRANSITIONS",
+    "Control",
+    "EngineEvents",
+    "Execution",
+    "ExecutionQueue",
+    "Lifecycle",
+    "LiveRun",
+    "ManualRuns",
+    "Provenance",
+    "RunEngine",
+    "StopOrder",
+    "software_versions",
+]

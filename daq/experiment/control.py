@@ -1,0 +1,259 @@
+"""Conducts one execution's program: runs it, pauses it, stops it, brings it to a verified end.
+
+However a program ends, by itself, by a stop, by a crash or with the daemon, it goes the same way:
+hardware safe, run closed, what happened on record.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import trio
+
+from daq.core import (
+    DeviceStop,
+    Ending,
+    ExecutionState,
+    Log,
+    Program,
+    ProgramEnd,
+    RunOutcome,
+    StateError,
+    StopOutcome,
+    StopReport,
+    StorageError,
+)
+from daq.experiment.execution import Execution
+from daq.experiment.run_engine import RunEngine
+from daq.storage import Storage
+from daq.supervision import Supervisor
+
+__all__ = ["Control", "StopOrder"]
+
+log = logging.getLogger(__name__)
+
+CLOSING_TIMEOUT_S = 30.0
+"""What closing a run may take; its file may be large. The hardware is safe before it begins."""
+
+_OUTCOMES: Mapping[ExecutionState, RunOutcome] = {
+    ExecutionState.COMPLETED: RunOutcome.COMPLETED,
+    ExecutionState.ERROR: RunOutcome.FAILED,
+    ExecutionState.STOPPED: RunOutcome.STOPPED,
+    ExecutionState.KILLED: RunOutcome.KILLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """Somebody's wish that an execution ends."""
+
+    force: bool
+    grace_s: float
+    reason: str = ""
+    user: str = ""
+
+    def __str__(self) -> str:
+        kind = "force stop" if self.force else "stop"
+        by = f" by {self.user}" if self.user else ""
+        return f"{kind}{by}: {self.reason}" if self.reason else f"{kind}{by}"
+
+
+class Control:
+    """The controls of one started execution."""
+
+    def __init__(
+        self, execution: Execution, program: Program, supervisor: Supervisor, storage: Storage
+    ) -> None:
+        self._execution = execution
+        self._program = program
+        self._engine = RunEngine(
+            supervisor, storage, execution.provenance(), self, execution.now_ns
+        )
+        self._order: StopOrder | None = None
+        self._ordered = trio.Event()
+        self._ordered_at = 0.0
+        self._grace = trio.CancelScope()
+        self._escalated = False
+        self._stopped_at_line = 0
+        self._pause_by: str | None = None
+        self._resumed = trio.Event()
+        self._devices: tuple[DeviceStop, ...] = ()
+
+    @property
+    def line(self) -> int:
+        return self._program.line
+
+    @property
+    def progress(self) -> float | None:
+        return self._program.progress
+
+    async def locate(self) -> int:
+        """The exact line now, also inside a long C call."""
+        if self._execution.finished.is_set():
+            return self.line
+        return await self._program.locate() or self.line
+
+    async def run(self) -> None:
+        """Run to the verified end. When cancelled, the program is killed and all is made safe."""
+        self._execution.enter(ExecutionState.RUNNING, "started")
+        end = ProgramEnd(Ending.KILLED, "the daemon ended")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._enforce_grace)
+                end = await self._program.run(self._engine)
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._conclude(end)
+
+    async def _conclude(self, end: ProgramEnd) -> None:
+        """Hardware first, then the record. Each part is bounded by a deadline of its own."""
+        state, message = self._verdict(end)
+        if state is not ExecutionState.COMPLETED:
+            self._devices = await self._engine.make_safe()
+            for stop in self._devices:
+                if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
+                    log.error("device %s was not made safe: %s", stop.device, stop.message)
+        try:
+            with trio.fail_after(CLOSING_TIMEOUT_S):
+                by = self._order.user if self._order else ""
+                await self._engine.close_run(_OUTCOMES[state], message, by)
+        except (StorageError, trio.TooSlowError) as error:
+            log.exception("execution %s: the run could not be closed", self._execution.id[:8])
+            state, message = ExecutionState.ERROR, f"the run could not be closed: {error}"
+        self._execution.message = message
+        self._execution.traceback = end.traceback
+        self._execution.enter(state, message)
+        self._execution.finished.set()
+
+    def _verdict(self, end: ProgramEnd) -> tuple[ExecutionState, str]:
+        order = self._order
+        match end.ending:
+            case Ending.COMPLETED:
+                return ExecutionState.COMPLETED, end.message
+            case Ending.FAILED if order is not None:
+                return ExecutionState.ERROR, f"its cleanup after a {order} failed: {end.message}"
+            case Ending.FAILED:
+                return ExecutionState.ERROR, end.message
+            case Ending.STOPPED if order is not None:
+                return ExecutionState.STOPPED, str(order)
+            case Ending.STOPPED:
+                return ExecutionState.KILLED, "it ended as if stopped, but nobody had asked for it"
+            case Ending.KILLED:
+                return ExecutionState.KILLED, end.message
+
+    # ----------------------------------------------------------------------------------- stopping
+
+    async def stop(self, order: StopOrder) -> StopReport:
+        """End it. Returns when the end is verified; safe to call at any time, by anybody."""
+        began = trio.current_time()
+        if self._execution.state.is_final:
+            state = self._execution.state
+            return StopReport(self._execution.id, state, f"had already ended: {state}", 0.0)
+        if order.force:
+            self._order = order
+            await self._kill(str(order))
+        elif self._order is None:
+            self._begin_graceful(order)
+        else:
+            self._shorten_grace(order.grace_s)
+        await self._execution.finished.wait()
+        return StopReport(
+            self._execution.id,
+            self._execution.state,
+            self._execution.message,
+            trio.current_time() - began,
+            self._devices,
+            self._stopped_at_line,
+            self._escalated,
+        )
+
+    def _begin_graceful(self, order: StopOrder) -> None:
+        self._order = order
+        self._ordered_at = trio.current_time()
+        self._stopped_at_line = self.line
+        self._execution.enter(ExecutionState.STOPPING, str(order))
+        self._engine.begin_stop()
+        self._program.request_stop()
+        self._resumed.set()
+        self._grace.deadline = self._ordered_at + order.grace_s
+        self._ordered.set()
+
+    def _shorten_grace(self, grace_s: float) -> None:
+        """A second, more impatient stop moves the deadline of the first; none ever extends it."""
+        self._grace.deadline = min(self._grace.deadline, self._ordered_at + grace_s)
+
+    async def _enforce_grace(self) -> None:
+        """Turn a graceful stop that passed its deadline into a force stop."""
+        await self._ordered.wait()
+        with self._grace:
+            await self._execution.finished.wait()
+        self._escalated = True
+        grace = self._grace.deadline - self._ordered_at
+        await self._kill(
+            f"{self._order}; its cleanup did not end within the grace period of {grace:g} s"
+        )
+
+    async def _kill(self, reason: str) -> None:
+        """Kill the program, after asking where it stands: that is the line that hung."""
+        line = await self.locate()
+        self._stopped_at_line = line or self._stopped_at_line
+        self._program.kill(f"{reason} (at line {line})" if line else reason)
+
+    # ------------------------------------------------------------------------------------ pausing
+
+    def pause(self, user: str) -> None:
+        """Ask it to pause at its next checkpoint; raises StateError unless it runs."""
+        state = self._execution.state
+        if state is ExecutionState.PAUSED:
+            return
+        if state is not ExecutionState.RUNNING:
+            raise StateError(
+                f"execution {self._execution.id[:8]} is {state}; only a RUNNING one can pause"
+            )
+        self._pause_by = user
+        self._resumed = trio.Event()
+        self._program.request_pause()
+        self._execution.touch()
+
+    def resume(self, user: str) -> None:
+        """Let it go on; also takes back a pause that has not been reached yet."""
+        state = self._execution.state
+        if state not in (ExecutionState.PAUSED, ExecutionState.RUNNING):
+            raise StateError(
+                f"execution {self._execution.id[:8]} is {state}; only a PAUSED one can resume"
+            )
+        self._pause_by = None
+        self._program.request_resume()
+        if state is ExecutionState.PAUSED:
+            by = f" by {user}" if user else ""
+            self._execution.enter(ExecutionState.RUNNING, f"resumed{by}")
+        self._resumed.set()
+
+    async def wait_paused(self) -> None:
+        """Wait until a requested pause is reached, taken back or overtaken by the end."""
+        version = 0
+        while self._pause_by is not None and self._execution.state is ExecutionState.RUNNING:
+            version = await self._execution.wait_changed(version)
+
+    # --------------------------------------------------------------------- what the engine reports
+
+    def on_output(self, entry: Log) -> None:
+        self._execution.on_output(entry)
+
+    def on_progress_message(self, message: str) -> None:
+        self._execution.on_progress_message(message)
+
+    def on_run_opened(self, run_id: str) -> None:
+        self._execution.on_run_opened(run_id)
+
+    async def on_paused(self, line: int) -> None:
+        user, self._pause_by = self._pause_by, None
+        if user is None or self._execution.state is not ExecutionState.RUNNING:
+            await trio.lowlevel.checkpoint()
+            return
+        by = f" by {user}" if user else ""
+        self._execution.enter(ExecutionState.PAUSED, f"paused{by} at line {line}")
+        await self._resumed.wait()

@@ -1,0 +1,171 @@
+"""One execution: what it is, how it is, what it printed. `control` conducts it while it runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from daq.core import (
+    ExecutionRecord,
+    ExecutionState,
+    ExecutionView,
+    Log,
+    OutputLine,
+    Script,
+)
+from daq.experiment.execution_state import Lifecycle
+from daq.experiment.live_run import Provenance
+
+if TYPE_CHECKING:
+    from daq.experiment.control import Control
+
+__all__ = ["Execution", "source_line"]
+
+log = logging.getLogger(__name__)
+
+
+class Execution:
+    """One start of a script, from its place in the queue to its verified end."""
+
+    def __init__(
+        self,
+        execution_id: str,
+        script: Script,
+        parameters: Mapping[str, Any],
+        user: str,
+        now_ns: Callable[[], int],
+        on_change: Callable[[Execution], None],
+    ) -> None:
+        self.id = execution_id
+        self.script = script
+        self.parameters = parameters
+        self.user = user
+        self.now_ns = now_ns
+        self.control: Control | None = None
+        """What conducts it; there once it started, also after it ended."""
+        self.message = ""
+        self.traceback = ""
+        self.finished = trio.Event()
+        """Set when the end is verified: hardware safe, run closed."""
+        self._on_change = on_change
+        self._life = Lifecycle(now_ns)
+        self._version = 0
+        self._changed = trio.Event()
+        self._output: list[OutputLine] = []
+        self._progress_message = ""
+        self._run_ids: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Execution {self.id[:8]} {self.script.name!r} {self.state}>"
+
+    @property
+    def state(self) -> ExecutionState:
+        return self._life.state
+
+    @property
+    def line(self) -> int:
+        """The line that is being executed, or was last; 0 before the first."""
+        return self.control.line if self.control else 0
+
+    @property
+    def progress(self) -> float | None:
+        """0 to 1, or None while nothing is known."""
+        if self.state is ExecutionState.COMPLETED:
+            return 1.0
+        return self.control.progress if self.control else None
+
+    def record(self) -> ExecutionRecord:
+        """What is kept of it, as of now."""
+        return ExecutionRecord(
+            self.id,
+            self.script.id,
+            self.script.name,
+            self.parameters,
+            self.user,
+            self._life.history,
+            self.message,
+            self.traceback,
+            self.line,
+            self.progress,
+            self._run_ids,
+        )
+
+    def view(self, queue_position: int = 0) -> ExecutionView:
+        """How it is at this moment."""
+        record = self.record()
+        elapsed = self._life.active_ns() / 1e9
+        return ExecutionView(
+            record,
+            self._version,
+            source_line(self.script, record.line),
+            self._progress_message,
+            elapsed,
+            _remaining(record, elapsed),
+            queue_position,
+        )
+
+    def provenance(self) -> Provenance:
+        """What the record of its runs says about where they come from."""
+        return Provenance(
+            self.user,
+            self.id,
+            self.script.id,
+            self.script.name,
+            self.script.source,
+            self.script.sha256,
+            self.parameters,
+        )
+
+    def output_since(self, index: int) -> list[OutputLine]:
+        """What it printed, from line number `index` on. The sandbox bounds how much that can be."""
+        return self._output[index:]
+
+    async def wait_changed(self, seen: int) -> int:
+        """Wait until the version is higher than `seen`; returns it."""
+        while self._version <= seen:
+            await self._changed.wait()
+        return self._version
+
+    def enter(self, state: ExecutionState, reason: str = "") -> None:
+        """Change state, if the table allows it."""
+        self._life.enter(state, reason)
+        log.info("execution %s is %s%s", self.id[:8], state, f": {reason}" if reason else "")
+        self.touch()
+
+    def touch(self) -> None:
+        """Tell those who watch that something about it changed."""
+        self._version += 1
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+        self._on_change(self)
+
+    def on_output(self, entry: Log) -> None:
+        now = self.now_ns()
+        for text in entry.text.splitlines() or [""]:
+            self._output.append(OutputLine(now, entry.level, text, entry.line))
+        self.touch()
+
+    def on_progress_message(self, message: str) -> None:
+        self._progress_message = message
+        self.touch()
+
+    def on_run_opened(self, run_id: str) -> None:
+        self._run_ids += (run_id,)
+        self.touch()
+
+
+def source_line(script: Script, line: int) -> str:
+    """The text of a line of the script, without its indent; empty when there is no such line."""
+    lines = script.source.splitlines()
+    return lines[line - 1].strip() if 0 < line <= len(lines) else ""
+
+
+def _remaining(record: ExecutionRecord, elapsed: float) -> float | None:
+    """An even pace from here on is the best guess; none before one percent."""
+    progress = record.progress
+    if record.state.is_final or not progress or progress < 0.01:
+        return None
+    return elapsed * (1 - progress) / progress

@@ -1,0 +1,73 @@
+"""Runs that a person opens from a client, without a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from daq.core import Event, NotFoundError, RunOutcome, RunSummary, StateError
+from daq.experiment.live_run import LiveRun, Provenance
+from daq.storage import Storage
+from daq.supervision import Supervisor
+
+__all__ = ["ManualRuns"]
+
+
+class ManualRuns:
+    """At most one open manual run: manual work happens on one bench, by one person at a time."""
+
+    def __init__(self, supervisor: Supervisor, storage: Storage, now_ns: Callable[[], int]) -> None:
+        self._supervisor = supervisor
+        self._storage = storage
+        self._now_ns = now_ns
+        self._run: LiveRun | None = None
+        self._opening = False
+
+    async def start(self, name: str, metadata: Mapping[str, Any], user: str) -> str:
+        """Open a run; returns its id. Raises StateError while another is open."""
+        if self._run is not None or self._opening:
+            name = self._run.name if self._run else "another"
+            raise StateError(
+                f"manual run {name!r} is still open", advice="stop it before you start another"
+            )
+        self._opening = True
+        try:
+            self._run = await LiveRun.open(
+                self._storage,
+                self._supervisor,
+                Provenance(user=user),
+                name or "manual",
+                metadata,
+                self._now_ns(),
+            )
+        finally:
+            self._opening = False
+        return self._run.run_id
+
+    async def record(
+        self, run_id: str, device_ids: Sequence[str], values: Mapping[str, Any]
+    ) -> Event:
+        """Read the devices and store one event; returns it as stored."""
+        run = self._find(run_id)
+        blocks = await run.acquire(device_ids)
+        return await run.store(blocks, values, "primary", self._now_ns())
+
+    async def stop(self, run_id: str, reason: str, user: str) -> RunSummary:
+        """Close the run; returns when its file is complete."""
+        run = self._find(run_id)
+        summary = await run.close(RunOutcome.COMPLETED, self._now_ns(), reason, user)
+        self._run = None
+        return summary
+
+    async def shutdown(self, reason: str) -> None:
+        """Close the open run, if any, because the daemon ends."""
+        if self._run is not None:
+            await self._run.close(RunOutcome.STOPPED, self._now_ns(), reason, "")
+            self._run = None
+
+    def _find(self, run_id: str) -> LiveRun:
+        if self._run is None:
+            raise NotFoundError("no manual run is open", advice="open one with StartRun first")
+        if not self._run.run_id.startswith(run_id):
+            raise NotFoundError(f"{run_id!r} is not the open manual run {self._run.run_id}")
+        return self._run

@@ -1,0 +1,357 @@
+"""The execution queue: scripts are kept, executions wait, run one at a time and stay on record."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import trio
+
+from daq.core import (
+    AmbiguousError,
+    ExecutionRecord,
+    ExecutionState,
+    ExecutionView,
+    NotFoundError,
+    OutputLine,
+    OverloadError,
+    ProgramFactory,
+    Script,
+    ScriptCheck,
+    StateError,
+    StopReport,
+    Transition,
+    convert_parameters,
+)
+from daq.experiment.control import Control, StopOrder
+from daq.experiment.execution import Execution, source_line
+from daq.storage import Storage
+from daq.supervision import Supervisor
+
+__all__ = ["ExecutionQueue"]
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 1000
+PAUSE_ANSWER_S = 0.5
+"""How long `pause` waits for the next checkpoint before it answers that it is still to come."""
+FINAL_SAVE_S = 5.0
+OUTPUT_LINES = 10_000
+"""At most so many lines of a past execution's output are read at a time."""
+
+
+class ExecutionQueue:
+    """Runs executions one after the other: the bench is one, and so is what moves on it."""
+
+    def __init__(
+        self,
+        factory: ProgramFactory,
+        supervisor: Supervisor,
+        storage: Storage,
+        now_ns: Callable[[], int],
+        grace_s: float = 5.0,
+    ) -> None:
+        self._factory = factory
+        self._supervisor = supervisor
+        self._storage = storage
+        self._ledger = storage.ledger
+        self._now_ns = now_ns
+        self._grace_s = grace_s
+        self._scripts: dict[str, Script] = {}
+        self._past: dict[str, ExecutionRecord] = {}
+        self._executions: dict[str, Execution] = {}
+        self._waiting: list[Execution] = []
+        self._current: Execution | None = None
+        self._arrived = trio.Event()
+        self._closing = False
+        self._unsaved: dict[str, Execution] = {}
+        self._saved_output: dict[str, int] = {}
+        self._save = trio.Event()
+
+    # ------------------------------------------------------------------------------------ running
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Load what is on record, then run what is queued until cancelled."""
+        self._scripts = {script.id: script for script in await self._ledger.load_scripts()}
+        for record in await self._ledger.load_executions():
+            self._past[record.id] = await self._close_orphan(record)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_record)
+                task_status.started()
+                while True:
+                    await self._run_next()
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + FINAL_SAVE_S):
+                await self._save_changes()
+
+    async def _close_orphan(self, record: ExecutionRecord) -> ExecutionRecord:
+        """An execution that was not over when the daemon died ended there and then."""
+        if record.state.is_final:
+            return record
+        reason = f"the daemon ended while it was {record.state}"
+        end = Transition(ExecutionState.KILLED, self._now_ns(), reason)
+        closed = replace(record, transitions=(*record.transitions, end), message=reason)
+        await self._ledger.save_execution(closed)
+        return closed
+
+    async def _run_next(self) -> None:
+        while not self._waiting:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        self._current = execution = self._waiting.pop(0)
+        script = execution.script
+        program = self._factory.program(
+            script.source, script.name, execution.parameters, execution.id
+        )
+        control = Control(execution, program, self._supervisor, self._storage)
+        execution.control = control
+        for waiting in self._waiting:
+            waiting.touch()  # it moved up
+        try:
+            await control.run()
+        finally:
+            self._current = None
+
+    async def shutdown(self, reason: str) -> None:
+        """Take nothing new, cancel what waits, stop what runs gracefully."""
+        self._closing = True
+        for execution in (*self._waiting, *([self._current] if self._current else [])):
+            await self.stop(execution.id, reason=reason)
+
+    # ---------------------------------------------------------------------------- keeping a record
+
+    def _on_changed(self, execution: Execution) -> None:
+        self._unsaved[execution.id] = execution
+        self._save.set()
+
+    async def _keep_record(self) -> None:
+        """Write changes behind the executions, so that no stop ever waits for a database."""
+        while True:
+            await self._save.wait()
+            self._save = trio.Event()
+            await self._save_changes()
+
+    async def _save_changes(self) -> None:
+        while self._unsaved:
+            execution = self._unsaved.pop(next(iter(self._unsaved)))
+            output = execution.output_since(self._saved_output.get(execution.id, 0))
+            await self._ledger.save_execution(execution.record())
+            if output:
+                await self._ledger.append_output(execution.id, output)
+                self._saved_output[execution.id] = self._saved_output.get(execution.id, 0) + len(
+                    output
+                )
+
+    # ------------------------------------------------------------------------------------ scripts
+
+    async def check(self, source: str, name: str) -> ScriptCheck:
+        """Check a script against the language policy without keeping it."""
+        return await self._factory.check(source, name)
+
+    async def upload(
+        self, source: str, name: str, metadata: Mapping[str, str]
+    ) -> tuple[Script | None, ScriptCheck]:
+        """Check a script and keep it; the same text under the same name is kept once."""
+        name = name.strip() or "script.py"
+        check = await self._factory.check(source, name)
+        if not check.accepted:
+            return None, check
+        sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+        for known in self._scripts.values():
+            if (known.sha256, known.name, known.metadata) == (sha256, name, dict(metadata)):
+                return known, check
+        script = Script(
+            uuid.uuid4().hex,
+            name,
+            source,
+            sha256,
+            self._now_ns(),
+            dict(metadata),
+            check.parameters,
+            check.description,
+        )
+        await self._ledger.save_script(script)
+        self._scripts[script.id] = script
+        return script, check
+
+    def scripts(self) -> list[Script]:
+        """All scripts, newest first."""
+        return sorted(self._scripts.values(), key=lambda s: s.uploaded_ns, reverse=True)
+
+    def script(self, ref: str) -> Script:
+        """Find a script by id, unique prefix of one, or name (the newest of that name)."""
+        if not ref:
+            if len(self._scripts) == 1:
+                return next(iter(self._scripts.values()))
+            raise NotFoundError("no script was named", advice="`scripts` lists what is there")
+        for script in self.scripts():
+            if ref in (script.id, script.name, script.name.removesuffix(".py")):
+                return script
+        return self._scripts[_unique_prefix(ref, self._scripts, "script")]
+
+    # --------------------------------------------------------------------------------- executions
+
+    async def start(self, script_ref: str, parameters: Mapping[str, str], user: str) -> str:
+        """Queue an execution; raises ParameterError when `main` declares something else."""
+        if self._closing:
+            raise StateError("the daemon is shutting down and starts nothing new")
+        if len(self._waiting) >= MAX_WAITING:
+            raise OverloadError(f"{MAX_WAITING} executions are waiting already")
+        script = self.script(script_ref)
+        values = convert_parameters(script.parameters, parameters)
+        execution = Execution(
+            uuid.uuid4().hex, script, values, user, self._now_ns, self._on_changed
+        )
+        await self._ledger.save_execution(execution.record())
+        self._executions[execution.id] = execution
+        self._waiting.append(execution)
+        self._arrived.set()
+        return execution.id
+
+    def view(self, ref: str = "") -> ExecutionView:
+        """One execution by id, prefix or script name; without, the one that runs or ran last."""
+        return self._view(self._resolve(ref))
+
+    def views(self, script_id: str = "", state: str = "", limit: int = 100) -> list[ExecutionView]:
+        """Executions, newest first."""
+        ids = [
+            record.id
+            for record in self._records()
+            if script_id in ("", record.script_id, record.script_name)
+            and state.upper() in ("", record.state)
+        ]
+        return [self._view(execution_id) for execution_id in ids[:limit]]
+
+    async def output(self, execution_id: str, after: int = 0) -> tuple[list[OutputLine], int]:
+        """Output from line number `after` on, and the number to ask for next."""
+        if execution_id in self._executions:
+            lines = self._executions[execution_id].output_since(after)
+        else:
+            lines = (await self._ledger.load_output(execution_id, after + OUTPUT_LINES))[after:]
+        return lines, after + len(lines)
+
+    async def wait_changed(self, execution_id: str, version: int) -> int:
+        """Wait until its version is higher; one from before the restart never changes."""
+        if execution_id not in self._executions:
+            await trio.sleep_forever()
+        return await self._executions[execution_id].wait_changed(version)
+
+    async def locate(self, ref: str = "") -> int:
+        """The exact line on which it is now, also inside a long C call."""
+        execution = self._executions.get(self._resolve(ref))
+        if execution is None or execution.control is None:
+            return 0
+        return await execution.control.locate()
+
+    async def stop(
+        self,
+        ref: str = "",
+        *,
+        force: bool = False,
+        grace_s: float | None = None,
+        reason: str = "",
+        user: str = "",
+    ) -> StopReport:
+        """Stop an execution, or the one that runs; returns when the end is verified."""
+        order = StopOrder(force, self._grace_s if grace_s is None else grace_s, reason, user)
+        execution_id = self._resolve(ref, active=True)
+        if execution_id not in self._executions:
+            record = self._past[execution_id]
+            return StopReport(record.id, record.state, f"had already ended: {record.state}", 0.0)
+        execution = self._executions[execution_id]
+        if execution.control is not None:
+            return await execution.control.stop(order)
+        self._waiting.remove(execution)
+        execution.message = f"cancelled before it started ({order})"
+        execution.enter(ExecutionState.STOPPED, execution.message)
+        execution.finished.set()
+        return StopReport(execution.id, execution.state, execution.message, 0.0)
+
+    async def pause(self, ref: str = "", user: str = "") -> ExecutionView:
+        """Pause at the next checkpoint; the view says whether it is there yet."""
+        execution_id, control = self._controlled(ref)
+        control.pause(user)
+        with trio.move_on_after(PAUSE_ANSWER_S):
+            await control.wait_paused()
+        return self._view(execution_id)
+
+    async def resume(self, ref: str = "", user: str = "") -> ExecutionView:
+        """Go on after a pause."""
+        execution_id, control = self._controlled(ref)
+        control.resume(user)
+        await trio.lowlevel.checkpoint()
+        return self._view(execution_id)
+
+    # ------------------------------------------------------------------------------------ finding
+
+    def _records(self) -> list[ExecutionRecord]:
+        live = [execution.record() for execution in self._executions.values()]
+        everything: Iterable[ExecutionRecord] = (*live, *self._past.values())
+        return sorted(everything, key=lambda r: r.transitions[0].timestamp_ns, reverse=True)
+
+    def _view(self, execution_id: str) -> ExecutionView:
+        execution = self._executions.get(execution_id)
+        if execution is not None:
+            position = self._waiting.index(execution) + 1 if execution in self._waiting else 0
+            return execution.view(position)
+        record = self._past[execution_id]
+        script = self._scripts.get(record.script_id)
+        text = source_line(script, record.line) if script else ""
+        elapsed = (record.ended_ns - record.started_ns) / 1e9 if record.started_ns else 0.0
+        return ExecutionView(record, 0, text, elapsed_s=elapsed)
+
+    def _controlled(self, ref: str) -> tuple[str, Control]:
+        execution_id = self._resolve(ref, active=True)
+        execution = self._executions.get(execution_id)
+        if execution is None or execution.control is None:
+            state = self._view(execution_id).record.state
+            raise StateError(f"execution {execution_id[:8]} is {state}, it does not run")
+        return execution_id, execution.control
+
+    def _resolve(self, ref: str, *, active: bool = False) -> str:
+        """The id behind `ref`; `active` asks for one that could be stopped when no id is given."""
+        if not ref:
+            return self._default(active=active)
+        ids = [*self._executions, *self._past]
+        if ref in ids:
+            return ref
+        named = [
+            r.id
+            for r in self._records()
+            if ref in (r.script_name, r.script_name.removesuffix(".py"))
+        ]
+        running = [
+            i for i in named if i in self._executions and not self._executions[i].state.is_final
+        ]
+        if len(running) > 1:
+            raise AmbiguousError(f"{ref!r} fits {len(running)} executions: {_short(running)}")
+        return (running or named or [_unique_prefix(ref, ids, "execution")])[0]
+
+    def _default(self, *, active: bool) -> str:
+        if self._current is not None:
+            return self._current.id
+        if len(self._waiting) == 1:
+            return self._waiting[0].id
+        records = self._records()
+        if active or not records:
+            raise NotFoundError(
+                "no execution is running", advice="`executions` lists the past ones"
+            )
+        return records[0].id
+
+
+def _short(ids: Sequence[str]) -> str:
+    return ", ".join(i[:8] for i in ids[:5]) + (", ..." if len(ids) > 5 else "")
+
+
+def _unique_prefix(ref: str, ids: Iterable[str], what: str) -> str:
+    fits = [i for i in ids if i.startswith(ref)]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise AmbiguousError(f"{ref!r} fits {len(fits)} {what}s: {_short(fits)}")
+    raise NotFoundError(f"no {what} is called {ref!r}", advice=f"`{what}s` lists what is there")

@@ -1,0 +1,223 @@
+"""The run engine: performs the requests of one program, whoever wrote it.
+
+It knows which devices the program touched, which run is open, and which call is in flight, so that
+a stop can end the call and the execution can make exactly those devices safe.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import trio
+
+from daq.core import (
+    OPERATIONS,
+    Call,
+    CloseRun,
+    DaqError,
+    Describe,
+    DeviceDescription,
+    DeviceStop,
+    ListDevices,
+    Log,
+    Measurement,
+    OpenRun,
+    Pause,
+    Point,
+    Progress,
+    Record,
+    Request,
+    RunOutcome,
+    StateError,
+    StopRequested,
+)
+from daq.experiment.live_run import LiveRun, Provenance, plain_values, run_together
+from daq.storage import Storage
+from daq.supervision import Supervisor
+
+__all__ = ["EngineEvents", "RunEngine"]
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S = 1.0
+"""What one device gets to stop; all stop at the same time."""
+
+
+class EngineEvents(Protocol):
+    """What the engine tells the execution that owns it."""
+
+    def on_output(self, entry: Log) -> None: ...
+    def on_progress_message(self, message: str) -> None: ...
+    def on_run_opened(self, run_id: str) -> None: ...
+    async def on_paused(self, line: int) -> None:
+        """Returns when the execution was resumed, or must stop."""
+
+
+class RunEngine:
+    """Performs one program's requests, one at a time."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        storage: Storage,
+        provenance: Provenance,
+        events: EngineEvents,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._supervisor = supervisor
+        self._storage = storage
+        self._provenance = provenance
+        self._events = events
+        self._now_ns = now_ns
+        self._run: LiveRun | None = None
+        self._touched: set[str] = set()
+        self._in_flight: trio.CancelScope | None = None
+        self._stop_requested = False
+        self._who = f"execution {provenance.execution_id[:8]}"
+        self._performers: Mapping[type, Callable[[Any], Awaitable[Any]]] = {
+            ListDevices: self._list_devices,
+            Describe: self._describe,
+            Call: self._call,
+            OpenRun: self._open_run,
+            CloseRun: self._close_run,
+            Record: self._record,
+            Point: self._point,
+            Pause: self._pause,
+        }
+
+    async def perform(self, request: Request, *, stopping: bool = False) -> Any:
+        """Carry out one request; see `daq.core.Interpreter`."""
+        if isinstance(request, Log):
+            return self._events.on_output(request)
+        if isinstance(request, Progress):
+            return self._events.on_progress_message(request.message)
+        if self._stop_requested and not stopping:
+            raise StopRequested
+        try:
+            return await self._performers[type(request)](request)
+        except (DaqError, StopRequested):
+            raise
+        except Exception as error:
+            # A bug in a driver or in here: the script fails at its line, the daemon goes on.
+            log.exception("%s: %r failed", self._who, request)
+            raise DaqError(f"internal error: {type(error).__name__}: {error}") from error
+
+    def begin_stop(self) -> None:
+        """A graceful stop came: end the call in flight, refuse new ones but for cleanup."""
+        if self._stop_requested:
+            return  # a second stop must not cut into the cleanup of the first
+        self._stop_requested = True
+        if self._in_flight is not None:
+            self._in_flight.cancel()
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """Ids of the devices that the program asked for."""
+        return frozenset(self._touched)
+
+    async def make_safe(self) -> tuple[DeviceStop, ...]:
+        """Bring every touched device to its safe state, all at once, each within its deadline."""
+        return await self._supervisor.stop_devices(
+            sorted(self._touched), timeout=STOP_TIMEOUT_S, safe=True
+        )
+
+    async def close_run(self, outcome: RunOutcome, reason: str, by: str) -> None:
+        """Close the run if one is open."""
+        run, self._run = self._run, None
+        if run is not None:
+            await run.close(outcome, self._now_ns(), reason, by)
+
+    async def _interruptible(self, step: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a step that a graceful stop cancels: it is then as if it had never been asked for."""
+        with trio.CancelScope() as scope:
+            self._in_flight = scope
+            try:
+                return await step()
+            finally:
+                self._in_flight = None
+        raise StopRequested
+
+    async def _list_devices(self, _request: ListDevices) -> list[str]:
+        return [device.id for device in self._supervisor.devices()]
+
+    async def _describe(self, request: Describe) -> DeviceDescription:
+        device = self._supervisor.device(request.device)
+        self._touched.add(device.id)
+        return device.description
+
+    async def _call(self, request: Call) -> Any:
+        device = self._supervisor.device(request.device)
+        self._touched.add(device.id)
+        if request.operation == "stop":
+            return (await device.stop(timeout=STOP_TIMEOUT_S)).outcome.value
+        operation = OPERATIONS.get(request.operation)
+        if operation is not None and operation.cancellable:
+            return await self._interruptible(
+                lambda: device.call(request.operation, *request.arguments, by=self._who)
+            )
+        return await device.call(request.operation, *request.arguments, by=self._who)
+
+    async def _open_run(self, request: OpenRun) -> str:
+        if self._run is not None:
+            raise StateError(
+                f"run {self._run.name!r} is still open",
+                advice="a script records into one run at a time: leave its `with` block first",
+            )
+        return (await self._open(request.name, request.metadata)).run_id
+
+    async def _open(self, name: str, metadata: Mapping[str, Any]) -> LiveRun:
+        self._run = run = await LiveRun.open(
+            self._storage, self._supervisor, self._provenance, name, metadata, self._now_ns()
+        )
+        self._events.on_run_opened(run.run_id)
+        return run
+
+    async def _close_run(self, request: CloseRun) -> None:
+        if self._stop_requested:
+            return  # the execution closes it with the outcome of the stop, once that is known
+        outcome = RunOutcome.FAILED if request.failed else RunOutcome.COMPLETED
+        await self.close_run(outcome, request.reason, "")
+
+    async def _record(self, request: Record) -> dict[str, Any]:
+        # A script that records without an open run gets a run of its own.
+        run = self._run or await self._open(self._provenance.script_name, {})
+        blocks = await self._interruptible(lambda: self._acquire(run, request.devices))
+        event = await run.store(blocks, request.values, request.stream, self._now_ns())
+        return plain_values(event)
+
+    async def _point(self, request: Point) -> dict[str, Any]:
+        run = self._run or await self._open(self._provenance.script_name, {})
+        blocks = await self._interruptible(lambda: self._reach(run, request))
+        event = await run.store(blocks, request.values, request.stream, self._now_ns())
+        return plain_values(event)
+
+    async def _reach(self, run: LiveRun, request: Point) -> list[Measurement]:
+        moves = [
+            lambda name=name, target=target: self._call_move(name, target)
+            for name, target in request.moves.items()
+        ]
+        if len(moves) == 1:
+            await moves[0]()
+        elif moves:
+            await run_together(moves)
+        if request.dwell > 0:
+            await trio.sleep(request.dwell)
+        others = [name for name in request.devices if name not in request.moves]
+        return await self._acquire(run, [*request.moves, *others])
+
+    async def _call_move(self, device_id: str, target: float) -> None:
+        device = self._supervisor.device(device_id)
+        self._touched.add(device.id)
+        await device.call("move_abs", target, by=self._who)
+
+    async def _acquire(self, run: LiveRun, device_ids: Sequence[str]) -> list[Measurement]:
+        for device_id in device_ids:
+            self._touched.add(self._supervisor.device(device_id).id)
+        return await run.acquire(device_ids)
+
+    async def _pause(self, request: Pause) -> None:
+        await self._events.on_paused(request.line)
+        if self._stop_requested:
+            raise StopRequested

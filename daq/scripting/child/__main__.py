@@ -1,0 +1,89 @@
+"""The zygote: a warm, single-threaded interpreter that forks one process per script.
+
+It talks to the daemon over a SOCK_SEQPACKET socket: `["spawn", id, job...]` with the descriptors of
+a connection, a shared page and a trace pipe comes in; `["spawned", id]` with a pidfd goes out, and
+`["exited", id, status]` when the process is gone. It ends when the daemon does.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+
+import msgpack
+
+from daq.scripting.child.confinement import die_with_parent
+from daq.scripting.child.script_process import Job, Outfit, live
+from daq.scripting.child.warmth import warm_up
+
+_MAX_MESSAGE = 65536
+_DESCRIPTORS = 3
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._children: dict[int, tuple[int, int]] = {}
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+
+    def serve(self) -> None:
+        """Until the daemon is gone."""
+        self._say("ready")
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor in self._children:
+                    self._reap(descriptor)
+                elif not self._take_order():
+                    return
+
+    def _say(self, *message: object, descriptors: tuple[int, ...] = ()) -> None:
+        socket.send_fds(self._control, [msgpack.packb(message)], descriptors)
+
+    def _reap(self, pidfd: int) -> None:
+        pid, identity = self._children.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _, status = os.waitpid(pid, 0)
+        self._say("exited", identity, status)
+
+    def _take_order(self) -> bool:
+        data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_MESSAGE, _DESCRIPTORS)
+        if not data:
+            return False
+        _, identity, *fields = msgpack.unpackb(data)
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            connection, page, trace = descriptors
+            live(Job(*fields), Outfit(socket.socket(fileno=connection), page, trace), parent)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd] = (pid, identity)
+        self._poll.register(pidfd, select.POLLIN)
+        self._say("spawned", identity, pid, descriptors=(pidfd,))
+        return True
+
+
+def main() -> None:
+    """Warm up, then serve on the socket whose descriptor is the first argument."""
+    control, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A stop may reach a script's process before its own handler stands; it must not kill it.
+    for control_signal in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(control_signal, signal.SIG_IGN)
+    warm_up()
+    gc.disable()  # else a collection could write to every page that is shared with a fork
+    gc.collect()
+    gc.freeze()
+    _Zygote(control).serve()
+
+
+if __name__ == "__main__":
+    main()

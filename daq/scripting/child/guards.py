@@ -1,0 +1,278 @@
+"""What compiled scripts call instead of reading and writing attributes themselves.
+
+Reading is denied by default and allowed by exact type: lists of what is forbidden have always
+missed something (an array's `dump`, an exception's `obj`, a frame of a generator).
+"""
+
+from __future__ import annotations
+
+import operator
+import string
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from RestrictedPython.transformer import INSPECT_ATTRIBUTES
+
+from daq.scripting.child.devices import DeviceProxy
+from daq.scripting.child.facades import Facade
+from daq.scripting.child.runs import Run
+
+__all__ = ["Guards", "get_attribute"]
+
+_GENERATOR = type(_ for _ in ())
+_ARRAY = frozenset(
+    """T all any argmax argmin argsort astype clip compress conj conjugate copy cumprod cumsum
+    diagonal dot dtype fill flatten imag item itemsize max mean min nbytes ndim nonzero prod
+    ravel real repeat reshape round searchsorted shape size sort squeeze std sum swapaxes
+    take tobytes tolist trace transpose var is_integer as_integer_ratio""".split()  # noqa: SIM905
+)
+_RANDOM = frozenset(
+    """beta binomial choice exponential gamma geometric integers laplace lognormal
+    normal permutation poisson random rayleigh shuffle standard_normal
+    triangular uniform weibull""".split()  # noqa: SIM905
+)
+_EXCEPTION = frozenset(
+    {"add_note", "advice", "args", "errno", "kind", "message", "strerror", "value"}
+)
+_STATISTICS = frozenset({"slope", "intercept"})
+
+
+def _public(kind: type, *without: str) -> frozenset[str]:
+    names = (name for name in dir(kind) if not name.startswith("_"))
+    return frozenset(names) - frozenset(without) - INSPECT_ATTRIBUTES
+
+
+def _readable() -> dict[type, frozenset[str]]:
+    plain: tuple[type, ...] = (
+        *(list, dict, set, frozenset, tuple, bytes, bytearray),
+        *(int, float, complex, range),
+    )
+    by_type: dict[type, frozenset[str]] = {kind: _public(kind) for kind in plain}
+    by_type |= {
+        str: _public(str, "format", "format_map"),
+        bool: _public(int),
+        slice: frozenset({"start", "stop", "step"}),
+        property: frozenset({"getter", "setter", "deleter"}),
+        _GENERATOR: frozenset({"send", "close"}),
+        type({}.keys()): frozenset({"isdisjoint"}),
+        type({}.items()): frozenset({"isdisjoint"}),
+        Run: frozenset({"id", "name"}),
+        np.ndarray: _ARRAY,
+        np.ufunc: frozenset({"reduce", "accumulate", "outer"}),
+        np.random.Generator: _RANDOM,
+    }
+    scalars: set[type] = {np.dtype(code).type for code in "?bhilqBHILQefdFD"} | {np.str_, np.bytes_}
+    by_type |= dict.fromkeys(scalars, _ARRAY)
+    dtypes: set[type] = {type(np.dtype(code)) for code in "?bhilqBHILQefdFDUS"}
+    by_type |= dict.fromkeys(dtypes, frozenset({"name", "kind", "itemsize", "char"}))
+    return by_type
+
+
+_BY_TYPE = _readable()
+_OF_TYPES: Mapping[type, frozenset[str]] = {
+    dict: frozenset({"fromkeys"}),
+    bytes: frozenset({"fromhex"}),
+    bytearray: frozenset({"fromhex"}),
+    float: frozenset({"fromhex"}),
+    int: frozenset({"from_bytes"}),
+    str: frozenset({"maketrans", "upper", "lower", "strip", "title"}),
+}
+_RESULTS = {
+    type(result)
+    for result in (
+        np.linalg.eig(np.eye(1)),
+        np.linalg.eigh(np.eye(1)),
+        np.linalg.qr(np.eye(1)),
+        np.linalg.svd(np.eye(1)),
+    )
+}
+_ITEMS_ONLY = (np.ndarray,)
+_PLAIN = (dict, list, bytearray)
+_IN_PLACE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+=": operator.iadd,
+    "-=": operator.isub,
+    "*=": operator.imul,
+    "/=": operator.itruediv,
+    "%=": operator.imod,
+    "**=": operator.ipow,
+    "<<=": operator.ilshift,
+    ">>=": operator.irshift,
+    "|=": operator.ior,
+    "^=": operator.ixor,
+    "&=": operator.iand,
+    "//=": operator.ifloordiv,
+    "@=": operator.imatmul,
+}
+_MISSING = object()
+
+
+class _PlainFormatter(string.Formatter):
+    """`'{:.3f} {name}'.format(...)` without a way to attributes and items."""
+
+    def get_field(
+        self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, str]:
+        if not (field_name.isidentifier() or field_name.isdigit()):
+            raise ValueError(f"format() takes plain fields only, not {field_name!r}")
+        key = int(field_name) if field_name.isdigit() else field_name
+        return self.get_value(key, args, kwargs), field_name
+
+
+_formatter = _PlainFormatter()
+
+
+class Guards:
+    """The guards of one script; it knows which classes the script has made."""
+
+    def __init__(self) -> None:
+        self._classes: set[type] = set()
+
+    # Reading
+
+    def getattr(self, owner: Any, name: str, default: Any = _MISSING) -> Any:
+        """`owner.name`, if that is on the list for the owner's exact type."""
+        kind = type(owner)
+        allowed = _BY_TYPE.get(kind)
+        if allowed is not None and name in allowed:
+            return getattr(owner, name)
+        if kind is Facade:
+            value = owner.get(name, _MISSING)
+            if value is not _MISSING:
+                return value
+        elif allowed is None and type(name) is str and not _is_hidden(name):
+            value = self._rare(owner, kind, name)
+            if value is not _MISSING:
+                return value
+        elif kind is str and name == "format":
+            return lambda *args, **kwargs: _formatter.vformat(owner, args, kwargs)
+        if default is not _MISSING:
+            return default
+        raise AttributeError(_denied(owner, name))
+
+    def _rare(self, owner: Any, kind: type, name: str) -> Any:
+        if kind is DeviceProxy:
+            return getattr(owner, name)
+        if kind in self._classes:
+            return getattr(owner, name) if self._is_own(owner, kind, name) else _MISSING
+        if kind is type:
+            own = owner in self._classes and self._is_own(owner, owner, name)
+            return getattr(owner, name) if own or name in _OF_TYPES.get(owner, ()) else _MISSING
+        if kind is super:
+            instance = type(owner.__self__)
+            own = any(name in vars(c) for c in instance.__mro__ if c in self._classes)
+            return getattr(owner, name) if own else _MISSING
+        if kind in _RESULTS and name in kind._fields:
+            return getattr(owner, name)
+        if name in _STATISTICS and kind.__name__ == "LinearRegression":
+            return getattr(owner, name)
+        if isinstance(owner, Exception) and name in _EXCEPTION:
+            return getattr(owner, name, _MISSING)
+        return _MISSING
+
+    def _is_own(self, owner: Any, kind: type, name: str) -> bool:
+        """Whether the script itself made that attribute, or its class's base offers it to all."""
+        if not issubclass(kind, Exception) or name in _EXCEPTION:
+            return True
+        return name in vars(owner) or any(
+            name in vars(c) for c in kind.__mro__ if c in self._classes
+        )
+
+    def hasattr(self, owner: Any, name: str) -> bool:
+        """Whether `owner.name` can be read."""
+        try:
+            self.getattr(owner, name)
+        except AttributeError:
+            return False
+        return True
+
+    # Writing
+
+    def write(self, owner: Any) -> Any:
+        """What `owner.x = 1` and `owner[i] = 1` are done to: the owner, or what refuses them."""
+        kind = type(owner)
+        if kind in _PLAIN or kind in self._classes or (kind is type and owner in self._classes):
+            return owner
+        return _ItemWriter(owner) if isinstance(owner, _ITEMS_ONLY) else _ReadOnly(owner)
+
+    def augment_attribute(self, operation: str, owner: Any, name: str, value: Any) -> None:
+        """`owner.name += value`, with `owner` evaluated once."""
+        result = _IN_PLACE[operation](self.getattr(owner, name), value)
+        setattr(self.write(owner), name, result)
+
+    def augment_item(self, operation: str, owner: Any, index: Any, value: Any) -> None:
+        """`owner[index] += value`, with `owner` and `index` evaluated once."""
+        self.write(owner)[index] = _IN_PLACE[operation](owner[index], value)
+
+    # Classes
+
+    def make_class(self, name: str, bases: tuple[Any, ...], namespace: dict[str, Any]) -> type:
+        """The metaclass of scripts' classes: they derive from each other, or from exceptions."""
+        for base in bases:
+            if not (base in self._classes or base is object or _is_exception(base)):
+                shown = getattr(base, "__name__", repr(base))
+                raise TypeError(
+                    f"class '{name}' cannot derive from {shown}; "
+                    "classes of the script and exceptions can be bases"
+                )
+        made = type(name, bases, namespace)
+        self._classes.add(made)
+        return made
+
+
+def get_attribute(owner: Any, name: str) -> Any:
+    """As a script without classes of its own reads it."""
+    return Guards().getattr(owner, name)
+
+
+class _ReadOnly:
+    """Stands for an object that a script may not change."""
+
+    __slots__ = ("_owner",)
+    _owner: Any
+
+    def __init__(self, owner: Any) -> None:
+        object.__setattr__(self, "_owner", owner)
+
+    def _refuse(self) -> str:
+        if isinstance(self._owner, DeviceProxy):
+            return "a device's attributes are facts; call an operation, such as move_abs(...)"
+        return f"{type(self._owner).__name__} objects cannot be changed"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"'{name}' cannot be set: {self._refuse()}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"'{name}' cannot be deleted: {self._refuse()}")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(self._refuse())
+
+    def __delitem__(self, key: Any) -> None:
+        raise TypeError(self._refuse())
+
+
+class _ItemWriter(_ReadOnly):
+    """Stands for an array: items can be written, attributes cannot."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._owner[key] = value
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith("_") or name in INSPECT_ATTRIBUTES
+
+
+def _is_exception(base: Any) -> bool:
+    return type(base) is type and issubclass(base, Exception)
+
+
+def _denied(owner: Any, name: Any) -> str:
+    if isinstance(owner, Facade):
+        return owner.missing(name)
+    shown = owner.__name__ if isinstance(owner, type) else type(owner).__name__
+    if type(name) is str and not isinstance(owner, DeviceProxy) and hasattr(owner, name):
+        return f"'{name}' of '{shown}' is not available in scripts"
+    return f"'{shown}' has no attribute '{name}'"

@@ -1,0 +1,171 @@
+"""The namespace that a script finds: the names of `daq.scripting.vocabulary`, and its guards."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from daq import core
+from daq.core import Call, Progress
+from daq.scripting.child.devices import Devices, device_id
+from daq.scripting.child.facades import Facade, modules
+from daq.scripting.child.guards import Guards
+from daq.scripting.child.output import Output
+from daq.scripting.child.progress import ProgressTracker
+from daq.scripting.child.runs import Runs
+from daq.scripting.child.session import ScriptStop, Session
+from daq.scripting.plans import Plans
+from daq.scripting.shared_page import SharedPage
+from daq.scripting.vocabulary import BUILTINS, ERRORS, PLANS
+
+__all__ = ["Language"]
+
+_MAX_RANGE = 10_000_000
+
+
+class Language:
+    """Everything that a script can name, for one session."""
+
+    def __init__(self, session: Session, page: SharedPage, *, numpy: bool = True) -> None:
+        self._session = session
+        self.tracker = ProgressTracker(page)
+        self.output = Output(session)
+        self._devices = Devices(session)
+        self._runs = Runs(session)
+        self._guards = Guards()
+        self._modules = modules(session.sleep, numpy=numpy)
+        self._words = page.words
+
+    @property
+    def modules(self) -> dict[str, frozenset[str]]:
+        """Module to the names that a script may import from it."""
+        return {title: facade.names() for title, facade in self._modules.items()}
+
+    def furnish(self, namespace: dict[str, Any]) -> None:
+        """Fill a script's global namespace."""
+        namespace |= self._machinery()
+        namespace |= {name: getattr(core, name) for name in ERRORS}
+        namespace |= self._functions()
+        plans = Plans(_Host(self._session, self._devices, self._runs, self.tracker))
+        namespace |= {name: getattr(plans, name) for name in PLANS}
+
+    def _functions(self) -> dict[str, Any]:
+        session = self._session
+        return {
+            "arange": arange,
+            "checkpoint": session.heed_here,
+            "device": self._devices.device,
+            "devices": self._devices.devices,
+            "getattr": self._guards.getattr,
+            "hasattr": self._guards.hasattr,
+            "linspace": linspace,
+            "log": self.output.log,
+            "now": time.time,
+            "open_run": self._runs.open_run,
+            "print": self.output.print,
+            "progress": self._progress,
+            "record": self._runs.record,
+            "sleep": session.sleep,
+            "stop_requested": session.stop_requested,
+        }
+
+    def _machinery(self) -> dict[str, Any]:
+        names = {name: getattr(builtins, name) for name in BUILTINS}
+        names["__build_class__"] = builtins.__build_class__
+        names["__import__"] = _import_for_numpy
+        return {
+            "__builtins__": names,
+            "__name__": "script",
+            "__metaclass__": self._guards.make_class,
+            "_ScriptStop_": ScriptStop,
+            "_augattr_": self._guards.augment_attribute,
+            "_augitem_": self._guards.augment_item,
+            "_checkpoint_": self._session.checkpoint,
+            "_getattr_": self._guards.getattr,
+            "_import_": self._import,
+            "_track_": self.tracker.track,
+            "_words_": self._words,
+            "_write_": self._guards.write,
+        }
+
+    def _import(self, module: str, name: str | None = None) -> Any:
+        facade: Facade = self._modules[module]
+        return facade if name is None else facade.get(name, None)
+
+    def _progress(self, fraction: float, message: str = "") -> None:
+        self._session.heed_here()
+        self.tracker.set(float(fraction))
+        if message:
+            self._session.tell(Progress(str(message)[:1000]))
+
+
+class _Host:
+    """What the plans are given of the language."""
+
+    def __init__(
+        self, session: Session, devices: Devices, runs: Runs, tracker: ProgressTracker
+    ) -> None:
+        self._session = session
+        self._devices = devices
+        self._runs = runs
+        self._tracker = tracker
+
+    def name(self, device: object) -> str:
+        return str(self._devices.device(device_id(device)).id)
+
+    def call(self, device: str, operation: str, *arguments: Any) -> Any:
+        return self._devices.call(device, operation, *arguments)
+
+    def point(
+        self, moves: Mapping[str, float], devices: Sequence[str], dwell: float
+    ) -> dict[str, Any]:
+        return self._runs.point(moves, devices, dwell)
+
+    def record(self, devices: Sequence[str]) -> dict[str, Any]:
+        return self._runs.record(*devices)
+
+    def run(self, name: str, metadata: Mapping[str, Any]) -> AbstractContextManager[None]:
+        return self._runs.own(name, metadata)
+
+    def track(self, points: Sequence[Any]) -> Iterable[Any]:
+        return self._tracker.track(points)
+
+    def progress(self, fraction: float) -> None:
+        self._tracker.show_plan(fraction)
+
+    def start_move(self, device: str, position: float) -> None:
+        self._session.start(Call(device, "move_abs", [float(position)]))
+
+    def join_move(self, timeout: float) -> bool:
+        return self._session.join(timeout)
+
+    def sleep(self, seconds: float) -> None:
+        self._session.sleep(seconds)
+
+
+def linspace(start: float, stop: float, num: int = 50) -> list[float]:
+    """`num` equal steps from `start` to `stop`, both included."""
+    if num == 1:
+        return [float(start)]
+    return [start + (stop - start) * i / (num - 1) for i in range(num)]
+
+
+def arange(start: float, stop: float | None = None, step: float = 1.0) -> list[float]:
+    """From `start` up to but without `stop`, in steps."""
+    if stop is None:
+        start, stop = 0.0, start
+    if step == 0 or not math.isfinite(count := (stop - start) / step) or count > _MAX_RANGE:
+        raise ValueError(f"arange({start}, {stop}, {step}) has no end")
+    return [start + i * step for i in range(max(0, math.ceil(count)))]
+
+
+def _import_for_numpy(name: str, *arguments: Any, **named: Any) -> Any:
+    """For numpy, which imports parts of itself late, through the calling frame's builtins."""
+    if name.startswith("numpy.") and name in sys.modules:
+        return builtins.__import__(name, *arguments, **named)
+    raise ImportError(f"module '{name}' is not available")

@@ -1,0 +1,52 @@
+"""What a script prints and logs, cut to size."""
+
+from __future__ import annotations
+
+from daq.core import Log
+from daq.scripting.child.session import Session
+
+__all__ = ["LEVELS", "Output"]
+
+LEVELS = ("debug", "info", "warning", "error")
+_MAX_TEXT = 16 << 10
+
+
+class Output:
+    """`print` and `log`. A text without a line's end waits for the rest of its line."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._begun = ""
+
+    def print(
+        self, *values: object, sep: str | None = " ", end: str | None = "\n", flush: bool = False
+    ) -> None:
+        """As in Python, without `file`."""
+        joined = (" " if sep is None else sep).join(map(str, values))
+        text = self._begun + joined + ("\n" if end is None else end)
+        self._begun = ""
+        if text.endswith("\n"):
+            self._send(text[:-1], "output")
+        elif flush or len(text) > _MAX_TEXT:
+            self._send(text, "output")
+        else:
+            self._begun = text
+            self._session.heed_here()
+
+    def log(self, message: object, level: str = "info") -> None:
+        """Say something beside the script's output: `debug`, `info`, `warning` or `error`."""
+        if level not in LEVELS:
+            raise ValueError(f"level is one of {', '.join(LEVELS)}, not {level!r}")
+        self._send(str(message), level)
+
+    def flush(self) -> None:
+        """Send what has no line's end yet."""
+        if self._begun:
+            text, self._begun = self._begun, ""
+            self._send(text, "output")
+
+    def _send(self, text: str, level: str) -> None:
+        if len(text) > _MAX_TEXT:
+            text = f"{text[:_MAX_TEXT]} ... ({len(text) - _MAX_TEXT} more characters)"
+        text = text.encode(errors="replace").decode()
+        self._session.tell(Log(text, level, self._session.line()))

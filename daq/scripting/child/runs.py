@@ -1,0 +1,100 @@
+"""Runs and events: `open_run` and `record`, and what the plans build on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from daq.core import CloseRun, OpenRun, Point, Record
+from daq.scripting.child.devices import device_id
+from daq.scripting.child.session import ScriptStop, Session
+
+__all__ = ["Run", "Runs"]
+
+_MAX_REASON = 500
+
+
+class Run:
+    """`with open_run(...) as run`: a run that is open inside of the block."""
+
+    __slots__ = ("_metadata", "_runs", "id", "name")
+
+    def __init__(self, runs: Runs, name: str, metadata: Mapping[str, Any]) -> None:
+        self._runs = runs
+        self._metadata = metadata
+        self.name = name
+        self.id = ""
+
+    def __enter__(self) -> Self:
+        self.id = self._runs.begin(self.name, self._metadata)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]:
+        self._runs.end(error)
+        return False
+
+    def __repr__(self) -> str:
+        return f"<run '{self.name}' {self.id or 'not open yet: use it with with'}>"
+
+
+class Runs:
+    """Which run is open, and what is recorded in it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._open = False
+
+    def open_run(self, name: str, /, **metadata: Any) -> Run:
+        """A run for a `with` block; the metadata is stored with it."""
+        if not isinstance(name, str):
+            raise TypeError(f"a run's name is text, not {type(name).__name__}")
+        return Run(self, name, metadata)
+
+    def begin(self, name: str, metadata: Mapping[str, Any]) -> str:
+        """Open a run; returns its id."""
+        run_id = str(self._session.request(OpenRun(name, metadata)))
+        self._open = True
+        return run_id
+
+    def end(self, error: BaseException | None) -> None:
+        """Close the open run, as failed when an error (not a stop) came out of it."""
+        self._open = False
+        failed = error is not None and not isinstance(error, ScriptStop | GeneratorExit)
+        reason = f"{type(error).__name__}: {error}"[:_MAX_REASON] if failed else ""
+        self._session.request(CloseRun(failed, reason))
+
+    @contextmanager
+    def own(self, name: str, metadata: Mapping[str, Any]) -> Iterator[None]:
+        """A run for a plan, unless one is open already."""
+        if self._open:
+            yield
+            return
+        with self.open_run(name, **metadata):
+            yield
+
+    def record(self, *devices: object, stream: str = "primary", **values: Any) -> dict[str, Any]:
+        """Read the devices and store one event; returns {column: value} as stored."""
+        return self._record(Record(list(map(device_id, devices)), values, stream))
+
+    def point(
+        self,
+        moves: Mapping[str, float],
+        devices: Sequence[str],
+        dwell: float = 0.0,
+        values: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Move all, settle, dwell, read all and store, in one request."""
+        positions = {device: float(position) for device, position in moves.items()}
+        return self._record(Point(positions, list(devices), float(dwell), values or {}))
+
+    def _record(self, request: Record | Point) -> dict[str, Any]:
+        stored: dict[str, Any] = self._session.request(request)
+        self._open = True  # by the engine, if it was not: a script that records has a run
+        return stored

@@ -1,0 +1,181 @@
+"""The whole life of one confined process: prepare, confine, then check or run one script."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+import warnings
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any, NoReturn
+
+from daq.core import Diagnostic, Ending, ProgramEnd, ScriptCheck
+from daq.scripting.child.confinement import ACTIVE, REQUIRED, confine
+from daq.scripting.child.facades import module_names
+from daq.scripting.child.language import Language
+from daq.scripting.child.link import Link
+from daq.scripting.child.session import ScriptStop, Session
+from daq.scripting.child.tracebacks import describe_error, error_line, error_title
+from daq.scripting.codec import CodecError, pack, plain, unpack
+from daq.scripting.policy import CompiledScript, compile_script
+from daq.scripting.protocol import encode_check, encode_end, frame
+from daq.scripting.shared_page import SharedPage
+
+__all__ = ["Job", "Outfit", "live"]
+
+_RESERVE_BYTES = 8 << 20
+_MAX_RESULT_BYTES = 1 << 20
+_RECURSION_LIMIT = 1000
+_HARNESS_FAILED = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the process is for."""
+
+    kind: str
+    """`probe`, `check` or `run`."""
+    memory_mb: int
+    numpy: bool
+    allow_unconfined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """The descriptors that the process was given."""
+
+    connection: socket.socket
+    page: int
+    trace: int
+
+
+def live(job: Job, outfit: Outfit, parent: int) -> NoReturn:
+    """Do the job and exit. Called in the freshly forked process; never returns."""
+    status = _HARNESS_FAILED
+    try:
+        _prepare(outfit)
+        page = SharedPage(outfit.page)
+        link = Link(outfit.connection)
+        if job.kind == "run":
+            session = Session(link, page)
+        layers = confine(job.memory_mb << 20, parent)
+        if job.kind == "probe" or not (job.allow_unconfined or _is_confined(layers)):
+            link.send(frame(["confined", layers]))
+        elif job.kind == "check":
+            _check(link, job)
+        else:
+            _Runner(link, page, session, job).run()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _prepare(outfit: Outfit) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    _close_all_but({0, 1, 2, outfit.connection.fileno(), outfit.page, outfit.trace})
+    # A C-level handler: exact also inside of a long C call, and after a crash.
+    faulthandler.enable(outfit.trace, all_threads=False)
+    faulthandler.register(signal.SIGUSR2, outfit.trace, all_threads=False)
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    random.seed()  # else every script would draw the zygote's numbers
+    gc.enable()
+
+
+def _close_all_but(kept: set[int]) -> None:
+    first = 0
+    for descriptor in [*sorted(kept), os.sysconf("SC_OPEN_MAX")]:
+        if descriptor > first:  # closerange(0, 0) would close all that there are
+            os.closerange(first, descriptor)
+        first = descriptor + 1
+
+
+def _is_confined(layers: dict[str, str]) -> bool:
+    return all(layers[name] == ACTIVE for name in REQUIRED)
+
+
+def _check(link: Link, job: Job) -> None:
+    source = link.receive()
+    link.send(encode_check(compile_script(source, module_names(numpy=job.numpy)).check))
+
+
+class _Runner:
+    """Runs one script to its end and reports it."""
+
+    def __init__(self, link: Link, page: SharedPage, session: Session, job: Job) -> None:
+        self._link = link
+        self._page = page
+        self._session = session
+        self._memory_mb = job.memory_mb
+        self._language = Language(session, page, numpy=job.numpy)
+        self._reserve = [bytearray(_RESERVE_BYTES)]
+
+    def run(self) -> None:
+        """Receive the script, run it, send its end."""
+        source, filename, parameters = self._link.receive()
+        script = compile_script(source, self._language.modules)
+        if script.code is None:
+            self._end(_refused(script.check, filename))
+            return
+        try:
+            end = self._completed(self._execute(script, script.code, parameters))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the script ended
+            self._reserve.clear()  # room to report what an exhausted memory has ended
+            end = self._ended(error, filename, source)
+        self._end(end)
+
+    def _execute(
+        self, script: CompiledScript, code: CodeType, parameters: dict[str, Any]
+    ) -> Any:
+        namespace = self._session.globals
+        self._language.furnish(namespace)
+        self._language.tracker.begin(script.segments)
+        warnings.showwarning = self._show_warning
+        self._session.heed()
+        exec(code, namespace)  # noqa: S102 - that is the purpose
+        result = namespace["main"](**parameters) if script.has_main else None
+        self._language.output.flush()
+        return result
+
+    def _show_warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
+        self._language.output.log(message, "warning")
+
+    def _completed(self, result: Any) -> ProgramEnd:
+        return ProgramEnd(Ending.COMPLETED, line=self._page.line, result=_plain_result(result))
+
+    def _ended(self, error: BaseException, filename: str, source: str) -> ProgramEnd:
+        line = error_line(error) or self._page.line
+        if isinstance(error, ScriptStop):
+            return ProgramEnd(Ending.STOPPED, line=line)
+        title = error_title(error)
+        if isinstance(error, MemoryError):
+            limit = f"the script needs more than its {self._memory_mb} MB of memory (memory_mb)"
+            title = f"{title}: {limit}" if title == "MemoryError" else f"{title}; {limit}"
+        text = describe_error(error, filename, source)
+        if self._session.stopping:
+            return ProgramEnd(Ending.STOPPED, f"its cleanup failed: {title}", text, line)
+        return ProgramEnd(Ending.FAILED, title, text, line)
+
+    def _end(self, end: ProgramEnd) -> None:
+        self._link.send(encode_end(end))
+
+
+def _refused(check: ScriptCheck, filename: str) -> ProgramEnd:
+    first: Diagnostic = check.diagnostics[0]
+    text = "\n".join(diagnostic.render(filename) for diagnostic in check.diagnostics)
+    return ProgramEnd(Ending.FAILED, f"{first.code}: {first.message}", text, first.line)
+
+
+def _plain_result(result: Any) -> Any:
+    try:
+        data = pack(result)
+        return plain(unpack(data)) if len(data) <= _MAX_RESULT_BYTES else None
+    except (CodecError, RecursionError, MemoryError):
+        return None

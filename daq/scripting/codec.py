@@ -1,0 +1,102 @@
+"""Plain data and numeric arrays as msgpack, checked strictly: the sender may be compromised."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["CodecError", "pack", "plain", "unpack"]
+
+_ARRAY = 1
+_MAX_DIMENSIONS = 8
+_MAX_DEPTH = 32
+_DTYPES = frozenset(
+    "|b1 |i1 |u1 <i2 <u2 <i4 <u4 <i8 <u8 <f2 <f4 <f8 <c8 <c16".split()  # noqa: SIM905
+)
+
+
+class CodecError(ValueError):
+    """The value cannot cross, or the bytes are not what was agreed on."""
+
+
+def pack(value: object) -> bytes:
+    """Encode plain data and numeric arrays; CodecError names what cannot be sent."""
+    try:
+        return msgpack.packb(value, default=_encode)  # type: ignore[no-any-return]
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise CodecError(str(error)) from None
+
+
+def unpack(data: bytes | bytearray | memoryview) -> Any:
+    """Decode what `pack` made; arrays come as read-only views of `data`."""
+    try:
+        return msgpack.unpackb(data, ext_hook=_decode, strict_map_key=True)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise CodecError(f"not a message: {str(error)[:200] or type(error).__name__}") from None
+
+
+def plain(value: object, depth: int = 0) -> Any:
+    """The value itself, if it is None, a scalar, a text, an array, or lists and maps of these."""
+    if value is None or isinstance(value, bool | int | float | str | np.ndarray):
+        return value
+    if depth < _MAX_DEPTH:
+        if type(value) is list:
+            for item in value:
+                plain(item, depth + 1)
+            return value
+        if type(value) is dict:
+            for key, item in value.items():
+                if type(key) is not str:
+                    raise CodecError(f"a key is {type(key).__name__}, not text")
+                plain(item, depth + 1)
+            return value
+    raise CodecError(f"{type(value).__name__} is not plain data")
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return msgpack.ExtType(_ARRAY, _encode_array(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(
+        f"{type(value).__name__} cannot leave the script; "
+        "plain values, lists, dicts and numeric arrays can"
+    )
+
+
+def _encode_array(array: npt.NDArray[Any]) -> bytes:
+    dtype = array.dtype.newbyteorder("<")
+    if dtype.str == "<f16":
+        dtype = np.dtype("<f8")
+    if dtype.str not in _DTYPES or array.ndim > _MAX_DIMENSIONS:
+        raise TypeError(f"an array of {array.dtype} with {array.ndim} dimensions cannot be sent")
+    name = dtype.str.encode()
+    header = struct.pack(f"<B{len(name)}sB{array.ndim}Q", len(name), name, array.ndim, *array.shape)
+    return header + np.ascontiguousarray(array, dtype).tobytes()
+
+
+def _decode(code: int, payload: bytes) -> npt.NDArray[Any]:
+    if code != _ARRAY:
+        raise CodecError(f"extension type {code} is unknown")
+    try:
+        (size,) = struct.unpack_from("<B", payload)
+        name, dimensions = struct.unpack_from(f"<{size}sB", payload, 1)
+        if dimensions > _MAX_DIMENSIONS:
+            raise CodecError(f"an array of {dimensions} dimensions")
+        offset = 2 + size
+        shape = struct.unpack_from(f"<{dimensions}Q", payload, offset)
+    except struct.error:
+        raise CodecError("an array without a header") from None
+    text = name.decode("ascii", "replace")
+    if text not in _DTYPES:
+        raise CodecError(f"an array of {text[:20]!r}")
+    offset += 8 * dimensions
+    dtype = np.dtype(text)
+    if math.prod(shape) * dtype.itemsize != len(payload) - offset:
+        raise CodecError(f"an array of shape {shape} in {len(payload) - offset} bytes")
+    return np.frombuffer(payload, dtype, offset=offset).reshape(shape)

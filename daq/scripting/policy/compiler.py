@@ -1,0 +1,131 @@
+"""From source to code, or to every reason why not."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType
+
+from daq.core import Diagnostic, ScriptCheck
+from daq.scripting.policy.checkpoints import ScriptTransformer
+from daq.scripting.policy.nodes import main_function
+from daq.scripting.policy.parameters import declared_parameters
+from daq.scripting.policy.rules import Finding
+
+__all__ = ["SCRIPT", "CompiledScript", "compile_script", "too_large"]
+
+SCRIPT = "<script>"
+"""The file name in every script's code object: how its frames are told from all others."""
+_MAX_DIAGNOSTICS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledScript:
+    """A checked script; `code` is None when it was refused."""
+
+    check: ScriptCheck
+    code: CodeType | None = None
+    has_main: bool = False
+    segments: int = 0
+    """Loops and plans that share the progress, one after the other."""
+
+
+def compile_script(source: str, modules: Mapping[str, frozenset[str]]) -> CompiledScript:
+    """Check and compile a script that may import names of `modules`; never raises for bad input."""
+    source = source.replace("\r\n", "\n").replace("\r", "\n")  # as Python itself counts lines
+    lines = source.split("\n")
+    try:
+        return _compile(source, lines, modules)
+    except SyntaxError as error:
+        return _refused([_syntax(error, lines)])
+    except (RecursionError, MemoryError):
+        return _refused([_whole(lines, "the script is nested too deeply to be parsed")])
+    except (ValueError, OverflowError) as error:
+        return _refused([_whole(lines, f"the script cannot be parsed: {error}")])
+
+
+def too_large(size: int, limit: int) -> Diagnostic:
+    """The refusal of a script of `size` bytes."""
+    return Diagnostic(
+        1, 1, 1, 2, "SIZE", f"the script has {size} bytes, more than {limit} (max_source_bytes)"
+    )
+
+
+def _compile(
+    source: str, lines: Sequence[str], modules: Mapping[str, frozenset[str]]
+) -> CompiledScript:
+    if "\0" in source:
+        return _refused([_null_character(source, lines)])
+    tree = ast.parse(source, SCRIPT)
+    description = ast.get_docstring(tree) or ""
+    main = main_function(tree)
+    parameters, findings = declared_parameters(main) if main else ((), [])
+    transformer = ScriptTransformer(modules, tree)
+    transformer.visit(tree)
+    findings += transformer.findings
+    if findings:
+        return _refused(_diagnostics(findings, lines))
+    code = compile(ast.fix_missing_locations(tree), SCRIPT, "exec", dont_inherit=True)
+    check = ScriptCheck((), parameters, description)
+    return CompiledScript(check, code, main is not None, transformer.segments)
+
+
+def _refused(diagnostics: list[Diagnostic]) -> CompiledScript:
+    return CompiledScript(ScriptCheck(tuple(diagnostics)))
+
+
+def _diagnostics(findings: Sequence[Finding], lines: Sequence[str]) -> list[Diagnostic]:
+    found = {_diagnostic(finding, lines): None for finding in findings}
+    return sorted(found, key=lambda d: (d.line, d.column, d.message))[:_MAX_DIAGNOSTICS]
+
+
+def _diagnostic(finding: Finding, lines: Sequence[str]) -> Diagnostic:
+    node, code, message = finding
+    line = getattr(node, "lineno", 1)
+    end_line = getattr(node, "end_lineno", None) or line
+    column = _characters(lines, line, getattr(node, "col_offset", 0))
+    end_column = _characters(lines, end_line, getattr(node, "end_col_offset", None) or 0)
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        end_line, end_column = line, len(_text(lines, line).rstrip()) + 1
+    return Diagnostic(line, column, end_line, end_column, code, message, _text(lines, line))
+
+
+def _characters(lines: Sequence[str], line: int, offset: int) -> int:
+    """A 1-based column in characters from the parser's offset in bytes of UTF-8."""
+    return len(_text(lines, line).encode()[:offset].decode(errors="ignore")) + 1
+
+
+def _text(lines: Sequence[str], line: int) -> str:
+    return lines[line - 1] if 0 < line <= len(lines) else ""
+
+
+def _syntax(error: SyntaxError, lines: Sequence[str]) -> Diagnostic:
+    line = min(max(error.lineno or 1, 1), len(lines))
+    column = max(error.offset or 1, 1)
+    end_line = max(error.end_lineno or line, line)
+    end_column = error.end_offset or 0
+    if end_line == line:
+        end_column = max(end_column, column + 1)
+    return Diagnostic(
+        line,
+        column,
+        end_line,
+        end_column,
+        "SYNTAX",
+        error.msg or "invalid syntax",
+        _text(lines, line),
+    )
+
+
+def _null_character(source: str, lines: Sequence[str]) -> Diagnostic:
+    before = source[: source.index("\0")]
+    line = before.count("\n") + 1
+    column = len(before) - (before.rfind("\n") + 1) + 1
+    message = "a NUL character: this is not a text file"
+    text = _text(lines, line).replace("\0", " ")
+    return Diagnostic(line, column, line, column + 1, "SYNTAX", message, text)
+
+
+def _whole(lines: Sequence[str], message: str) -> Diagnostic:
+    return Diagnostic(1, 1, 1, 2, "SYNTAX", message, _text(lines, 1))

@@ -1,0 +1,181 @@
+"""One confined process as the daemon holds it: its connection, its shared page and its life."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from daq.scripting.policy.compiler import SCRIPT
+from daq.scripting.protocol import FrameBuffer
+from daq.scripting.shared_page import Control, SharedPage
+from daq.scripting.zygote import Spawned, Zygote
+
+__all__ = ["ConfinedProcess", "open_process"]
+
+_CHUNK = 1 << 16
+_LOCATE_S = 0.05
+_GONE_S = 2.0
+_STATUS_S = 1.0
+_TRACE_BYTES = 1 << 16
+_TRACE_LINE = re.compile(rb'File "' + re.escape(SCRIPT).encode() + rb'", line (\d+) in ')
+
+
+class ConfinedProcess:
+    """A process that nobody trusts. Everything that waits may be cancelled."""
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        spawned: Spawned,
+        connection: socket.socket,
+        page: SharedPage,
+        trace: int,
+    ) -> None:
+        self._zygote = zygote
+        self._spawned = spawned
+        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(connection))
+        self._frames = FrameBuffer()
+        self._received: list[bytes] = []
+        self._page = page
+        self._trace = trace
+        self._locating = trio.Lock()
+        self._waiting = trio.Lock()
+
+    # Talking
+
+    async def send(self, data: bytes) -> bool:
+        """Send a frame; False when nobody takes it any more."""
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        return True
+
+    async def receive(self) -> bytes | None:
+        """The next frame's payload, or None at the end; ProtocolError when it is too large."""
+        while not self._received:
+            try:
+                data = await self._stream.receive_some(_CHUNK)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return None
+            if not data:
+                return None
+            self._received.extend(self._frames.feed(data))
+        return self._received.pop(0)
+
+    # Life
+
+    def control(self, wanted: Control) -> None:
+        """Tell the script to run, to pause or to stop; it looks at its next checkpoint."""
+        self._page.control = wanted
+        self.signal(signal.SIGUSR1)
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless it is gone."""
+        try:
+            signal.pidfd_send_signal(self._spawned.pidfd, number)
+        except ProcessLookupError:
+            pass
+
+    def kill(self) -> None:
+        """End it now, whatever it does."""
+        self.signal(signal.SIGKILL)
+
+    async def wait_gone(self) -> None:
+        """Until the kernel says that the process is gone."""
+        async with self._waiting:
+            await trio.lowlevel.wait_readable(self._spawned.pidfd)
+
+    async def wait_status(self) -> int | None:
+        """How it exited, as `os.waitpid` gives it; None when the zygote was lost."""
+        with trio.move_on_after(_STATUS_S):
+            await self._spawned.exited.wait()
+        return self._spawned.status
+
+    @property
+    def lost(self) -> bool:
+        """Whether its zygote is gone."""
+        return self._spawned.exited.is_set() and self._spawned.status is None
+
+    # Looking
+
+    @property
+    def line(self) -> int:
+        return self._page.line
+
+    @property
+    def progress(self) -> float | None:
+        return self._page.progress
+
+    async def locate(self) -> int:
+        """The line now, also inside of a long C call; 0 when it cannot be told in time."""
+        async with self._locating:
+            self.crash_line()  # what an earlier question left behind
+            self.signal(signal.SIGUSR2)
+            with trio.move_on_after(_LOCATE_S):
+                await trio.lowlevel.wait_readable(self._trace)
+                return self.crash_line()
+        return 0
+
+    def crash_line(self) -> int:
+        """The line in the newest dump of the process's stack; 0 without one."""
+        try:
+            dump = os.read(self._trace, _TRACE_BYTES)
+        except BlockingIOError:
+            return 0
+        found = _TRACE_LINE.search(dump)
+        return int(found[1]) if found else 0
+
+    # Ending
+
+    async def aclose(self) -> None:
+        """Kill it and wait, bounded, until it is gone; then let everything go."""
+        self.kill()
+        with trio.move_on_after(_GONE_S, shield=True):
+            await self.wait_gone()
+        await trio.aclose_forcefully(self._stream)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+@asynccontextmanager
+async def open_process(
+    zygote: Zygote, kind: str, wanted: Control = Control.RUN
+) -> AsyncIterator[ConfinedProcess]:
+    """A process for `probe`, `check` or `run`; at the end of the block it is gone.
+
+    Raises ZygoteLostError.
+    """
+    with ExitStack() as resources:
+        page, page_descriptor = SharedPage.create()
+        resources.callback(page.close)
+        page.control = wanted
+        read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        resources.callback(os.close, read_end)
+        ours, theirs = socket.socketpair()
+        resources.callback(ours.close)
+        with ExitStack() as handed_over:
+            handed_over.callback(os.close, page_descriptor)
+            handed_over.callback(os.close, write_end)
+            handed_over.callback(theirs.close)
+            spawned = await zygote.spawn(kind, (theirs.fileno(), page_descriptor, write_end))
+        resources.callback(os.close, spawned.pidfd)
+        async with ConfinedProcess(zygote, spawned, ours, page, read_end) as process:
+            yield process

@@ -1,0 +1,154 @@
+"""The catalogue: one row a run, quick to page through however many there are."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary
+from daq.storage.database import Database
+from daq.storage.records import clean_text, plain
+
+__all__ = ["Catalogue"]
+
+_COLUMNS = (
+    "run_id, name, started_ns, ended_ns, outcome, reason, stopped_by, user, execution_id, "
+    "script_name, points, path, metadata"
+)
+_OPEN = "open"
+_SHOWN = 5
+
+
+class Catalogue:
+    """Summaries of runs, in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, summary: RunSummary) -> None:
+        """Add a run, or replace what is known of it."""
+        marks = ", ".join("?" * len(_COLUMNS.split(", ")))
+        statement = f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({marks})"  # noqa: S608
+        row = _to_row(summary)
+        await self._database.execute(lambda db: db.execute(statement, row))
+
+    async def put_points(self, run_id: str, points: int) -> None:
+        """Note how far an open run has come."""
+        await self._database.execute(
+            lambda db: db.execute("UPDATE runs SET points = ? WHERE run_id = ?", (points, run_id))
+        )
+
+    async def page(
+        self,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        name: str = "",
+        outcome: str = "",
+        since_ns: int = 0,
+        until_ns: int = 0,
+        execution_id: str = "",
+    ) -> tuple[list[RunSummary], int]:
+        """Runs, newest first, and how many fit in all.
+
+        `name` is a glob pattern, `outcome` one of the outcomes or `open`; empty or 0 is no filter.
+        """
+        conditions: list[tuple[str, Any]] = [
+            ("name GLOB ?", name),
+            ("outcome = ?", outcome),
+            ("started_ns >= ?", since_ns),
+            ("started_ns < ?", until_ns),
+            ("execution_id = ?", execution_id),
+        ]
+        asked = [(text, value) for text, value in conditions if value]
+        where = "WHERE " + " AND ".join(text for text, _ in asked) if asked else ""
+        values = ["" if value == _OPEN else value for _, value in asked]
+        return await self._database.execute(lambda db: _page(db, where, values, limit, offset))
+
+    async def find(self, ref: str = "") -> RunSummary:
+        """The run with this id, this unique beginning of an id, or this name (the newest of it).
+
+        Empty for the newest of all. Raises NotFoundError, or AmbiguousError that lists the runs.
+        """
+        found = await self._database.execute(lambda db: _find(db, ref))
+        if not found:
+            what = f"no run goes by {ref!r}" if ref else "there is no run yet"
+            raise NotFoundError(what, advice="list the runs to see their ids and names")
+        if len(found) > 1:
+            shown = ", ".join(f"{run.run_id} ({run.name})" for run in found[:_SHOWN])
+            more = ", ..." if len(found) > _SHOWN else ""
+            raise AmbiguousError(f"{ref!r} begins the ids of several runs: {shown}{more}")
+        return found[0]
+
+    async def get(self, run_id: str) -> RunSummary | None:
+        """The run with exactly this id."""
+        runs = await self._database.execute(lambda db: _select(db, "WHERE run_id = ?", [run_id]))
+        return runs[0] if runs else None
+
+    async def list_open(self) -> list[RunSummary]:
+        """Every run that has not ended, oldest first."""
+        return await self._database.execute(
+            lambda db: _select(db, "WHERE outcome = '' ORDER BY started_ns", [])
+        )
+
+
+def _page(
+    db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int, offset: int
+) -> tuple[list[RunSummary], int]:
+    (total,) = db.execute(f"SELECT count(*) FROM runs {where}", values).fetchone()  # noqa: S608
+    # The ids first: far pages then skip along the index without touching the rows.
+    inner = f"SELECT run_id FROM runs {where} ORDER BY started_ns DESC, run_id LIMIT ? OFFSET ?"  # noqa: S608
+    rows = _select(
+        db,
+        f"WHERE run_id IN ({inner}) ORDER BY started_ns DESC, run_id",
+        [*values, limit, offset],
+    )
+    return rows, int(total)
+
+
+def _find(db: sqlite3.Connection, ref: str) -> list[RunSummary]:
+    newest = "ORDER BY started_ns DESC LIMIT 1"
+    if not ref:
+        return _select(db, newest, [])
+    exact = _select(db, "WHERE run_id = ?", [ref])
+    if exact:
+        return exact
+    named = _select(db, f"WHERE name = ? {newest}", [ref])
+    end = ref[:-1] + chr(ord(ref[-1]) + 1)
+    return named or _select(
+        db,
+        "WHERE run_id >= ? AND run_id < ? ORDER BY started_ns DESC LIMIT ?",
+        [ref, end, _SHOWN + 1],
+    )
+
+
+def _select(db: sqlite3.Connection, tail: str, values: Sequence[Any]) -> list[RunSummary]:
+    rows = db.execute(f"SELECT {_COLUMNS} FROM runs {tail}", values).fetchall()  # noqa: S608
+    return [_from_row(row) for row in rows]
+
+
+def _to_row(run: RunSummary) -> tuple[Any, ...]:
+    fields = (
+        run.run_id,
+        run.name,
+        run.started_ns,
+        run.ended_ns,
+        str(run.outcome or ""),
+        run.reason,
+        run.by,
+        run.user,
+        run.execution_id,
+        run.script_name,
+        run.points,
+        run.path,
+        json.dumps(run.metadata, default=plain),
+    )
+    return tuple(clean_text(value) if isinstance(value, str) else value for value in fields)
+
+
+def _from_row(row: Sequence[Any]) -> RunSummary:
+    outcome = RunOutcome(row[4]) if row[4] else None
+    fields = [*row[:4], outcome, *row[5:12], json.loads(row[12])]
+    return RunSummary(*fields)

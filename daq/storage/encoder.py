@@ -1,0 +1,122 @@
+"""From events and blocks to journal records, with the descriptors that they need before them.
+
+The counterpart of `daq.storage.replay`. No I/O: bytes out, to be written in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from daq.core import Column, Event, Measurement, StorageError
+from daq.storage import records
+from daq.storage.journal import Buffer, encode_record
+from daq.storage.records import ChannelInfo, Kind, RowLayout
+
+__all__ = ["RunEncoder"]
+
+_KINDS = frozenset("biufcO")
+
+
+@dataclass(slots=True)
+class _Stream:
+    index: int
+    layout: RowLayout
+    count: int = 0
+
+
+class RunEncoder:
+    """Knows the streams and channels that the journal of one run describes so far."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, _Stream] = {}
+        self._channels: dict[ChannelInfo, int] = {}
+
+    def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
+        """Every stream so far: its columns, and how many events were encoded."""
+        return {name: (s.layout.columns, s.count) for name, s in self._streams.items()}
+
+    def event(self, event: Event) -> list[Buffer]:
+        """The records of one event. The first event of a stream fixes its columns.
+
+        Raises StorageError when the event does not fit; it is then as if it had never come.
+        """
+        stream = self._streams.get(event.stream)
+        if stream is None:
+            return self._first_event(event)
+        columns = stream.layout.columns
+        if event.columns is not columns and event.columns != columns:
+            _check_same(event, columns)
+        if event.sequence != stream.count:
+            raise StorageError(
+                f"stream {event.stream!r} expects event {stream.count}, not {event.sequence}"
+            )
+        buffers = encode_record(Kind.ROW, *stream.layout.encode(stream.index, event))
+        stream.count += 1
+        return buffers
+
+    def _first_event(self, event: Event) -> list[Buffer]:
+        _check_columns(event)
+        stream = _Stream(len(self._streams), RowLayout(event.stream, event.columns), 1)
+        row = encode_record(Kind.ROW, *stream.layout.encode(stream.index, event))
+        descriptor = records.encode_stream(stream.index, event.stream, event.columns)
+        self._streams[event.stream] = stream
+        return [*encode_record(Kind.STREAM, descriptor), *row]
+
+    def blocks(self, blocks: Iterable[Measurement]) -> list[Buffer]:
+        """The records of blocks that the bus carried outside of events.
+
+        A channel that comes back with other units, type or shape begins a log of its own.
+        """
+        buffers: list[Buffer] = []
+        for block in blocks:
+            channel = ChannelInfo.of(block)
+            index = self._channels.get(channel)
+            if index is None:
+                _check_dtype(f"channel {channel.name!r}", channel.dtype)
+                index = self._channels[channel] = len(self._channels)
+                buffers += encode_record(Kind.CHANNEL, records.encode_channel(index, channel))
+            buffers += encode_record(Kind.BLOCK, *records.encode_block(index, block))
+        return buffers
+
+
+def _check_columns(event: Event) -> None:
+    names = [column.name for column in event.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        what = f"columns {twice} occur twice" if twice else "an event has at least one column"
+        raise StorageError(f"stream {event.stream!r}: {what}")
+    if event.sequence != 0:
+        raise StorageError(f"stream {event.stream!r} expects event 0, not {event.sequence}")
+    for column in event.columns:
+        _check_dtype(f"stream {event.stream!r}: column {column.name!r}", column.dtype)
+
+
+def _check_dtype(what: str, dtype: str) -> None:
+    try:
+        kind = np.dtype(dtype).kind
+    except TypeError as error:
+        raise StorageError(f"{what} has the unknown type {dtype!r}") from error
+    if kind not in _KINDS:
+        raise StorageError(
+            f"{what} has the type {dtype!r}, which cannot be stored",
+            advice="numbers, booleans, strings and arrays of numbers can",
+        )
+
+
+def _check_same(event: Event, columns: tuple[Column, ...]) -> None:
+    """Other types may still fit; other names, shapes or units are another stream."""
+    new = {(c.name, c.units, c.shape) for c in event.columns}
+    old = {(c.name, c.units, c.shape) for c in columns}
+    if new != old:
+        raise StorageError(
+            f"stream {event.stream!r} began with the columns {_show(columns)}; "
+            f"event {event.sequence} has {_show(event.columns)}",
+            advice="record the same devices and values every time, or use another stream",
+        )
+
+
+def _show(columns: Iterable[Column]) -> str:
+    return ", ".join(f"{c.name}{list(c.shape) or ''} {c.units}".rstrip() for c in columns)

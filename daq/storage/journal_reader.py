@@ -1,0 +1,30 @@
+"""Reads the events of a run that is still open, from its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from daq.core import EventBlock
+from daq.storage.hdf5_reader import select_columns
+from daq.storage.records import RowBatch
+from daq.storage.replay import JournalReplay
+
+__all__ = ["journal_blocks"]
+
+
+def journal_blocks(
+    path: Path, end: int, stream: str, wanted: Sequence[str]
+) -> Generator[EventBlock, None, None]:
+    """The events of a stream that were acknowledged before the journal's offset `end`."""
+    with JournalReplay(path) as replay:
+        while (batches := replay.read(end)) is not None:
+            for batch in batches:
+                if isinstance(batch, RowBatch) and batch.stream == stream:
+                    yield _block(batch, wanted)
+
+
+def _block(batch: RowBatch, wanted: Sequence[str]) -> EventBlock:
+    columns = select_columns(batch.stream, batch.columns, wanted)
+    values = {column.name: batch.values[column.name] for column in columns}
+    return EventBlock(batch.stream, batch.first, columns, batch.timestamps, values)

@@ -1,0 +1,283 @@
+"""Records one run: events as they are taken, and what the bus carries beside them.
+
+`append` returns when the event is in the journal; the HDF5 file follows the journal from behind
+(see `daq.storage.conversion`), so it delays nothing and holds nothing in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import trio
+
+from daq.bus import Bus, LosslessSubscription
+from daq.core import (
+    Column,
+    Event,
+    Measurement,
+    RunOutcome,
+    RunStart,
+    RunStop,
+    RunSummary,
+    StateError,
+    StorageError,
+)
+from daq.storage.catalogue import Catalogue
+from daq.storage.conversion import Conversion, close_summary, convert_journal, summarize
+from daq.storage.directories import Directories
+from daq.storage.run_journal import RunJournal, again, in_thread
+
+__all__ = ["RunRecorder"]
+
+_BATCH_BYTES = 1 << 20
+_SYNC_PERIOD_S = 1.0
+_CONVERT_PERIOD_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class RunRecorder:
+    """An open run. `Storage.open_run` makes it and owns its task."""
+
+    def __init__(
+        self, start: RunStart, directories: Directories, bus: Bus, catalogue: Catalogue
+    ) -> None:
+        self.run_id = start.run_id
+        self.start = start
+        self.path = directories.journal(start.run_id)
+        """The journal, while the run is open."""
+        self._directories = directories
+        self._bus = bus
+        self._catalogue = catalogue
+        self._journal: RunJournal | None = None
+        self._stop: RunStop | None = None
+        self._ready = trio.Event()
+        self._stopping = trio.Event()
+        self._ended = trio.Event()
+        self._summary = summarize(start)
+        self._error: StorageError | None = StorageError(
+            f"{self.path}: the run was cut off before its file was complete",
+            advice="the journal is kept; the daemon's next start completes the file",
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._ended.is_set() else "open"
+        return f"<RunRecorder {self.run_id} {state} {self.points} points>"
+
+    @property
+    def points(self) -> int:
+        """Events acknowledged so far, of all streams."""
+        return self._journal.points if self._journal else 0
+
+    @property
+    def acknowledged(self) -> int:
+        """Bytes of the journal that can be read back."""
+        return self._journal.size if self._journal else 0
+
+    @property
+    def last_ns(self) -> int:
+        """When the newest event was taken; when the run began, while there is none."""
+        return (self._journal and self._journal.last_ns) or self.start.started_ns
+
+    @property
+    def summary(self) -> RunSummary:
+        """The run as it is now."""
+        return replace(self._summary, points=self.points)
+
+    def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
+        """Every stream so far: its columns, and how many events it has."""
+        return self._journal.streams() if self._journal else {}
+
+    async def append(self, event: Event) -> None:
+        """Store an event; it survives the death of the daemon when this returns.
+
+        The first event of a stream fixes its columns. Raises StorageError when the event does not
+        fit them or the disk fails, StateError when the run is closed.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._journal is None or self._stop is not None:
+            raise StateError(f"run {self.run_id} is not open; nothing can be added to it")
+        await self._journal.append_event(event)
+
+    async def close(self, stop: RunStop) -> RunSummary:
+        """End the run; returns when its HDF5 file is complete, on disk and catalogued.
+
+        The work is done by the run's own task, so a caller that is cancelled leaves nothing half
+        done. Calling it again waits for the same end. Raises StorageError when the file could not
+        be written: the journal then stays, and the daemon's next start tries again.
+        """
+        self.request_close(stop)
+        await self._ended.wait()
+        if self._error is not None:
+            raise again(self._error)
+        return self._summary
+
+    def request_close(self, stop: RunStop) -> None:
+        """Begin to end the run; the first request counts."""
+        if self._stop is None:
+            self._stop = stop
+            self._stopping.set()
+
+    async def wait_ready(self) -> None:
+        """Wait until everything is stored from now on; raises StorageError when that failed."""
+        await self._ready.wait()
+        if self._journal is None and self._error is not None:
+            raise again(self._error)
+
+    async def wait_ended(self) -> None:
+        """Wait until the run has ended, well or not."""
+        await self._ended.wait()
+
+    # ---------------------------------------------------------------------------- the run's task
+
+    async def run(self) -> None:
+        """Record until `close`. Raises nothing: `wait_ready`, `append` and `close` do."""
+        try:
+            # Subscribed before it is ready: what is published after `open_run` is stored.
+            with self._bus.record() as subscription:
+                await self._catalogue.put(self._summary)
+                journal = await RunJournal.create(self.path, self.start)
+                try:
+                    self._journal = journal
+                    conversion = await self._record(journal, subscription)
+                    await self._finish(journal, conversion)
+                finally:
+                    journal.close()
+        except StorageError as error:
+            await self._mark(error)
+        finally:
+            self._ready.set()
+            self._ended.set()
+
+    async def _record(
+        self, journal: RunJournal, subscription: LosslessSubscription
+    ) -> Conversion | None:
+        conversion: Conversion | None
+        conversion = await in_thread(lambda: Conversion(self.path, self._directories))
+        async with trio.open_nursery() as parts:
+            parts.start_soon(self._keep_on_disk, journal)
+            parts.start_soon(self._record_monitors, journal, subscription)
+            self._ready.set()
+            while not await self._stopped_within(_CONVERT_PERIOD_S):
+                if conversion is not None and not await self._follow(conversion, journal):
+                    conversion = None
+            subscription.close()
+        return conversion
+
+    async def _follow(self, conversion: Conversion, journal: RunJournal) -> bool:
+        """Convert what was acknowledged since the last time; False when HDF5 failed."""
+
+        def catch_up() -> None:
+            try:
+                while conversion.offset < journal.size and not self._stopping.is_set():
+                    conversion.advance(journal.size)
+            except StorageError:
+                conversion.abandon()
+                raise
+
+        try:
+            await in_thread(catch_up)
+        except StorageError as error:
+            _log.error("%s; the run goes on in its journal", error.message)
+            return False
+        return True
+
+    async def _keep_on_disk(self, journal: RunJournal) -> None:
+        """fsync, and the catalogue's count of points, every second while something changes."""
+        noted = 0
+        while not await self._stopped_within(_SYNC_PERIOD_S):
+            await journal.sync()
+            if journal.points != noted:
+                noted = journal.points
+                try:
+                    await self._catalogue.put_points(self.run_id, noted)
+                except StorageError as error:
+                    _log.error("%s", error.message)  # the count is a courtesy
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with trio.move_on_after(seconds):
+            await self._stopping.wait()
+        return self._stopping.is_set()
+
+    async def _record_monitors(
+        self, journal: RunJournal, subscription: LosslessSubscription
+    ) -> None:
+        async for block in subscription:
+            blocks = [b for b in _take_batch(block, subscription) if b.event is None]
+            try:
+                if blocks:
+                    await journal.append_blocks(blocks)
+            except StorageError as error:
+                journal.fail(error)
+                subscription.close()
+                return
+
+    async def _finish(self, journal: RunJournal, conversion: Conversion | None) -> None:
+        stop = self._final_stop(journal)
+        if journal.failure is None:
+            await journal.append_stop(stop)
+        done = await in_thread(lambda: self._complete(conversion, stop, journal))
+        self._summary = close_summary(self._summary, stop, done.points, done.path)
+        await self._catalogue.put(self._summary)
+        await in_thread(self.path.unlink)
+        self._error = None
+
+    def _final_stop(self, journal: RunJournal) -> RunStop:
+        stop = self._stop or RunStop(RunOutcome.INTERRUPTED, self.start.started_ns)
+        if journal.failure is None or stop.outcome is not RunOutcome.COMPLETED:
+            return stop
+        return replace(stop, outcome=RunOutcome.FAILED, reason=journal.failure.message)
+
+    def _complete(
+        self, conversion: Conversion | None, stop: RunStop, journal: RunJournal
+    ) -> Conversion:
+        """Finish the file that followed the journal; or, if that fails, make it anew."""
+        done = _finish_conversion(conversion, stop, journal.size) if conversion else None
+        if done is None:
+            done = convert_journal(self.path, self._directories, stop)
+        if done is None or done.points != journal.points:
+            found = done.points if done else 0
+            raise StorageError(
+                f"{self.path}: {journal.points} events were acknowledged, {found} are in the file",
+                advice="keep the journal: the disk or its file system is not to be trusted",
+            )
+        return done
+
+    async def _mark(self, error: StorageError) -> None:
+        """Say on record that the file is not complete."""
+        _log.error("run %s: %s", self.run_id, error.message)
+        self._error = error
+        stop = self._stop or RunStop(RunOutcome.FAILED, self.start.started_ns)
+        reason = f"{stop.reason}; {error.message}" if stop.reason else error.message
+        self._summary = close_summary(
+            self._summary, replace(stop, reason=reason), self.points, self.path
+        )
+        try:
+            await self._catalogue.put(self._summary)
+        except StorageError as unlisted:
+            _log.error("run %s: %s", self.run_id, unlisted.message)
+
+
+def _finish_conversion(conversion: Conversion, stop: RunStop, size: int) -> Conversion | None:
+    try:
+        while conversion.offset < size and conversion.advance(size):
+            pass
+        conversion.finish(stop)
+    except StorageError as error:
+        _log.error("%s; it is made anew from the journal", error.message)
+        conversion.abandon()
+        return None
+    return conversion
+
+
+def _take_batch(first: Measurement, subscription: LosslessSubscription) -> list[Measurement]:
+    """The block and what waits behind it, up to a size worth one write."""
+    batch, size = [first], first.nbytes
+    while size < _BATCH_BYTES:
+        block = subscription.receive_nowait()
+        if block is None:
+            break
+        batch.append(block)
+        size += block.nbytes
+    return batch

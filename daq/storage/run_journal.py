@@ -1,0 +1,156 @@
+"""The journal of an open run, shared by the tasks that write to it.
+
+A small record is written there and then, since that takes a few microseconds and a hop to a thread
+takes tens; a large one, and every fsync, goes to a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from daq.core import Column, Event, Measurement, RunStart, RunStop, StorageError
+from daq.storage import records
+from daq.storage.encoder import RunEncoder
+from daq.storage.journal import Buffer, JournalWriter, encode_record
+from daq.storage.records import Kind
+
+__all__ = ["RunJournal", "again", "in_thread"]
+
+T = TypeVar("T")
+
+_INLINE_BYTES = 64 << 10
+_WRITE_TIMEOUT_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run blocking work in a thread. Cancelled, it lets the thread go: a disk may hang for ever."""
+    return await trio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+
+def again(error: StorageError) -> StorageError:
+    """The same error, to be raised in one more task."""
+    return StorageError(error.message, advice=error.advice)
+
+
+class RunJournal:
+    """Appends events and blocks. The first failure of the disk is final: the run has failed."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        self._writer = writer
+        self._encoder = RunEncoder()
+        self._turn = trio.Lock()
+        self._points = 0
+        self._last_ns = 0
+        self._failure: StorageError | None = None
+
+    @classmethod
+    async def create(cls, path: Path, start: RunStart) -> RunJournal:
+        """A new journal that holds the run's start, on disk."""
+
+        def begin() -> JournalWriter:
+            writer = JournalWriter(path)
+            try:
+                writer.write(encode_record(Kind.START, records.encode_start(start)))
+                writer.sync()
+            except StorageError:
+                writer.close()
+                writer.path.unlink(missing_ok=True)
+                raise
+            return writer
+
+        return cls(await in_thread(begin))
+
+    @property
+    def points(self) -> int:
+        """Events acknowledged so far."""
+        return self._points
+
+    @property
+    def last_ns(self) -> int:
+        """The time of the newest event; 0 while there is none."""
+        return self._last_ns
+
+    @property
+    def size(self) -> int:
+        """Bytes acknowledged so far."""
+        return self._writer.size
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Why nothing can be added any more."""
+        return self._failure
+
+    def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
+        """Every stream so far: its columns, and how many events it has."""
+        return self._encoder.streams()
+
+    async def append_event(self, event: Event) -> None:
+        """Returns when the event would survive the death of this process."""
+        await self._append(lambda: self._encoder.event(event))
+        self._points += 1
+        self._last_ns = event.timestamp_ns
+
+    async def append_blocks(self, blocks: list[Measurement]) -> None:
+        """Returns when the blocks would survive the death of this process."""
+        await self._append(lambda: self._encoder.blocks(blocks))
+
+    async def append_stop(self, stop: RunStop) -> None:
+        """How the run ended: the last record."""
+        await self._append(lambda: encode_record(Kind.STOP, records.encode_stop(stop)))
+
+    async def _append(self, encode: Callable[[], list[Buffer]]) -> None:
+        """Encode and write as one step, in turn, that no cancellation can split."""
+        try:
+            self._turn.acquire_nowait()
+        except trio.WouldBlock:
+            await self._turn.acquire()
+        try:
+            if self._failure is not None:
+                raise again(self._failure)
+            await self._write(encode())
+        finally:
+            self._turn.release()
+
+    async def _write(self, buffers: list[Buffer]) -> None:
+        try:
+            if sum(map(len, buffers)) <= _INLINE_BYTES:
+                self._writer.write(buffers)
+            else:
+                await self._write_in_thread(buffers)
+        except StorageError as error:
+            self.fail(error)
+            raise
+
+    async def _write_in_thread(self, buffers: list[Buffer]) -> None:
+        with trio.move_on_after(_WRITE_TIMEOUT_S, shield=True):
+            await in_thread(lambda: self._writer.write(buffers))
+            return
+        raise StorageError(
+            f"{self._writer.path}: the disk took no data for {_WRITE_TIMEOUT_S:g} s",
+            advice="check the disk, or the connection to it",
+        )
+
+    async def sync(self) -> None:
+        """Force to disk what is not there yet."""
+        if self._writer.dirty and self._failure is None:
+            try:
+                await in_thread(self._writer.sync)
+            except StorageError as error:
+                self.fail(error)
+
+    def fail(self, error: StorageError) -> None:
+        """Take nothing any more."""
+        if self._failure is None:
+            _log.error("%s", error.message)
+            self._failure = error
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._writer.close()

@@ -1,0 +1,240 @@
+"""Everything that is kept, behind one door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from daq.bus import Bus
+from daq.core import (
+    EventBlock,
+    NotFoundError,
+    RunOutcome,
+    RunStart,
+    RunStop,
+    RunSummary,
+    StateError,
+    StorageError,
+)
+from daq.storage.catalogue import Catalogue
+from daq.storage.database import Database
+from daq.storage.directories import Directories
+from daq.storage.hdf5_reader import StreamInfo, describe_file, read_block, require_stream
+from daq.storage.journal_reader import journal_blocks
+from daq.storage.ledger import Ledger
+from daq.storage.recorder import RunRecorder
+from daq.storage.recovery import recover_runs
+
+__all__ = ["RunDescription", "Storage"]
+
+_OWNERS_GRACE_S = 5.0
+_DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunDescription:
+    """All that is known of a run but its data."""
+
+    summary: RunSummary
+    start: RunStart
+    streams: tuple[StreamInfo, ...]
+
+
+class Storage:
+    """Records runs, finds them and reads them back. `run` must be running for anything to work."""
+
+    def __init__(self, directory: Path, bus: Bus) -> None:
+        self._directories = Directories(directory)
+        self._bus = bus
+        self._database = Database(self._directories.database)
+        self._catalogue = Catalogue(self._database)
+        self._open: dict[str, RunRecorder] = {}
+        self._opening: trio.MemorySendChannel[RunRecorder] | None = None
+        self.ledger = Ledger(self._database)
+        """Scripts and executions."""
+        self.recovered: tuple[RunSummary, ...] = ()
+        """The runs that the previous daemon left open."""
+
+    def __repr__(self) -> str:
+        return f"<Storage {self._directories.root} {len(self._open)} open>"
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the recorders until cancelled; started when every orphaned run is recovered.
+
+        Cancelled, it lets the owners of open runs close them, closes those that nobody does, and
+        ends when all files are complete, or at its deadline: a journal then holds what is missing.
+        """
+        await trio.to_thread.run_sync(self._directories.create)
+        with self._directories.locked():
+            await self._database.open()
+            try:
+                self.recovered = await recover_runs(self._directories, self._catalogue)
+                await self._keep_recorders(task_status)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._database.close()
+
+    async def _keep_recorders(self, task_status: trio.TaskStatus[None]) -> None:
+        drain = trio.CancelScope(shield=True)
+        ending = trio.Event()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._own_recorders, drain, ending)
+            try:
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                drain.deadline = trio.current_time() + _OWNERS_GRACE_S + _DRAIN_S
+                ending.set()
+
+    async def _own_recorders(
+        self,
+        drain: trio.CancelScope,
+        ending: trio.Event,
+        *,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        """Ends by end-of-channel when every run is closed, or at the deadline of `drain`."""
+        send, receive = trio.open_memory_channel[RunRecorder](0)
+        with drain, send, receive:
+            async with trio.open_nursery() as recorders:
+                recorders.start_soon(self._close_at_end, ending, send)
+                self._opening = send
+                task_status.started()
+                async for recorder in receive:
+                    recorders.start_soon(self._keep, recorder)
+
+    async def _keep(self, recorder: RunRecorder) -> None:
+        try:
+            await recorder.run()
+        finally:
+            del self._open[recorder.run_id]
+
+    async def _close_at_end(
+        self, ending: trio.Event, send: trio.MemorySendChannel[RunRecorder]
+    ) -> None:
+        await ending.wait()
+        with trio.move_on_after(_OWNERS_GRACE_S):
+            for recorder in tuple(self._open.values()):
+                await recorder.wait_ended()
+        send.close()
+        for recorder in tuple(self._open.values()):
+            recorder.request_close(
+                RunStop(RunOutcome.INTERRUPTED, recorder.last_ns, "the daemon was shut down")
+            )
+
+    # ------------------------------------------------------------------------------------ runs
+
+    async def open_run(self, start: RunStart) -> RunRecorder:
+        """Open a run; what the bus carries from now on is stored in it.
+
+        Raises StorageError when the disk refuses, StateError when storage does not run.
+        """
+        if self._opening is None or start.run_id in self._open:
+            what = "is open already" if start.run_id in self._open else "cannot be opened now"
+            raise StateError(f"run {start.run_id} {what}")
+        recorder = RunRecorder(start, self._directories, self._bus, self._catalogue)
+        self._open[start.run_id] = recorder
+        try:
+            await self._opening.send(recorder)
+        except (trio.ClosedResourceError, trio.BrokenResourceError) as error:
+            del self._open[start.run_id]
+            raise StateError(f"run {start.run_id} cannot be opened: storage has ended") from error
+        except trio.Cancelled:
+            del self._open[start.run_id]
+            raise
+        try:
+            await recorder.wait_ready()
+        except trio.Cancelled:
+            recorder.request_close(
+                RunStop(RunOutcome.STOPPED, start.started_ns, "cancelled while it was being opened")
+            )
+            raise
+        return recorder
+
+    async def list_runs(
+        self,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        name: str = "",
+        outcome: str = "",
+        since_ns: int = 0,
+        until_ns: int = 0,
+        execution_id: str = "",
+    ) -> tuple[list[RunSummary], int]:
+        """A page of runs, newest first, and how many fit in all; see `Catalogue.page`."""
+        return await self._catalogue.page(
+            limit=limit,
+            offset=offset,
+            name=name,
+            outcome=outcome,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            execution_id=execution_id,
+        )
+
+    async def find_run(self, ref: str = "") -> RunSummary:
+        """The run that `ref` means: an id, a unique beginning of one, a name, empty for the newest.
+
+        Raises NotFoundError or AmbiguousError.
+        """
+        summary = await self._catalogue.find(ref)
+        recorder = self._open.get(summary.run_id)
+        return recorder.summary if recorder else summary
+
+    async def describe_run(self, run_id: str) -> RunDescription:
+        """How a run came about and what it holds; of an open one, so far."""
+        summary = await self._known(run_id)
+        recorder = self._open.get(run_id)
+        if recorder is not None:
+            streams = (StreamInfo(n, count, c) for n, (c, count) in recorder.streams().items())
+            return RunDescription(recorder.summary, recorder.start, tuple(streams))
+        path = _file_of(summary)
+        start, _, infos = await trio.to_thread.run_sync(describe_file, path)
+        return RunDescription(summary, start, infos)
+
+    async def read_run(
+        self, run_id: str, stream: str = "primary", columns: Sequence[str] = ()
+    ) -> AsyncGenerator[EventBlock, None]:
+        """The events of a stream in blocks of a few MiB; of an open run, those stored so far.
+
+        Raises NotFoundError for a run, stream or column that does not exist.
+        """
+        summary = await self._known(run_id)
+        recorder = self._open.get(run_id)
+        if recorder is not None:
+            require_stream(stream, tuple(recorder.streams()))
+            blocks = journal_blocks(recorder.path, recorder.acknowledged, stream, columns)
+            try:
+                while (block := await trio.to_thread.run_sync(next, blocks, None)) is not None:
+                    yield block
+            finally:
+                blocks.close()
+            return
+        path, first = _file_of(summary), 0
+        read = partial(read_block, path, stream, columns)
+        while (block := await trio.to_thread.run_sync(read, first)) is not None:
+            yield block
+            first += len(block.timestamps)
+
+    async def _known(self, run_id: str) -> RunSummary:
+        summary = await self._catalogue.get(run_id)
+        if summary is None:
+            raise NotFoundError(
+                f"there is no run {run_id!r}", advice="list the runs to see their ids"
+            )
+        return summary
+
+
+def _file_of(summary: RunSummary) -> Path:
+    path = Path(summary.path)
+    if path.suffix != ".h5":
+        raise StorageError(
+            f"run {summary.run_id} has no file: {summary.reason or 'it is being completed'}",
+            advice="if its journal is there, the daemon's next start completes the file",
+        )
+    return path

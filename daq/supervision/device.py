@@ -1,0 +1,212 @@
+"""The handle to a device that everyone above supervision holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import trio
+
+from daq.core import (
+    OPERATIONS,
+    Capability,
+    CapabilityError,
+    DaqError,
+    DeviceDescription,
+    DeviceError,
+    DeviceSnapshot,
+    DeviceStop,
+    Measurement,
+    Operation,
+    Scalar,
+    StopOutcome,
+)
+from daq.supervision.acquisition import acquire
+from daq.supervision.device_task import DeviceTask
+from daq.supervision.instrument import Instrument
+from daq.supervision.job import Job
+from daq.supervision.operations import ACTIONS, Action
+from daq.supervision.stopper import Stopper
+from daq.supervision.stream import Streamer
+from daq.supervision.timing import Timing
+
+__all__ = ["Device"]
+
+logger = logging.getLogger(__name__)
+
+
+class Device:
+    """One instrument, by what it offers. Any number of callers may hold it at once.
+
+    Everything here may be cancelled. A cancelled caller goes on within 2 s, with the device
+    stopped, whatever the driver does.
+    """
+
+    def __init__(self, instrument: Instrument, task: DeviceTask, timing: Timing) -> None:
+        self._instrument = instrument
+        self._task = task
+        self._timing = timing
+        self._stopper = Stopper(instrument, task, timing)
+        self._streamer = Streamer(instrument, task, timing)
+        self._offered: Mapping[str, tuple[Operation, Action]] = {
+            operation.name: (operation, ACTIONS[operation.name])
+            for operation in instrument.description.operations
+        }
+
+    def __repr__(self) -> str:
+        snapshot = self.snapshot()
+        return f"<Device {self.id} {snapshot.state} {snapshot.activity or 'idle'}>"
+
+    @property
+    def id(self) -> str:
+        return self._instrument.id
+
+    @property
+    def description(self) -> DeviceDescription:
+        """What it is and offers."""
+        return self._instrument.description
+
+    @property
+    def streaming(self) -> bool:
+        """Whether a stream is in progress."""
+        return self._streamer.is_streaming
+
+    def snapshot(self) -> DeviceSnapshot:
+        """What is known now, from the cache."""
+        command = self._task.command
+        return self._instrument.status.snapshot(str(command) if command else "")
+
+    async def call(self, operation: str, *arguments: Any, by: str = "") -> Any:
+        """Do one operation of `OPERATIONS`, or `stop`, and return its plain value.
+
+        Readings, positions and frames that it takes are published. Moves return the readback.
+
+        Args:
+            operation: Its name, such as `move_abs`.
+            *arguments: As its signature says; positions in the description's units.
+            by: Who asks, for those who find the device busy.
+
+        Raises:
+            CapabilityError: The device does not offer it; the message lists what it offers.
+            LimitError: A value is outside the limits; nothing moved.
+            OfflineError: The device cannot be reached; the message says since when and why.
+            BusyError: Another command is in progress.
+            DeviceError: Wrong arguments, the device refused or failed, or it was stopped.
+        """
+        if operation == "stop":
+            return await self._call_stop(by)
+        offered, action = self._offer(operation)
+        checked = action.check(self._instrument.description, operation, arguments)
+        exclusive = offered.commands and not (action.asks_without_arguments and not checked)
+        job = Job(operation, checked, operation=offered, exclusive=exclusive, by=by)
+        return await self._perform(job, action.perform, self._instrument, *checked)
+
+    async def acquire(self, *, by: str = "") -> tuple[Measurement, ...]:
+        """Take what `record` stores of this device: position, frame or reading. Publishes nothing.
+
+        Raises as `call` does.
+        """
+        capabilities = self.description.capabilities
+        job = Job("acquire", by=by)
+        if Capability.FRAME_PRODUCER in capabilities and Capability.MOVABLE not in capabilities:
+            job = Job("frames", (1,), operation=OPERATIONS["frames"], exclusive=True, by=by)
+        blocks: tuple[Measurement, ...] = await self._perform(job, acquire, self._instrument)
+        return blocks
+
+    async def publish(self, block: Measurement) -> None:
+        """Publish what `acquire` took, as the next of its channel."""
+        await self._instrument.outlet.publish(block)
+
+    async def stop(self, *, timeout: float = 1.0, safe: bool = False, by: str = "") -> DeviceStop:
+        """Stop what moves or acquires, interrupting the command in progress.
+
+        Never raises, and answers within `timeout` seconds even when the driver hangs.
+
+        Args:
+            timeout: Seconds until the device counts as unreachable.
+            safe: Bring it to its safe state too, such as a closed shutter.
+            by: Who asks; the caller of the interrupted command is told.
+        """
+        return await self._stopper.stop(timeout, safe=safe, by=by)
+
+    async def settings(self) -> Mapping[str, Scalar]:
+        """What a run's record should hold of this device; empty when it cannot be asked now."""
+        if self._instrument.status.unavailable():
+            await trio.lowlevel.checkpoint()
+            return {}
+        step = self._instrument.driver.settings
+        try:
+            settings = await self._task.perform_within(
+                self._timing.settings_s, Job("settings"), step
+            )
+        except DaqError as error:
+            logger.warning("the settings are not on record: %s", error.message)
+            return {}
+        return dict(settings)
+
+    async def start_stream(self, count: int | None = None, *, by: str = "") -> None:
+        """Publish frames, or sample blocks, until `count` of them or `stop_stream`.
+
+        Frames without a count are a live view: it pauses while anybody else uses the detector. All
+        else is an unbroken series, and whoever wants to acquire meanwhile gets BusyError.
+        """
+        await self._streamer.start(count, by)
+
+    async def stop_stream(self) -> int:
+        """End the stream; returns how many frames, or samples, the last one captured."""
+        return await self._streamer.stop()
+
+    def _offer(self, operation: str) -> tuple[Operation, Action]:
+        try:
+            return self._offered[operation]
+        except KeyError:
+            offers = [f"{name}{op.signature}" for name, (op, _) in self._offered.items()]
+            listed = ", ".join([*offers, "stop()"])
+            near = get_close_matches(operation, [*self._offered, "stop"], 1)
+            raise CapabilityError(
+                f"{self.id}: does not offer {operation!r}; it offers {listed}",
+                advice=f"did you mean {near[0]!r}?" if near else "",
+            ) from None
+
+    async def _perform(self, job: Job, step: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        self._instrument.status.require_ready()
+        if job.is_acquisition and self.streaming:
+            step, arguments = self._streamer.before_live_view, (step, *arguments)
+        try:
+            return await self._task.perform(job, step, *arguments)
+        except DaqError:
+            if job.interrupted and not self._instrument.status.unavailable():
+                await self._let_stop_end(job)
+            raise
+        except BaseException:
+            await self._clean_up(job)
+            raise
+
+    async def _let_stop_end(self, job: Job) -> None:
+        """So that the caller of an interrupted command finds the device free, not being stopped."""
+        with trio.move_on_after(self._timing.cleanup_s):
+            await self._stopper.wait_idle()
+        self._part(job)
+
+    async def _clean_up(self, job: Job) -> None:
+        """The caller was cancelled: stop what it began, in bounded time."""
+        bound = trio.current_time() + self._timing.cleanup_s
+        with trio.CancelScope(shield=True, deadline=bound):
+            if job.is_cancellable:
+                await self._stopper.stop(self._timing.cleanup_s, safe=False, by="a cancellation")
+            else:
+                await job.wait_ended()
+        self._part(job)
+
+    def _part(self, job: Job) -> None:
+        """Give a driver up that does not let go of a job."""
+        if not job.ended:
+            self._task.lost(f"the driver is stuck in {job}")
+
+    async def _call_stop(self, by: str) -> bool:
+        stop = await self.stop(by=by)
+        if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
+            raise DeviceError(f"{self.id}: stop: {stop.outcome}: {stop.message}")
+        return stop.outcome is StopOutcome.STOPPED

@@ -1,0 +1,259 @@
+"""One driver's life: connect, poll, be lost, come back."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from daq.core import BusyError, DaqError, DeviceError, DeviceState, OfflineError, Scalar
+from daq.drivers import Driver
+from daq.supervision.job import Job
+from daq.supervision.motion_follower import MotionFollower
+from daq.supervision.restart_policy import RestartPolicy
+from daq.supervision.status import DeviceStatus
+from daq.supervision.timing import Timing
+
+__all__ = ["DeviceTask"]
+
+logger = logging.getLogger(__name__)
+
+_LET_GO = "the daemon has let it go"
+
+Step = Callable[..., Awaitable[Any]]
+
+
+class DeviceTask:
+    """Owns one instrument. Whatever the driver does, it does in a task below this one.
+
+    A session lasts from the first attempt to connect until the device is lost. The next one begins
+    only when everything of the last one has ended, so no two ever talk to the same instrument.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        status: DeviceStatus,
+        look: Callable[[], Awaitable[None]],
+        is_watched: Callable[[], bool],
+        *,
+        policy: RestartPolicy,
+        timing: Timing,
+        rng: random.Random,
+    ) -> None:
+        self.attempted = trio.Event()
+        """The first attempt to connect has ended, well or badly."""
+        self.command: Job | None = None
+        """The command in progress: the one job that may change the device."""
+        self.stopping: list[Job] = []
+        """Stops in progress; while there are any, no command is taken."""
+        self.stream: Job | None = None
+        """The stream in progress; only a live view lets others use the detector."""
+        self.acquisitions = 0
+        """Counts the commands that used the detector."""
+        self._driver = driver
+        self._status = status
+        self._look = look
+        self._is_watched = is_watched
+        self._policy = policy
+        self._timing = timing
+        self._rng = rng
+        self._session: trio.Nursery | None = None
+        self._jobs: set[Job] = set()
+        self._connected = False
+        self._follower = MotionFollower(self._is_commanded, self._follow, timing.follow_s)
+
+    async def run(self) -> None:
+        """Keep the device reachable until cancelled."""
+        failures = 0
+        try:
+            while True:
+                failures = 0 if await self._live_once() else failures + 1
+                await trio.sleep(self._policy.delay(max(failures, 1), self._rng))
+        finally:
+            self.lost(_LET_GO)
+
+    def start(self, job: Job, step: Step, *arguments: Any) -> None:
+        """Let the driver begin; the caller has checked that the device is ready.
+
+        Raises BusyError when `job` is exclusive and something else has the device.
+        """
+        if self._session is None:
+            raise OfflineError(self._status.unavailable())
+        if job.exclusive:
+            self.require_free(job)
+            self.command = job
+            self.acquisitions += job.is_acquisition
+            self._status.touch()
+        self._jobs.add(job)
+        self._session.start_soon(self._carry_out, job, step, arguments)
+        if job.is_motion:
+            self._follower.notice()
+
+    async def perform(self, job: Job, step: Step, *arguments: Any) -> Any:
+        """Start the job and give its answer. Cancelled, it breaks the job off and does not wait."""
+        self.start(job, step, *arguments)
+        try:
+            await job.wait_answer()
+        except BaseException:
+            job.scope.cancel()
+            raise
+        return job.answer(self._status.id)
+
+    async def perform_within(self, seconds: float, job: Job, step: Step) -> Any:
+        """As `perform`; a driver that takes longer has failed with OfflineError."""
+        self.start(job, step)
+        try:
+            with trio.move_on_after(seconds):
+                await job.wait_answer()
+        except BaseException:
+            job.scope.cancel()
+            raise
+        job.interrupt(
+            OfflineError(f"{self._status.id}: {job.name} did not answer within {seconds:g} s")
+        )
+        return job.answer(self._status.id)
+
+    def require_free(self, job: Job) -> None:
+        """Raise BusyError, naming who has the device, when `job` cannot begin now."""
+        holder = self._holder(job)
+        if holder is None:
+            return
+        for_whom = f" for {holder.by}" if holder.by else ""
+        raise BusyError(
+            f"{self._status.id}: {job} was refused: {holder}{for_whom} is in progress",
+            advice="wait until it has ended, or stop the device",
+        )
+
+    def lost(self, reason: str) -> None:
+        """The device cannot be used any more: end the session and all that runs in it."""
+        is_news = self._status.state is not DeviceState.OFFLINE and reason != _LET_GO
+        logger.log(
+            logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._status.id, reason
+        )
+        self._status.offline(reason)
+        for job in tuple(self._jobs):
+            job.interrupt(OfflineError(f"{self._status.id}: {job} failed: {reason}"))
+        if self._session is not None:
+            self._session.cancel_scope.cancel()
+
+    async def _live_once(self) -> bool:
+        """One session; tells whether the device was reached at all."""
+        try:
+            async with trio.open_nursery() as self._session:
+                reached = await self._reach()
+                self.attempted.set()
+                if reached:
+                    self._session.start_soon(self._follower.run)
+                    await self._poll()
+        finally:
+            self._session = None
+            if self._status.state is DeviceState.READY:
+                self.lost(_LET_GO)  # cancelled from above: everything else had lost it before
+            await self._disconnect()
+        return reached
+
+    async def _reach(self) -> bool:
+        try:
+            await self.perform_within(self._timing.connect_s, Job("connect"), self._connect)
+            fields = await self.perform_within(self._timing.poll_s, Job("poll"), self._ask_state)
+        except DaqError as error:
+            self.lost(error.message)
+            return False
+        logger.info("%s: ready", self._status.id)
+        self._status.ready(fields)
+        return True
+
+    async def _connect(self) -> None:
+        await self._driver.connect()
+        self._connected = True
+
+    async def _ask_state(self) -> dict[str, Scalar]:
+        fields = dict(await self._driver.poll())
+        for name, value in fields.items():
+            if not isinstance(value, bool | int | float | str):
+                raise TypeError(
+                    f"poll gave {name} as {type(value).__name__}, not as a plain scalar"
+                )
+        return fields
+
+    async def _disconnect(self) -> None:
+        """Bounded and shielded: a device that hangs while it is let go holds up nobody for long."""
+        if not self._connected:
+            return
+        self._connected = False
+        with trio.CancelScope(
+            shield=True, deadline=trio.current_time() + self._timing.disconnect_s
+        ):
+            try:
+                await self._driver.disconnect()
+            except Exception:
+                logger.exception("%s: disconnect failed", self._status.id)
+
+    async def _poll(self) -> None:
+        """Ask how the device is, often while that matters, until it does not answer."""
+        polled_at = trio.current_time()
+        while True:
+            await trio.sleep(self._timing.active_poll_s)
+            now = trio.current_time()
+            if not self._is_active() and now - polled_at < self._timing.idle_poll_s:
+                continue
+            polled_at = now
+            notes = self._status.notes
+            try:
+                fields = await self.perform_within(
+                    self._timing.poll_s, Job("poll"), self._ask_state
+                )
+            except DaqError as error:
+                self.lost(error.message)
+                return
+            self._status.merge(fields, notes)
+
+    def _is_active(self) -> bool:
+        return self.command is not None or self._status.is_moving() or self._is_watched()
+
+    def _is_commanded(self) -> bool:
+        return self.command is not None and self.command.is_motion
+
+    async def _follow(self) -> None:
+        try:
+            await self.perform_within(self._timing.poll_s, Job("position"), self._look)
+        except DaqError as error:
+            # Not the follower's to judge: the command and the next poll see what is wrong.
+            logger.debug("%s: the position could not be followed: %s", self._status.id, error)
+
+    async def _carry_out(self, job: Job, step: Step, arguments: tuple[Any, ...]) -> None:
+        """Run one job in its own task. Whatever the driver raises ends here, as the job's error."""
+        try:
+            with job.scope:
+                job.complete(await step(*arguments))
+        except OfflineError as error:
+            job.fail(error)
+            self.lost(error.message)
+        except DaqError as error:
+            job.fail(error)
+        except Exception as error:
+            text = f"{self._status.id}: {job}: the driver failed: {type(error).__name__}: {error}"
+            logger.exception("%s", text)
+            job.fail(DeviceError(text, advice="a defect of the driver; its traceback is logged"))
+            self.lost(text)
+        finally:
+            self._jobs.discard(job)
+            job.end()
+            if self.command is job:
+                self.command = None
+                self._status.touch()
+
+    def _holder(self, job: Job) -> Job | None:
+        """What has the device, so that `job` must not begin beside it."""
+        if self.stopping:
+            return self.stopping[-1]
+        stream = self.stream
+        if stream is not None and (
+            job.is_stream or (job.is_acquisition and not stream.is_live_view)
+        ):
+            return stream
+        return None if job.is_live_view else self.command

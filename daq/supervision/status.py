@@ -1,0 +1,115 @@
+"""What is known about a device now: one cache, versioned, read by everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from daq.core import DeviceSnapshot, DeviceState, OfflineError, Scalar
+from daq.drivers import Timebase
+
+__all__ = ["DeviceStatus"]
+
+
+class DeviceStatus:
+    """The state and the cached fields of one device; every change counts its version up."""
+
+    def __init__(self, device_id: str, timebase: Timebase, on_change: Callable[[], None]) -> None:
+        self.id = device_id
+        self.state = DeviceState.CONNECTING
+        self.reason = ""
+        self.version = 0
+        self._timebase = timebase
+        self._on_change = on_change
+        self._fields: dict[str, Scalar] = {}
+        self._noted_at: dict[str, int] = {}
+        self._notes = 0
+        self._changed_ns = timebase.now_ns()
+        self._offline_since_ns = 0
+
+    def __repr__(self) -> str:
+        return f"<DeviceStatus {self.id} {self.state} version {self.version}>"
+
+    @property
+    def notes(self) -> int:
+        """Counts what commands noted; taken before a poll, it tells `merge` what is newer."""
+        return self._notes
+
+    def snapshot(self, activity: str) -> DeviceSnapshot:
+        return DeviceSnapshot(
+            self.id,
+            self.state,
+            self.version,
+            self._changed_ns,
+            self.reason,
+            activity,
+            dict(self._fields),
+        )
+
+    def touch(self) -> None:
+        """Something changed: wake those who watch."""
+        self.version += 1
+        self._changed_ns = self._timebase.now_ns()
+        self._on_change()
+
+    def note(self, name: str, value: Scalar) -> None:
+        """A command saw a field's value."""
+        if self.state is not DeviceState.READY:
+            return
+        self._notes += 1
+        self._noted_at[name] = self._notes
+        if self._fields.get(name) != value or name not in self._fields:
+            self._fields[name] = value
+            self.touch()
+
+    def merge(self, fields: Mapping[str, Scalar], notes: int) -> None:
+        """A poll that began at `notes` saw these; what commands saw since is newer."""
+        fresh = {
+            name: value for name, value in fields.items() if self._noted_at.get(name, 0) <= notes
+        }
+        if fresh.items() <= self._fields.items():
+            return
+        self._fields.update(fresh)
+        self.touch()
+
+    def ready(self, fields: Mapping[str, Scalar]) -> None:
+        """The device answered: it is usable from now on."""
+        self.state = DeviceState.READY
+        self.reason = ""
+        self._fields = dict(fields)
+        self.touch()
+
+    def offline(self, reason: str) -> None:
+        """The device cannot be reached. What was known about it is no longer true."""
+        if self.state is DeviceState.OFFLINE and self.reason == reason:
+            return
+        if self.state is not DeviceState.OFFLINE:
+            self._offline_since_ns = self._timebase.now_ns()
+        self.state = DeviceState.OFFLINE
+        self.reason = reason
+        self._fields = {}
+        self.touch()
+
+    def unavailable(self) -> str:
+        """Why the device cannot be used, since when; empty when it can."""
+        if self.state is DeviceState.READY:
+            return ""
+        if self.state is DeviceState.CONNECTING:
+            return f"{self.id}: is still being connected"
+        since = datetime.fromtimestamp(self._offline_since_ns / 1e9, UTC)
+        return f"{self.id}: is offline since {since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}"
+
+    def require_ready(self) -> None:
+        """Raise OfflineError unless the device can be used now."""
+        if self.state is not DeviceState.READY:
+            raise OfflineError(
+                self.unavailable(), advice="the daemon keeps trying to reach it; see `devices`"
+            )
+
+    def is_armed(self) -> bool:
+        """Whether it waits for a trigger."""
+        return bool(self._fields.get("armed"))
+
+    def is_moving(self) -> bool:
+        """Whether the last poll saw it move."""
+        return bool(self._fields.get("moving"))

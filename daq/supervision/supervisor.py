@@ -1,0 +1,178 @@
+"""All devices of the daemon: their tasks, their handles, their changes."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from functools import partial
+from types import MappingProxyType
+
+import trio
+from trio_util import AsyncValue
+
+from daq.bus import Bus
+from daq.core import DeviceStop, StopOutcome, UnknownDeviceError
+from daq.drivers import Driver, DriverContext, Timebase
+from daq.supervision.acquisition import follow_position
+from daq.supervision.device import Device
+from daq.supervision.device_task import DeviceTask
+from daq.supervision.instrument import Instrument
+from daq.supervision.outlet import Outlet
+from daq.supervision.restart_policy import RestartPolicy
+from daq.supervision.status import DeviceStatus
+from daq.supervision.timing import Timing
+from daq.supervision.unbuilt import UnbuiltDriver
+
+__all__ = ["Supervisor"]
+
+logger = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Keeps every device reachable and knows how each one is.
+
+    Args:
+        drivers: By device id; not yet connected.
+        bus: Where everything that devices say is published.
+        timebase: The daemon's timestamps.
+        failures: Devices whose driver could not even be built, with the reason; they are listed
+            as offline and never tried.
+        policy: When a lost device is tried again.
+        timing: Periods and bounds.
+        rng: For the policy's jitter.
+    """
+
+    def __init__(
+        self,
+        drivers: Mapping[str, Driver],
+        bus: Bus,
+        timebase: Timebase,
+        failures: Mapping[str, str] = MappingProxyType({}),
+        *,
+        policy: RestartPolicy | None = None,
+        timing: Timing | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.failures = dict(failures)
+        """Devices that could not be built, with the reason."""
+        self._bus = bus
+        self._timebase = timebase
+        self._policy = policy or RestartPolicy()
+        self._timing = timing or Timing()
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._changes = AsyncValue(0)
+        self._watchers = 0
+        self._watched_until = 0.0
+        self._tasks: list[DeviceTask] = []
+        self._devices: dict[str, Device] = {}
+        for device_id, driver in drivers.items():
+            try:
+                self._devices[device_id] = self._build(driver)
+            except Exception as error:
+                logger.exception("%s: the driver could not describe itself", device_id)
+                self.failures[device_id] = f"the driver failed: {type(error).__name__}: {error}"
+        for device_id, reason in self.failures.items():
+            self._devices[device_id] = self._build_failed(device_id, reason)
+
+    def __repr__(self) -> str:
+        return f"<Supervisor of {len(self._devices)} devices, version {self.version}>"
+
+    @property
+    def version(self) -> int:
+        """Counts the changes of all devices."""
+        return int(self._changes.value)
+
+    def device(self, device_id: str) -> Device:
+        """The device of that id; raises UnknownDeviceError listing those that exist."""
+        try:
+            return self._devices[device_id]
+        except KeyError:
+            near = get_close_matches(device_id, self._devices, 1)
+            raise UnknownDeviceError(
+                f"there is no device {device_id!r}; there are {', '.join(sorted(self._devices))}",
+                advice=f"did you mean {near[0]!r}?" if near else "",
+            ) from None
+
+    def devices(self) -> tuple[Device, ...]:
+        """Every device, sorted by id."""
+        return tuple(self._devices[device_id] for device_id in sorted(self._devices))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Supervise until cancelled. Started when every device was tried, or after 2 s."""
+        async with trio.open_nursery() as devices:
+            for task in self._tasks:
+                devices.start_soon(task.run)
+            with trio.move_on_after(self._timing.start_s):
+                for task in self._tasks:
+                    await task.attempted.wait()
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def wait_changed(self, seen: int) -> int:
+        """Until the version is not `seen`; returns it. Meanwhile devices are polled faster."""
+        self._watchers += 1
+        try:
+            return int(await self._changes.wait_value(lambda version: version != seen))
+        finally:
+            self._watchers -= 1
+            self._watched_until = trio.current_time() + self._timing.watch_memory_s
+
+    async def stop_devices(
+        self,
+        ids: Iterable[str] | None = None,
+        *,
+        timeout: float = 1.0,
+        safe: bool = False,
+        by: str = "",
+    ) -> tuple[DeviceStop, ...]:
+        """Stop these devices, or all, in parallel: one that hangs delays no other.
+
+        Answers within `timeout` seconds, in the order of `ids`.
+        """
+        wanted = list(dict.fromkeys(sorted(self._devices) if ids is None else ids))
+        answers: dict[str, DeviceStop] = {}
+
+        async def stop(device_id: str) -> None:
+            device = self._devices[device_id]
+            answers[device_id] = await device.stop(timeout=timeout, safe=safe, by=by)
+
+        async with trio.open_nursery() as stops:
+            for device_id in wanted:
+                if device_id in self._devices:
+                    stops.start_soon(stop, device_id)
+                else:
+                    answers[device_id] = DeviceStop(
+                        device_id, StopOutcome.UNREACHABLE, 0.0, "there is no such device"
+                    )
+        return tuple(answers[device_id] for device_id in wanted)
+
+    def _build(self, driver: Driver) -> Device:
+        description = driver.description
+        status = DeviceStatus(description.id, self._timebase, self._count_change)
+        outlet = Outlet(description, self._bus)
+        instrument = Instrument(driver, description, status, outlet, self._timebase)
+        task = DeviceTask(
+            driver,
+            status,
+            partial(follow_position, instrument),
+            self._is_watched,
+            policy=self._policy,
+            timing=self._timing,
+            rng=self._rng,
+        )
+        self._tasks.append(task)
+        return Device(instrument, task, self._timing)
+
+    def _build_failed(self, device_id: str, reason: str) -> Device:
+        driver = UnbuiltDriver(DriverContext(device_id, "", self._timebase), reason)
+        device = self._build(driver)
+        self._tasks.pop().lost(reason)
+        return device
+
+    def _is_watched(self) -> bool:
+        return self._watchers > 0 or trio.current_time() < self._watched_until
+
+    def _count_change(self) -> None:
+        self._changes.value += 1

@@ -1,0 +1,73 @@
+"""`check_driver`: runs every contract of `daq.core.capabilities` against any driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+
+from daq.testing.driver_checks import ALWAYS
+from daq.testing.driver_checks_acquire import ACQUIRING
+from daq.testing.driver_checks_motion import MOVING
+from daq.testing.driver_checks_switch import SWITCHING
+from daq.testing.driver_subject import ConformanceError, DriverFactory, Subject
+
+__all__ = ["ConformanceError", "check_driver"]
+
+
+async def check_driver(
+    make: DriverFactory,
+    options: Mapping[str, Any] | None = None,
+    *,
+    device_id: str = "device",
+    driver_name: str = "under.test",
+    timeout: float = 60.0,
+) -> tuple[str, ...]:
+    """Check a driver against every contract that its capabilities bring with them.
+
+    Each check gets a fresh driver. They move, switch and expose within the declared limits, so run
+    them against a simulator or an instrument that may do that.
+
+    Args:
+        make: The driver's class, or what makes one of a `DriverContext`.
+        options: The device's table of the configuration.
+        device_id: The id that the driver is given.
+        driver_name: The driver name that it is given.
+        timeout: Seconds that one check may take.
+
+    Returns:
+        The names of the checks that ran, so that a test can see that none was left out.
+
+    Raises:
+        ConformanceError: Some checks failed; the message lists all of them.
+    """
+    subject = Subject(make, options or {}, device_id, driver_name)
+    offered = subject.build().description.capabilities
+    checks = [
+        check
+        for capability, check in (*ALWAYS, *MOVING, *ACQUIRING, *SWITCHING)
+        if capability is None or capability in offered
+    ]
+    failures: list[str] = []
+    for check in checks:
+        try:
+            with trio.fail_after(timeout):
+                await check(subject)
+        except trio.TooSlowError:
+            failures.append(f"{check.__name__}: was not over after {timeout:g} s")
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises, the others are checked
+            failures.extend(f"{check.__name__}: {reason}" for reason in _reasons(error))
+    if failures:
+        listed = "\n".join(f"  - {failure}" for failure in failures)
+        raise ConformanceError(f"{driver_name} breaks {len(failures)} contracts:\n{listed}")
+    return tuple(check.__name__ for check in checks)
+
+
+def _reasons(error: Exception) -> list[str]:
+    """What failed, in words; an error out of a nursery holds several."""
+    if isinstance(error, ExceptionGroup):
+        return [reason for inner in error.exceptions for reason in _reasons(inner)]
+    if isinstance(error, ConformanceError):
+        return [str(error)]
+    return [f"raised {type(error).__name__}: {error}"]

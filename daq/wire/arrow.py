@@ -1,0 +1,132 @@
+"""Events as Arrow record batches, and back.
+
+Column `time` is timestamp[ns, UTC]; arrays are fixed-shape tensors; what Arrow has no word for (the
+units, the numpy type, the role of a column) is in the fields' metadata, so that nothing is lost on
+the way there and back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from daq.core import Column, EventBlock
+
+__all__ = ["TIME", "column_values", "from_arrow", "to_arrow"]
+
+TIME = "time"
+"""The name of the first column: when each event was taken."""
+
+Array = npt.NDArray[Any]
+
+
+def to_arrow(block: EventBlock) -> pa.RecordBatch:
+    """The block as a record batch, `time` first.
+
+    A column that is itself called `time` becomes `time_`; its own name is in the metadata.
+    """
+    fields = [pa.field(TIME, pa.timestamp("ns", "UTC"))]
+    arrays = [pa.array(block.timestamps, pa.int64()).cast(fields[0].type)]
+    for column in block.columns:
+        array = _encode(block.values[column.name], column)
+        fields.append(pa.field(_free_name(column.name, fields), array.type, metadata=_note(column)))
+        arrays.append(array)
+    metadata: dict[bytes | str, bytes | str] = {"stream": block.stream, "first": str(block.first)}
+    return pa.record_batch(arrays, schema=pa.schema(fields, metadata=metadata))
+
+
+def from_arrow(batch: pa.RecordBatch) -> EventBlock:
+    """The inverse of `to_arrow`."""
+    metadata = batch.schema.metadata or {}
+    columns = tuple(_column(field) for field in batch.schema if field.name != TIME)
+    names = [field.name for field in batch.schema if field.name != TIME]
+    values = {
+        column.name: column_values(batch.column(name), batch.schema.field(name))
+        for column, name in zip(columns, names, strict=True)
+    }
+    return EventBlock(
+        metadata.get(b"stream", b"primary").decode(),
+        int(metadata.get(b"first", b"0")),
+        columns,
+        np.asarray(batch.column(TIME).cast(pa.int64())),
+        values,
+    )
+
+
+def column_values(array: pa.Array[Any], field: pa.Field[Any]) -> Array:
+    """A column of a batch as a numpy array of shape (n, *sample shape), of its original type."""
+    column = _column(field)
+    dtype = np.dtype(column.dtype)
+    if pa.types.is_string(array.type):
+        return np.asarray(array.to_numpy(zero_copy_only=False), dtype=object)
+    if isinstance(array, pa.FixedShapeTensorArray):
+        values = np.asarray(array.to_numpy_ndarray())
+    else:
+        values = np.asarray(array.to_numpy(zero_copy_only=False))
+    return _restore(values, dtype).reshape((len(array), *column.shape))
+
+
+def _note(column: Column) -> dict[str, str]:
+    return {
+        "column": column.name,
+        "units": column.units,
+        "dtype": column.dtype,
+        "shape": json.dumps(column.shape),
+        "source": column.source,
+        "role": column.role,
+    }
+
+
+def _column(field: pa.Field[Any]) -> Column:
+    note = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+    return Column(
+        note.get("column", field.name),
+        note.get("units", ""),
+        note.get("dtype") or np.dtype(field.type.to_pandas_dtype()).str,
+        tuple(json.loads(note.get("shape", "[]"))),
+        note.get("source", ""),
+        note.get("role", "detector"),
+    )
+
+
+def _free_name(name: str, fields: Iterable[pa.Field[Any]]) -> str:
+    taken = {field.name for field in fields}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _encode(values: Array, column: Column) -> pa.Array[Any]:
+    if values.dtype.hasobject:
+        return pa.array(values.tolist(), pa.string())
+    native = _native(values)
+    if native.ndim == 1 and values.dtype.kind == "b":
+        return pa.array(values)
+    if native.ndim == 1:
+        return pa.array(native)
+    if 0 in native.shape[1:]:
+        raise ValueError(f"column {column.name!r}: samples of shape {column.shape} hold nothing")
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(native))
+
+
+def _native(values: Array) -> Array:
+    """The same numbers in a type that Arrow has: complex as (re, im), booleans as bytes."""
+    if values.dtype.kind == "b":
+        return values.view(np.uint8) if values.ndim > 1 else values
+    ordered = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if values.dtype.kind == "c":
+        parts = np.ascontiguousarray(ordered)[..., np.newaxis]
+        return parts.view(np.float64 if values.dtype.itemsize > 8 else np.float32)
+    return ordered
+
+
+def _restore(values: Array, dtype: np.dtype[Any]) -> Array:
+    if dtype.kind == "c":
+        complex_type = np.complex128 if dtype.itemsize > 8 else np.complex64
+        values = np.ascontiguousarray(values).view(complex_type)[..., 0]
+    return values.astype(dtype, copy=False)

@@ -1,0 +1,234 @@
+"""Scripts and executions: `daq.core.execution` and `daq.core.program` to and from messages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from daq.core import (
+    DeviceStop,
+    Diagnostic,
+    ExecutionRecord,
+    ExecutionState,
+    ExecutionView,
+    OutputLine,
+    Script,
+    ScriptCheck,
+    ScriptParameter,
+    StopOutcome,
+    StopReport,
+    Transition,
+)
+from daq.wire.convert.values import clean, json_from_wire, json_to_wire, scalar_to_text
+from daq.wire.generated import daq as pb
+
+__all__ = [
+    "check_from_wire",
+    "check_to_wire",
+    "output_from_wire",
+    "output_to_wire",
+    "script_from_wire",
+    "script_to_wire",
+    "status_from_wire",
+    "status_to_wire",
+    "stop_from_wire",
+    "stop_to_wire",
+    "upload_to_wire",
+]
+
+
+def status_to_wire(view: ExecutionView) -> pb.ScriptStatus:
+    record = view.record
+    return pb.ScriptStatus(
+        execution_id=record.id,
+        state=record.state.value,
+        error_message=clean(record.message),
+        start_time_ns=record.started_ns,
+        end_time_ns=record.ended_ns,
+        script_id=record.script_id,
+        progress_percent=_percent(record.progress),
+        current_line=f"{record.line}: {clean(view.source_line.strip())}" if record.line else "",
+        script_name=clean(record.script_name),
+        line=record.line,
+        source_line=clean(view.source_line),
+        progress=record.progress,
+        progress_message=clean(view.progress_message),
+        elapsed_s=view.elapsed_s,
+        remaining_s=view.remaining_s,
+        queue_position=view.queue_position,
+        parameters={name: scalar_to_text(value) for name, value in record.parameters.items()},
+        user=clean(record.user),
+        run_ids=list(record.run_ids),
+        traceback=clean(record.traceback),
+        transitions=[
+            pb.StateTransition(t.state.value, t.timestamp_ns, clean(t.reason))
+            for t in record.transitions
+        ],
+        version=view.version,
+    )
+
+
+def _percent(progress: float | None) -> int:
+    if progress is None or not math.isfinite(progress):
+        return 0
+    return int(100 * min(max(progress, 0.0), 1.0))
+
+
+def status_from_wire(message: pb.ScriptStatus) -> ExecutionView:
+    """The execution as the daemon saw it; its parameters are texts, as `StartScript` takes them."""
+    transitions = tuple(
+        Transition(ExecutionState(t.state), t.timestamp_ns, t.reason) for t in message.transitions
+    )
+    fallback = Transition(ExecutionState(message.state), message.start_time_ns)
+    record = ExecutionRecord(
+        id=message.execution_id,
+        script_id=message.script_id,
+        script_name=message.script_name,
+        parameters=dict(message.parameters),
+        user=message.user,
+        transitions=transitions or (fallback,),
+        message=message.error_message,
+        traceback=message.traceback,
+        line=message.line,
+        progress=message.progress,
+        run_ids=tuple(message.run_ids),
+    )
+    return ExecutionView(
+        record,
+        version=message.version,
+        source_line=message.source_line,
+        progress_message=message.progress_message,
+        elapsed_s=message.elapsed_s,
+        remaining_s=message.remaining_s,
+        queue_position=message.queue_position,
+    )
+
+
+def output_to_wire(lines: Iterable[OutputLine]) -> list[pb.OutputEntry]:
+    return [
+        pb.OutputEntry(line.timestamp_ns, line.level, clean(line.text), line.line) for line in lines
+    ]
+
+
+def output_from_wire(entries: Iterable[pb.OutputEntry]) -> list[OutputLine]:
+    return [OutputLine(e.timestamp_ns, e.level, e.text, e.line) for e in entries]
+
+
+def script_to_wire(script: Script) -> pb.ScriptInfo:
+    return pb.ScriptInfo(
+        script_id=script.id,
+        name=clean(script.name),
+        upload_time_ns=script.uploaded_ns,
+        metadata={clean(key): clean(value) for key, value in script.metadata.items()},
+        sha256=script.sha256,
+        description=clean(script.description),
+        parameters=_parameters_to_wire(script.parameters),
+    )
+
+
+def script_from_wire(message: pb.ScriptInfo, source: str = "") -> Script:
+    """A script; `source` travels beside its `ScriptInfo`, and only in `GetScript`."""
+    return Script(
+        id=message.script_id,
+        name=message.name,
+        source=source,
+        sha256=message.sha256,
+        uploaded_ns=message.upload_time_ns,
+        metadata=dict(message.metadata),
+        parameters=_parameters_from_wire(message.parameters),
+        description=message.description,
+    )
+
+
+def _parameters_to_wire(parameters: Iterable[ScriptParameter]) -> list[pb.ScriptParameterInfo]:
+    return [
+        pb.ScriptParameterInfo(
+            name=p.name,
+            annotation=clean(p.annotation),
+            required=p.required,
+            default_json="" if p.required else json_to_wire(p.default),
+        )
+        for p in parameters
+    ]
+
+
+def _parameters_from_wire(
+    messages: Iterable[pb.ScriptParameterInfo],
+) -> tuple[ScriptParameter, ...]:
+    return tuple(
+        ScriptParameter(
+            m.name, m.annotation, m.required, None if m.required else json_from_wire(m.default_json)
+        )
+        for m in messages
+    )
+
+
+def check_to_wire(check: ScriptCheck) -> pb.ValidateResponse:
+    return pb.ValidateResponse(
+        accepted=check.accepted,
+        diagnostics=[_diagnostic_to_wire(d) for d in check.diagnostics],
+        parameters=_parameters_to_wire(check.parameters),
+        description=clean(check.description),
+    )
+
+
+def upload_to_wire(script: Script | None, check: ScriptCheck, filename: str) -> pb.UploadResponse:
+    """The answer to an upload; a refused script shows every violation as Python would."""
+    answer = check_to_wire(check)
+    return pb.UploadResponse(
+        script_id=script.id if script else "",
+        success=script is not None,
+        error_message="\n".join(clean(d.render(filename)) for d in check.diagnostics),
+        diagnostics=answer.diagnostics,
+        parameters=answer.parameters,
+        description=answer.description,
+    )
+
+
+def check_from_wire(message: pb.ValidateResponse | pb.UploadResponse) -> ScriptCheck:
+    return ScriptCheck(
+        diagnostics=tuple(_diagnostic_from_wire(d) for d in message.diagnostics),
+        parameters=_parameters_from_wire(message.parameters),
+        description=message.description,
+    )
+
+
+def _diagnostic_to_wire(d: Diagnostic) -> pb.ScriptDiagnostic:
+    return pb.ScriptDiagnostic(
+        d.line, d.column, d.end_line, d.end_column, d.code, clean(d.message), clean(d.text)
+    )
+
+
+def _diagnostic_from_wire(m: pb.ScriptDiagnostic) -> Diagnostic:
+    return Diagnostic(m.line, m.column, m.end_line, m.end_column, m.code, m.message, m.text)
+
+
+def stop_to_wire(report: StopReport) -> pb.StopResponse:
+    return pb.StopResponse(
+        stopped=report.state.is_final,
+        message=clean(report.message),
+        execution_id=report.execution_id,
+        state=report.state.value,
+        duration_s=report.duration_s,
+        devices=[
+            pb.DeviceStopInfo(d.device, d.outcome.value, d.duration_s, clean(d.message))
+            for d in report.devices
+        ],
+        line=report.line,
+        escalated=report.escalated,
+    )
+
+
+def stop_from_wire(message: pb.StopResponse) -> StopReport:
+    return StopReport(
+        execution_id=message.execution_id,
+        state=ExecutionState(message.state),
+        message=message.message,
+        duration_s=message.duration_s,
+        devices=tuple(
+            DeviceStop(d.device_id, StopOutcome(d.outcome), d.duration_s, d.message)
+            for d in message.devices
+        ),
+        line=message.line,
+        escalated=message.escalated,
+    )

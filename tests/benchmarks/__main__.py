@@ -1,0 +1,24 @@
+"""`python -m tests.benchmarks [--quick] [scripts] [wire]`: one table of everything measured."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+
+import trio
+
+from tests.benchmarks import scripts, wire
+from tests.benchmarks.table import print_table
+
+SUITES = {
+    "scripts": lambda quick: trio.run(functools.partial(scripts.measure, quick=quick)),
+    "wire": lambda quick: wire.measure(quick=quick),
+}
+
+parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+parser.add_argument("--quick", action="store_true", help="short series: shows that all of it works")
+parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all if none")
+arguments = parser.parse_args()
+if unknown := set(arguments.suites) - set(SUITES):
+    parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+print_table([row for name in arguments.suites or SUITES for row in SUITES[name](arguments.quick)])

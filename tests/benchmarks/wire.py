@@ -1,0 +1,98 @@
+"""The wire: our server and grpc.aio's, asked the same by the same client."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.benchmarks.table import Row, summary
+
+ROOT = Path(__file__).parents[2]
+
+PEER = """
+import asyncio, sys, grpc
+import daq_pb2, daq_pb2_grpc
+
+class Control(daq_pb2_grpc.ControlServiceServicer):
+    async def GetDaemonInfo(self, request, context):
+        return daq_pb2.DaemonInfoResponse(version="0", available_hardware=["a", "b"])
+
+async def main():
+    server = grpc.aio.server()
+    daq_pb2_grpc.add_ControlServiceServicer_to_server(Control(), server)
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    await server.start()
+    await server.wait_for_termination()
+
+asyncio.run(main())
+"""
+
+
+def measure(*, quick: bool) -> list[Row]:
+    """A unary call, p50, in turns."""
+    with tempfile.TemporaryDirectory() as name:
+        return _measure(Path(name), 3 if quick else 9, 100 if quick else 500)
+
+
+def _measure(directory: Path, rounds: int, calls: int) -> list[Row]:
+    _generate(directory)
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "daq", "serve", "--port", "0", "--data-dir", directory / "data"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    peer = subprocess.Popen(
+        [sys.executable, "-c", PEER], cwd=directory, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        ours = daemon.stdout.readline().rpartition(" ")[2].strip()
+        theirs = f"127.0.0.1:{peer.stdout.readline().strip()}"
+        return asyncio.run(_compare(ours, theirs, rounds, calls))
+    finally:
+        for process in (daemon, peer):
+            process.terminate()
+            process.wait(20)
+            process.stdout.close()
+
+
+def _generate(directory: Path) -> None:
+    from grpc_tools import protoc
+
+    arguments = ["", f"-I{ROOT / 'proto'}", f"--python_out={directory}"]
+    assert protoc.main([*arguments, f"--grpc_python_out={directory}", "daq.proto"]) == 0
+    sys.path.insert(0, str(directory))
+
+
+async def _compare(ours: str, theirs: str, rounds: int, calls: int) -> list[Row]:
+    import grpc
+
+    messages = importlib.import_module("daq_pb2")
+    services = importlib.import_module("daq_pb2_grpc")
+    spent: dict[str, list[float]] = {ours: [], theirs: []}
+    for _ in range(rounds):
+        for address, series in spent.items():
+            async with grpc.aio.insecure_channel(address) as channel:
+                stub = services.ControlServiceStub(channel)
+                await stub.GetDaemonInfo(messages.DaemonInfoRequest())
+                for _ in range(calls):
+                    began = time.perf_counter()
+                    await stub.GetDaemonInfo(messages.DaemonInfoRequest())
+                    series.append(time.perf_counter() - began)
+    ratio = statistics.median(spent[ours]) / statistics.median(spent[theirs])
+    return [
+        Row(
+            "unary call, grpc.aio client",
+            summary(spent[ours], "us"),
+            f"grpc.aio server: {summary(spent[theirs], 'us')}",
+            ratio,
+            "<= 1.6",
+        )
+    ]

@@ -1,0 +1,37 @@
+"""Runs every `async def` test under trio, on a virtual clock where the test asks for one."""
+
+from __future__ import annotations
+
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    # Before grpclib: on 3.12 and later the asyncio loop of a Trio thread is only found in this order.
+    import trio_asyncio  # noqa: F401
+
+import functools
+import inspect
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+
+@pytest.fixture
+def autojump_clock() -> trio.testing.MockClock:
+    """Virtual time: the clock jumps to the next deadline whenever all tasks wait."""
+    return trio.testing.MockClock(autojump_threshold=0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments: dict[str, Any] = {
+        name: pyfuncitem.funcargs[name] for name in names if name in pyfuncitem.funcargs
+    }
+    clock = next((v for v in arguments.values() if isinstance(v, trio.abc.Clock)), None)
+    trio.run(functools.partial(pyfuncitem.obj, **arguments), clock=clock)
+    return True

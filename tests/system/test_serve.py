@@ -1,0 +1,130 @@
+"""The daemon as a process: how it comes up, how it ends, what survives."""
+
+import json
+import signal
+import socket
+import time
+
+import h5py
+import pytest
+
+from .daemon_process import DaemonProcess, cli
+
+SLOW_SCAN = """
+def main(points: int = 200):
+    stage, meter = device("stage"), device("power_meter")
+    try:
+        with open_run("slow"):
+            for x in linspace(-1.0, 1.0, points):
+                stage.move_abs(x)
+                record(stage, meter)
+                sleep(0.02)
+    finally:
+        stage.move_abs(0.0)
+"""
+
+
+def start_and_wait_for_points(daemon, path, at_least=3):
+    """Start a script; returns the execution's id once its run has some points."""
+    daemon.json("upload", path)
+    execution = daemon.json("start", path.stem)["execution_id"]
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        runs = daemon.json("runs", "list")["runs"]
+        if runs and runs[0]["points"] >= at_least:
+            return execution
+    raise AssertionError("no points came")
+
+
+def the_file(directory):
+    (path,) = (directory / "runs").rglob("*.h5")
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_an_idle_daemon_with_status_zero(tmp_path, number):
+    daemon = DaemonProcess(tmp_path)
+    assert daemon.end(number) == 0
+    assert "ended cleanly" in daemon.log
+    assert "Traceback" not in daemon.log
+
+
+def test_sigterm_in_the_middle_of_a_scan_stops_it_gracefully_and_closes_its_file(tmp_path, script):
+    with DaemonProcess(tmp_path / "data") as daemon:
+        execution = start_and_wait_for_points(daemon, script(SLOW_SCAN, "slow.py"))
+        assert daemon.end(signal.SIGTERM) == 0
+    with h5py.File(the_file(daemon.directory)) as file:
+        assert file["entry"].attrs["outcome"] == "stopped"
+        assert "SIGTERM" in file["entry"].attrs["outcome_reason"]
+        assert len(file["entry/primary/stage"]) >= 3
+    with DaemonProcess(tmp_path / "data") as again:
+        assert again.json("status", execution)["state"] == "STOPPED"
+
+
+def test_kill_9_in_the_middle_of_a_scan_loses_no_acknowledged_point(tmp_path, script):
+    daemon = DaemonProcess(tmp_path / "data")
+    execution = start_and_wait_for_points(daemon, script(SLOW_SCAN, "slow.py"), at_least=5)
+    acknowledged = daemon.json("runs", "list")["runs"][0]["points"]
+    daemon.kill()
+    with DaemonProcess(tmp_path / "data") as again:
+        (run,) = again.json("runs", "list")["runs"]
+        assert run["outcome"] == "interrupted"
+        assert run["points"] >= acknowledged >= 5
+        status = again.json("status", execution)
+        assert status["state"] == "KILLED"
+        assert [script["name"] for script in again.json("scripts")["scripts"]] == ["slow.py"]
+        with h5py.File(the_file(again.directory)) as file:
+            assert len(file["entry/primary/stage"]) == run["points"]
+
+
+def test_a_port_in_use_is_explained(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = cli("serve", "--port", port, "--data-dir", tmp_path)
+    assert done.returncode == 1
+    assert port in done.stderr
+    assert "in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_daemon_on_the_same_data_is_refused(tmp_path):
+    with DaemonProcess(tmp_path):
+        done = cli("serve", "--port", "0", "--data-dir", tmp_path)
+    assert done.returncode == 1
+    assert str(tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_configuration_says_where_and_what(tmp_path):
+    config = tmp_path / "lab.toml"
+    config.write_text("[server]\nprot = 1\n")
+    done = cli("serve", "--config", config, "--data-dir", tmp_path)
+    assert done.returncode == 1
+    assert f"{config}, line 2: unknown option 'prot' in [server]" in done.stderr
+    assert "did you mean 'port'?" in done.stderr
+
+
+def test_a_device_that_cannot_be_built_does_not_keep_the_others_down(tmp_path):
+    config = tmp_path / "lab.toml"
+    config.write_text(
+        '[devices.stage]\ndriver = "simulated.stage"\n[devices.ghost]\ndriver = "nobody.knows"\n'
+    )
+    with DaemonProcess(tmp_path / "data", "--config", str(config)) as daemon:
+        assert daemon.client("read", "ghost").returncode == 1
+        assert daemon.client("move", "stage", "0.1").returncode == 0
+        assert "nobody.knows" in daemon.log
+
+
+def test_without_a_daemon_the_client_says_where_it_looked_and_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    done = cli("client", "--address", address, "status")
+    assert done.returncode == 1
+    assert address in done.stderr
+    assert "python -m daq serve" in done.stderr
+
+
+def test_json_errors_are_json_too():
+    done = cli("client", "--address", "127.0.0.1:1", "--json", "status")
+    assert done.returncode == 1
+    assert json.loads(done.stdout or done.stderr)["error"]["kind"] == "communication"

@@ -1,0 +1,326 @@
+"""Fan-out, drops, back-pressure and endings."""
+
+import numpy as np
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daq.bus import Bus, LossySubscription, Overflow, Statistics
+from daq.core import Measurement
+
+
+def block(channel="stage", sequence=0, samples=1, value=0.0):
+    return Measurement(
+        channel,
+        np.arange(samples, dtype=np.int64),
+        np.full(samples, value),
+        "mm",
+        sequence,
+    )
+
+
+def frame(sequence, mebibytes):
+    pixels = np.zeros((1, mebibytes, 1 << 20), dtype=np.uint8)
+    return Measurement("camera", np.zeros(1, dtype=np.int64), pixels, "counts", sequence)
+
+
+def drain(subscription):
+    blocks = []
+    while (received := subscription.receive_nowait()) is not None:
+        blocks.append((received.channel, received.sequence))
+    return blocks
+
+
+async def test_everybody_gets_what_matches_their_patterns(autojump_clock):
+    bus = Bus()
+    with (
+        bus.view() as everything,
+        bus.view("laser.*") as laser,
+        bus.view("stage", "camera") as two,
+        bus.record("stage") as recorder,
+    ):
+        for channel in ("stage", "laser", "laser.wavelength", "camera"):
+            await bus.publish(block(channel))
+        assert [name for name, _ in drain(everything)] == [
+            "stage",
+            "laser",
+            "laser.wavelength",
+            "camera",
+        ]
+        assert drain(laser) == [("laser.wavelength", 0)]
+        assert drain(two) == [("stage", 0), ("camera", 0)]
+        assert drain(recorder) == [("stage", 0)]
+
+
+async def test_the_newest_block_of_each_channel_is_kept(autojump_clock):
+    bus = Bus()
+    await bus.publish(block("stage", 0))
+    await bus.publish(block("stage", 1))
+    await bus.publish(block("camera", 5))
+    assert bus.channels() == ("camera", "stage")
+    assert bus.latest("stage").sequence == 1
+    assert bus.latest("laser") is None
+
+
+async def test_a_subscription_begins_and_ends_with_its_block(autojump_clock):
+    bus = Bus()
+    await bus.publish(block(sequence=0))
+    with bus.view() as view:
+        assert repr(bus) == "<Bus 1 viewers, 0 recorders>"
+        await bus.publish(block(sequence=1))
+    await bus.publish(block(sequence=2))
+    assert drain(view) == [("stage", 1)]
+    with pytest.raises(trio.EndOfChannel):
+        await view.receive()
+    assert repr(bus) == "<Bus 0 viewers, 0 recorders>"
+
+
+async def test_a_full_viewer_drops_the_oldest_and_counts_its_samples(autojump_clock):
+    bus = Bus()
+    with bus.view(capacity=2) as view:
+        for sequence in range(5):
+            await bus.publish(block(sequence=3 * sequence, samples=3))
+        assert view.statistics() == Statistics(delivered=0, dropped=9, lag=6)
+        assert drain(view) == [("stage", 9), ("stage", 12)]
+        assert view.statistics() == Statistics(delivered=6, dropped=9, lag=0)
+        assert repr(view) == ("<LossySubscription * Statistics(delivered=6, dropped=9, lag=0)>")
+
+
+async def test_a_viewer_of_frames_is_bounded_in_bytes(autojump_clock):
+    bus = Bus()
+    with bus.view(capacity_bytes=5 << 20) as view:
+        for sequence in range(4):
+            await bus.publish(frame(sequence, 2))
+        assert drain(view) == [("camera", 2), ("camera", 3)]
+        await bus.publish(frame(9, 8))  # larger than all of it: alone it fits
+        assert drain(view) == [("camera", 9)]
+        assert view.statistics().dropped == 2
+
+
+async def test_a_stalled_viewer_holds_a_bounded_amount_by_default(autojump_clock):
+    bus = Bus()
+    with bus.view() as view:
+        for sequence in range(80):
+            await bus.publish(frame(sequence, 1))
+        assert view.statistics().lag == 63
+
+
+async def test_a_viewer_of_the_latest_keeps_one_block_of_each_channel(autojump_clock):
+    bus = Bus()
+    with bus.view(overflow=Overflow.LATEST) as view:
+        for sequence in range(3):
+            await bus.publish(block("stage", sequence))
+            await bus.publish(block("meter", sequence))
+        assert view.statistics() == Statistics(delivered=0, dropped=4, lag=2)
+        # In the order in which the channels came, so that a fast one does not starve the others.
+        assert drain(view) == [("stage", 2), ("meter", 2)]
+        await bus.publish(block("stage", 3))
+        assert drain(view) == [("stage", 3)]
+
+
+async def test_a_stalled_viewer_costs_neither_producer_nor_other_viewers(autojump_clock):
+    bus = Bus()
+    with bus.view(capacity=1) as stalled, bus.view(capacity=10_000) as reader:
+        for sequence in range(5000):
+            await bus.publish(block(sequence=sequence))
+        assert [sequence for _, sequence in drain(reader)] == list(range(5000))
+        assert reader.statistics().dropped == 0
+        assert stalled.statistics() == Statistics(delivered=0, dropped=4999, lag=1)
+
+
+@pytest.mark.parametrize("overflow", list(Overflow))
+def test_a_full_viewer_does_the_same_work_however_much_it_holds(overflow):
+    """The work of an offer is counted, not timed: the blocks that it touches."""
+
+    class Counting(LossySubscription):
+        touched = 0
+
+        def _forget(self, block):
+            Counting.touched += 1
+            super()._forget(block)
+
+    view = Counting((), 1000, overflow, 1 << 30)
+    for sequence in range(1000):
+        view.offer(block(f"channel{sequence}", sequence))
+    Counting.touched = 0
+    for sequence in range(100):
+        view.offer(block(f"channel{999 - sequence}", sequence))
+    assert Counting.touched == 100
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from("abc"), st.integers(1, 5)),
+            st.just("receive"),
+        ),
+        max_size=60,
+    ),
+    st.sampled_from(list(Overflow)),
+    st.integers(1, 4),
+    st.integers(1, 200),
+)
+def test_what_was_published_is_delivered_dropped_or_waiting(steps, overflow, capacity, size):
+    view = trio.run(_follow_steps, steps, overflow, capacity, size)
+    statistics = view.statistics()
+    published = sum(step[1] for step in steps if step != "receive")
+    assert statistics.delivered + statistics.dropped + statistics.lag == published
+    waiting = 0
+    seen = set()
+    while (received := view.receive_nowait()) is not None:
+        waiting += len(received)
+        seen.add(received.channel)
+    assert waiting == statistics.lag
+    assert view.statistics().lag == 0
+    if overflow is Overflow.LATEST:
+        newest = {step[0] for step in steps if step != "receive"}
+        assert seen <= newest
+
+
+async def _follow_steps(steps, overflow, capacity, size):
+    bus = Bus()
+    with bus.view(overflow=overflow, capacity=capacity, capacity_bytes=size) as view:
+        for step in steps:
+            if step == "receive":
+                view.receive_nowait()
+            else:
+                await bus.publish(block(step[0], samples=step[1]))
+    return view
+
+
+async def test_a_full_recorder_makes_the_producer_wait_and_loses_nothing(autojump_clock):
+    bus = Bus()
+    size = block().nbytes
+    produced = []
+    with bus.record(capacity_bytes=3 * size) as recorder:
+
+        async def produce():
+            for sequence in range(10):
+                await bus.publish(block(sequence=sequence))
+                produced.append(sequence)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(produce)
+            await trio.testing.wait_all_tasks_blocked()
+            assert produced == [0, 1, 2]
+            assert recorder.statistics().lag == 3
+            await recorder.receive()
+            await trio.testing.wait_all_tasks_blocked()
+            assert produced == [0, 1, 2, 3]
+            assert [(await recorder.receive()).sequence for _ in range(9)] == list(range(1, 10))
+        assert recorder.statistics() == Statistics(delivered=10, dropped=0, lag=0)
+
+
+async def test_a_block_larger_than_the_recorders_room_passes_alone(autojump_clock):
+    bus = Bus()
+    with bus.record(capacity_bytes=1) as recorder:
+        await bus.publish(frame(0, 1))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bus.publish, frame(1, 1))
+            await trio.testing.wait_all_tasks_blocked()
+            assert recorder.statistics().lag == 1
+            assert (await recorder.receive()).sequence == 0
+        assert (await recorder.receive()).sequence == 1
+
+
+async def test_producers_that_wait_keep_their_order(autojump_clock):
+    bus = Bus()
+    with bus.record(capacity_bytes=block().nbytes) as recorder:
+        async with trio.open_nursery() as nursery:
+            for sequence in range(20):
+                nursery.start_soon(bus.publish, block(sequence=sequence))
+                await trio.testing.wait_all_tasks_blocked()
+            received = [(await recorder.receive()).sequence for _ in range(10)]
+            # One who comes when there is room, but others wait, goes behind them.
+            nursery.start_soon(bus.publish, block(sequence=20))
+            received += [(await recorder.receive()).sequence for _ in range(11)]
+    assert received == list(range(21))
+
+
+async def test_a_producer_that_is_cancelled_while_it_waits_leaves_the_others(autojump_clock):
+    bus = Bus()
+    with bus.record(capacity_bytes=block().nbytes) as recorder:
+        await bus.publish(block(sequence=0))
+        async with trio.open_nursery() as nursery:
+            with trio.move_on_after(1):
+                await bus.publish(block(sequence=1))
+            nursery.start_soon(bus.publish, block(sequence=2))
+            assert [(await recorder.receive()).sequence for _ in range(2)] == [0, 2]
+
+
+async def test_producers_are_released_when_the_recorder_leaves(autojump_clock):
+    bus = Bus()
+    async with trio.open_nursery() as nursery:
+        with bus.record(capacity_bytes=1) as recorder:
+            for sequence in range(3):
+                nursery.start_soon(bus.publish, block(sequence=sequence))
+            await trio.testing.wait_all_tasks_blocked()
+    assert len(drain(recorder)) == 1
+
+
+async def test_what_is_buffered_can_be_received_after_the_close(autojump_clock):
+    bus = Bus()
+    with bus.record() as recorder:
+        for sequence in range(3):
+            await bus.publish(block(sequence=sequence))
+        recorder.close()
+        await bus.publish(block(sequence=3))
+        assert [received.sequence async for received in recorder] == [0, 1, 2]
+
+
+async def test_a_waiting_reader_wakes_on_a_block_and_on_the_end(autojump_clock):
+    bus = Bus()
+    got = []
+    async with trio.open_nursery() as nursery:
+        with bus.view() as view:
+
+            @nursery.start_soon
+            async def read():
+                got.extend([received.sequence async for received in view])
+
+            for sequence in range(3):
+                await trio.testing.wait_all_tasks_blocked()
+                await bus.publish(block(sequence=sequence))
+    assert got == [0, 1, 2]
+
+
+async def test_two_readers_share_a_subscription(autojump_clock):
+    bus = Bus()
+    got = set()
+    async with trio.open_nursery() as nursery:
+        with bus.view() as view:
+
+            async def read():
+                async for received in view:
+                    got.add(received.sequence)
+
+            nursery.start_soon(read)
+            nursery.start_soon(read)
+            for sequence in range(10):
+                await trio.testing.wait_all_tasks_blocked()
+                await bus.publish(block(sequence=sequence))
+    assert got == set(range(10))
+
+
+async def test_a_cancelled_reader_loses_no_block_and_stops_reading(autojump_clock):
+    bus = Bus()
+    with bus.view() as view:
+        for sequence in range(3):
+            await bus.publish(block(sequence=sequence))
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await view.receive()
+        assert scope.cancelled_caught
+        assert view.statistics().lag == 3
+        with trio.move_on_after(1) as waiting:
+            while True:
+                await view.receive()
+        assert waiting.cancelled_caught
+        assert view.statistics() == Statistics(3, 0, 0)
+
+
+@pytest.mark.parametrize("wrong", [{"capacity": 0}, {"capacity_bytes": 0}])
+async def test_a_subscription_that_holds_nothing_is_refused(autojump_clock, wrong):
+    with pytest.raises(ValueError, match="at least one"), Bus().view(**wrong):
+        pass

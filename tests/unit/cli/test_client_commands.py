@@ -1,0 +1,560 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+
+from daq.cli.main import cli
+from daq.core import (
+    Capability,
+    Category,
+    Channel,
+    Column,
+    DeviceDescription,
+    DeviceSnapshot,
+    DeviceState,
+    DeviceStop,
+    ExecutionRecord,
+    ExecutionState,
+    ExecutionView,
+    LimitError,
+    OutputLine,
+    RunOutcome,
+    RunStart,
+    RunSummary,
+    StopOutcome,
+    StopReport,
+    Transition,
+)
+from daq.wire.convert import (
+    RecordedStream,
+    device_to_wire,
+    output_to_wire,
+    run_detail_to_wire,
+    run_to_wire,
+    status_to_wire,
+    stop_to_wire,
+)
+from daq.wire.generated import daq as pb
+from tests.unit.client.fake_daemon import FakeDaemon
+
+S = ExecutionState
+
+
+def view(*states: ExecutionState, **fields: Any) -> ExecutionView:
+    transitions = tuple(
+        Transition(state, 1_700_000_000_000_000_000 + index) for index, state in enumerate(states)
+    )
+    record = ExecutionRecord(
+        "e1",
+        "s1",
+        "scan",
+        {"points": "21"},
+        "ada",
+        transitions,
+        line=12,
+        progress=fields.pop("progress", 0.45),
+        message=fields.pop("message", ""),
+        traceback=fields.pop("traceback", ""),
+        run_ids=fields.pop("run_ids", ()),
+    )
+    return ExecutionView(record, 3, source_line="    stage.move_abs(x)", elapsed_s=4.2, **fields)
+
+
+def ask(daemon: FakeDaemon, *arguments: str) -> Result:
+    return CliRunner().invoke(
+        cli, ["client", "--address", daemon.address, *arguments], catch_exceptions=False
+    )
+
+
+def updates(*views: ExecutionView, output: Sequence[OutputLine] = ()) -> list[pb.ExecutionUpdate]:
+    first, *rest = views
+    return [
+        pb.ExecutionUpdate(status_to_wire(first), output_to_wire(output)),
+        *(pb.ExecutionUpdate(status_to_wire(v)) for v in rest),
+    ]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "scan.py"
+    path.write_text("def main(points: int = 41): pass\n", encoding="utf-8")
+    return path
+
+
+def accept(request: pb.UploadRequest) -> pb.UploadResponse:
+    return pb.UploadResponse(
+        "s1", True, parameters=[pb.ScriptParameterInfo("points", "int", False, "41")]
+    )
+
+
+def test_an_upload_tells_the_id_and_the_parameters(script: Path) -> None:
+    with FakeDaemon({"UploadScript": accept}) as daemon:
+        result = ask(daemon, "upload", str(script), "--metadata", "sample=blade")
+        request = daemon.last("UploadScript")
+    assert result.output == "uploaded scan as s1\nmain(points: int = 41)\n"
+    assert (request.name, request.metadata) == ("scan", {"sample": "blade"})
+
+
+def test_a_refused_upload_shows_each_violation_with_its_caret(script: Path) -> None:
+    violation = (
+        '  File "scan", line 1, column 1\n    import os\n    ^^^^^^^^^\n'
+        "IMPORT: os is not available to scripts"
+    )
+    answer = pb.UploadResponse(error_message=violation)
+    with FakeDaemon({"UploadScript": lambda r: answer}) as daemon:
+        result = ask(daemon, "upload", str(script))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == f"refused:\n{violation}\n"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.py"
+    with FakeDaemon() as daemon:
+        result = ask(daemon, "upload", str(missing))
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {missing}: cannot be read: No such file or directory\n"
+
+
+def test_start_prints_the_execution() -> None:
+    with FakeDaemon({"StartScript": lambda r: pb.StartResponse(True, "e1")}) as daemon:
+        result = ask(daemon, "start", "scan", "--param", "points=21", "--param", "dwell=0.1")
+        assert daemon.last("StartScript").parameters == {"points": "21", "dwell": "0.1"}
+        assert result.output == "started e1\n"
+        as_json = ask(daemon, "start", "scan", "--json")
+    assert json.loads(as_json.output) == {"execution_id": "e1"}
+
+
+def test_a_parameter_without_a_value_is_a_usage_error() -> None:
+    with FakeDaemon() as daemon:
+        result = ask(daemon, "start", "scan", "--param", "points")
+    assert result.exit_code == 2
+    assert "'points' is not KEY=VALUE" in result.stderr
+
+
+def test_status_tells_where_the_script_stands() -> None:
+    with FakeDaemon({"GetScriptStatus": lambda r: status_to_wire(view(S.PENDING, S.RUNNING))}) as d:
+        lines = ask(d, "status").output.splitlines()
+        document = json.loads(ask(d, "status", "--json", "e1").output)
+        assert d.last("GetScriptStatus").execution_id == "e1"
+    assert lines[0].split() == ["execution", "e1"]
+    assert "state       RUNNING" in lines
+    assert "progress    45 %" in lines
+    assert "at          line 12: stage.move_abs(x)" in lines
+    assert document["state"] == "RUNNING"
+    assert document["execution_id"] == "e1"
+    assert document["line"] == 12
+    assert document["progress"] == 0.45
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [(S.COMPLETED, 0), (S.ERROR, 1), (S.STOPPED, 3), (S.KILLED, 3)]
+)
+def test_the_exit_status_of_a_watch_is_the_outcome(state: ExecutionState, status: int) -> None:
+    answers = {
+        "GetScriptStatus": lambda r: status_to_wire(view(S.RUNNING)),
+        "WatchExecution": lambda r: updates(view(S.RUNNING), view(S.RUNNING, state)),
+    }
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "watch")
+    assert result.exit_code == status
+    assert state.value in result.output
+
+
+def test_a_piped_watch_prints_changes_output_and_the_verdict() -> None:
+    line = OutputLine(1_700_000_000_000_000_000, "output", "at the edge", 3)
+    summary = RunSummary("r1", "scan", 5, 9, RunOutcome.COMPLETED, points=41, path="/d/r1.h5")
+    answers = {
+        "GetScriptStatus": lambda r: status_to_wire(view(S.RUNNING)),
+        "WatchExecution": lambda r: updates(
+            view(S.RUNNING),
+            view(S.RUNNING),
+            view(S.RUNNING, S.COMPLETED, run_ids=("r1",)),
+            output=[line],
+        ),
+        "GetRun": lambda r: run_detail_to_wire(summary, RunStart("r1", "scan", 5), []),
+    }
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "watch", "e1")
+    lines = result.output.splitlines()
+    assert lines[0].endswith("| at the edge")
+    assert lines[1].endswith("RUNNING    45 % line 12: stage.move_abs(x)")
+    assert lines[2].split()[1:] == ["COMPLETED", "45", "%", "line", "12:", "stage.move_abs(x)"]
+    assert lines[3:] == ["scan e1 COMPLETED after 4.2 s", "run r1: 41 points", "file /d/r1.h5"]
+    assert "\x1b" not in result.output
+
+
+def test_a_json_watch_is_a_document_a_line() -> None:
+    answers = {
+        "GetScriptStatus": lambda r: status_to_wire(view(S.RUNNING)),
+        "WatchExecution": lambda r: updates(view(S.RUNNING), view(S.RUNNING, S.STOPPED)),
+    }
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "--json", "watch")
+    documents = [json.loads(line) for line in result.output.splitlines()]
+    assert [d["execution"]["state"] for d in documents] == ["RUNNING", "STOPPED", "STOPPED"]
+    assert documents[-1]["runs"] == []
+    assert result.exit_code == 3
+
+
+def test_a_failed_script_shows_its_traceback(script: Path) -> None:
+    traceback = (
+        'Traceback (most recent call last):\n  File "scan.py", line 12, in main\n'
+        "    stage.move_abs(x)\nLimitError: stage: position 12 mm is outside"
+    )
+    failed = view(S.RUNNING, S.ERROR, message="LimitError", traceback=traceback)
+    answers = {
+        "UploadScript": accept,
+        "StartScript": lambda r: pb.StartResponse(True, "e1"),
+        "WatchExecution": lambda r: updates(failed),
+    }
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "run", str(script))
+    assert result.exit_code == 1
+    assert result.output.endswith(f"scan e1 ERROR after 4.2 s\n{traceback}\n")
+
+
+def test_stop_shows_a_line_for_each_device() -> None:
+    report = StopReport(
+        "e1",
+        S.STOPPED,
+        "",
+        0.25,
+        (
+            DeviceStop("stage", StopOutcome.STOPPED, 0.0123),
+            DeviceStop("meter", StopOutcome.IDLE, 0.0001),
+            DeviceStop("rotator", StopOutcome.UNREACHABLE, 1.0, "no answer in 1 s"),
+        ),
+        line=12,
+        escalated=True,
+    )
+    with FakeDaemon({"StopScript": lambda r: stop_to_wire(report)}) as daemon:
+        result = ask(daemon, "stop", "--grace", "2.5", "--reason", "lunch")
+        request = daemon.last("StopScript")
+        document = json.loads(ask(daemon, "stop", "--force", "--json").output)
+        assert daemon.last("StopScript").force
+    assert result.output == (
+        "e1 is STOPPED at line 12, after 250 ms\n"
+        "the graceful stop passed its deadline and became a force stop\n"
+        "DEVICE   OUTCOME          TIME  MESSAGE\n"
+        "stage    stopped       12.3 ms\n"
+        "meter    already idle   100 µs\n"
+        "rotator  unreachable       1 s  no answer in 1 s\n"
+    )
+    assert (request.execution_id, request.grace_s, request.reason) == ("", 2.5, "lunch")
+    assert document["devices"][2]["outcome"] == "unreachable"
+    assert result.exit_code == 0
+
+
+def test_pause_and_resume_tell_the_state() -> None:
+    answers = {
+        "PauseScript": lambda r: pb.PauseResponse("e1", "PAUSED", "at line 3"),
+        "ResumeScript": lambda r: pb.ResumeResponse("e1", "RUNNING"),
+    }
+    with FakeDaemon(answers) as daemon:
+        assert ask(daemon, "pause").output == "e1 is PAUSED: at line 3\n"
+        assert ask(daemon, "resume").output == "e1 is RUNNING\n"
+
+
+def test_empty_lists_say_so() -> None:
+    answers = {
+        "ListScripts": lambda r: pb.ListScriptsResponse(),
+        "ListExecutions": lambda r: pb.ListExecutionsResponse(),
+        "ListRuns": lambda r: pb.ListRunsResponse(),
+        "ListDevices": lambda r: pb.ListDevicesResponse(),
+    }
+    with FakeDaemon(answers) as daemon:
+        assert ask(daemon, "scripts").output == (
+            "no scripts; upload one with `daq client upload FILE`\n"
+        )
+        assert ask(daemon, "executions", "--state", "killed").output == "no executions\n"
+        assert daemon.last("ListExecutions").state == "KILLED"
+        assert ask(daemon, "runs", "list").output == "no runs\n"
+        assert ask(daemon, "devices").output == "no devices are configured\n"
+        assert json.loads(ask(daemon, "scripts", "--json").output) == []
+
+
+STAGE = DeviceDescription(
+    "stage",
+    "simulated.stage",
+    Category.STAGE,
+    frozenset({Capability.MOVABLE}),
+    Channel("stage", "mm"),
+    units="mm",
+)
+
+
+def devices(request: object) -> pb.ListDevicesResponse:
+    snapshot = DeviceSnapshot("stage", DeviceState.READY, 1, 1, fields={"position": 1.5})
+    failures = [pb.RegistrationFailure("rotator", error="no such port")]
+    return pb.ListDevicesResponse([device_to_wire(STAGE, snapshot)], failures)
+
+
+def test_devices_are_a_table_with_the_failures() -> None:
+    with FakeDaemon({"ListDevices": devices}) as daemon:
+        result = ask(daemon, "devices")
+        document = json.loads(ask(daemon, "devices", "--json").output)
+    assert result.output.splitlines() == [
+        "DEVICE   DRIVER           STATE   VALUE   OFFERS",
+        (
+            "stage    simulated.stage  ready   1.5 mm  "
+            "move_abs, move_rel, home, position, wait_settled"
+        ),
+        "rotator                   failed          no such port",
+    ]
+    assert document["devices"][0]["snapshot"]["fields"] == {"position": 1.5}
+
+
+def test_a_move_takes_a_negative_position_and_tells_the_readback() -> None:
+    answers = {
+        "MoveAbsolute": lambda r: pb.MoveResponse(True, final_position=-2.5004),
+        "ListDevices": devices,
+    }
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "move", "stage", "-2.5")
+        assert daemon.last("MoveAbsolute").value == -2.5
+        document = json.loads(ask(daemon, "move", "stage", "-2.5", "--json").output)
+    assert result.output == "stage is at -2.5004 mm\n"
+    assert document == {"device": "stage", "position": -2.5004, "units": "mm"}
+
+
+def test_an_error_of_the_daemon_is_one_message_on_stderr_with_its_advice() -> None:
+    def refuse(request: object) -> None:
+        raise LimitError.outside("stage", "position", 12.0, -10.0, 10.0, "mm")
+
+    with FakeDaemon({"MoveAbsolute": refuse}) as daemon:
+        result = ask(daemon, "move", "stage", "12")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        "error: stage: position 12 mm is outside the limits [-10, 10] mm; nothing was changed\n"
+    )
+
+
+def test_a_reading_is_shown_with_its_units() -> None:
+    answer = pb.ReadValueResponse(True, value=0.00123, units="W", timestamp_ns=5)
+    with FakeDaemon({"ReadValue": lambda r: answer}) as daemon:
+        assert ask(daemon, "read", "power_meter").output == "power_meter 1.23 mW\n"
+        document = json.loads(ask(daemon, "read", "power_meter", "--json").output)
+    assert document == {"channel": "power_meter", "timestamp_ns": 5, "value": 0.00123, "units": "W"}
+
+
+def test_parameters_are_listed_got_and_set() -> None:
+    answers = {
+        "ListParameters": lambda r: pb.ListParametersResponse(
+            [
+                pb.ParameterDescriptor(
+                    "laser", "power", "Output", "float", "W", True, True, 0.0, 1.0
+                ),
+                pb.ParameterDescriptor("laser", "serial", "", "str", "", True),
+            ]
+        ),
+        "GetParameter": lambda r: pb.ParameterValue("laser", r.parameter_name, "0.5", "W"),
+        "SetParameter": lambda r: pb.SetParameterResponse(True, actual_value=r.value),
+    }
+    with FakeDaemon(answers) as daemon:
+        assert ask(daemon, "get", "laser", "power").output == "0.5 W\n"
+        assert ask(daemon, "get", "laser").output.splitlines() == [
+            "PARAMETER  VALUE  UNITS  ACCEPTS       DESCRIPTION",
+            "power        0.5  W      float [0, 1]  Output",
+            "serial       0.5         read only",
+        ]
+        assert ask(daemon, "set", "laser", "power", "-0.25").output == "laser.power is -0.25\n"
+
+
+def test_a_stream_is_a_line_a_value_and_tells_drops() -> None:
+    points = [
+        pb.DataPoint("stage", 1.5, 1_700_000_000_123_000_000, "mm"),
+        pb.DataPoint("stage", 1.75, 1_700_000_000_223_000_000, "mm", dropped=3),
+    ]
+    with FakeDaemon({"StreamMeasurements": lambda r: points}) as daemon:
+        result = ask(daemon, "stream", "--channels", "stage", "-c", "laser.*", "--rate", "10")
+        request = daemon.last("StreamMeasurements")
+        as_json = ask(daemon, "stream", "--json", "--count", "1")
+    assert (request.channels, request.max_rate_hz) == (["stage", "laser.*"], 10)
+    first, second = result.stdout.splitlines()
+    assert first.split()[1:] == ["stage", "1.5", "mm"]
+    assert first.partition(" ")[0].endswith(".123")
+    assert second.split()[1:] == ["stage", "1.75", "mm"]
+    assert result.stderr == "3 values were dropped\n"
+    (line,) = as_json.output.splitlines()
+    assert json.loads(line)["value"] == 1.5
+
+
+SUMMARY = RunSummary(
+    "r1",
+    "scan",
+    1_700_000_000_000_000_000,
+    1_700_000_002_500_000_000,
+    RunOutcome.COMPLETED,
+    points=3,
+)
+PRIMARY = RecordedStream("primary", 3, (Column("stage", "mm", "<f8", role="setpoint"),))
+
+
+def test_runs_are_listed_and_shown() -> None:
+    answers = {
+        "ListRuns": lambda r: pb.ListRunsResponse([run_to_wire(SUMMARY)], 7),
+        "GetRun": lambda r: run_detail_to_wire(SUMMARY, RunStart("r1", "scan", 5), [PRIMARY]),
+    }
+    with FakeDaemon(answers) as daemon:
+        listed = ask(daemon, "runs", "list", "--limit", "1", "--outcome", "completed")
+        request = daemon.last("ListRuns")
+        shown = ask(daemon, "runs", "show", "r1").output
+        document = json.loads(ask(daemon, "runs", "show", "--json").output)
+    assert (request.limit, request.outcome) == (1, "completed")
+    assert listed.stdout.splitlines()[1].split()[:4] == ["r1", "scan", "completed", "3"]
+    assert "1 of 7 runs" in listed.stderr
+    assert "duration  2.5 s" in shown
+    assert shown.splitlines()[-1].split() == ["primary", "stage", "mm", "<f8", "setpoint"]
+    assert document["summary"]["outcome"] == "completed"
+
+
+def test_a_run_is_exported_to_a_file(tmp_path: Path) -> None:
+    record = pa.record_batch({"stage": pa.array([0.0, 0.5])})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, record.schema) as writer:
+        writer.write_batch(record)
+    answers = {
+        "GetRun": lambda r: run_detail_to_wire(SUMMARY, RunStart("r1", "scan", 5), [PRIMARY]),
+        "ReadRun": lambda r: [pb.RunBatch(sink.getvalue().to_pybytes(), 0, 2)],
+    }
+    target = tmp_path / "scan.csv"
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "runs", "export", "r1", "--format", "csv", "--output", str(target))
+    assert result.output == f"wrote {target}\n"
+    assert "stage" in target.read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_the_recorded_file_is_copied_only_from_this_machine(tmp_path: Path) -> None:
+    recorded = tmp_path / "r1.h5"
+    recorded.write_bytes(b"HDF")
+    here = RunSummary("r1", "scan", 5, 9, RunOutcome.COMPLETED, path=str(recorded))
+    elsewhere = RunSummary("r2", "scan", 5, 9, RunOutcome.COMPLETED, path="/far/r2.h5")
+
+    def describe(request: pb.GetRunRequest) -> pb.RunDetail:
+        summary = here if request.run_id == "r1" else elsewhere
+        return run_detail_to_wire(summary, RunStart(summary.run_id, "scan", 5, host="bench"), [])
+
+    target = tmp_path / "copy.h5"
+    with FakeDaemon({"GetRun": describe}) as daemon:
+        export = ("runs", "export", "--format", "nexus", "--output", str(target))
+        assert ask(daemon, *export, "r1").exit_code == 0
+        refused = ask(daemon, *export, "r2")
+    assert target.read_bytes() == b"HDF"
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[0] == "error: bench:/far/r2.h5 is not on this machine"
+
+
+def test_info_tells_what_of_the_sandbox_is_not_active() -> None:
+    answer = pb.DaemonInfoResponse(
+        "0.1.0",
+        host="bench",
+        pid=7,
+        confinement={"seccomp": "active", "landlock": "kernel too old"},
+    )
+    with FakeDaemon({"GetDaemonInfo": lambda r: answer}) as daemon:
+        lines = ask(daemon, "info").output.splitlines()
+    assert "sandbox     seccomp" in lines
+    assert "not active  landlock: kernel too old" in lines
+
+
+def test_no_daemon_is_one_message_with_advice() -> None:
+    result = CliRunner().invoke(cli, ["client", "status", "--address", "127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: no daemon answers on 127.0.0.1:1: Connection refused\n"
+        "start one with `python -m daq serve`, or say where it is with --address or DAQ_ADDRESS\n"
+    )
+
+
+def test_the_last_word_on_options_is_that_of_the_command() -> None:
+    with FakeDaemon({"ListScripts": lambda r: pb.ListScriptsResponse()}) as daemon:
+        result = CliRunner().invoke(
+            cli, ["client", "--address", "127.0.0.1:1", "scripts", "--address", daemon.address]
+        )
+    assert result.exit_code == 0
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_leaves_a_watched_execution_running_and_says_how_to_stop_it() -> None:
+    async def endless(request: Any):
+        yield pb.ExecutionUpdate(status_to_wire(view(S.RUNNING)))
+        press_ctrl_c()
+        await asyncio.sleep(60)
+
+    answers = {
+        "GetScriptStatus": lambda r: status_to_wire(view(S.RUNNING)),
+        "WatchExecution": endless,
+    }
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "watch")
+        assert daemon.stream_ended.wait(5)
+    assert result.exit_code == 130
+    assert result.stderr == (
+        "left; e1 goes on. Watch it with `daq client watch e1`, stop it with `daq client stop e1`\n"
+    )
+    assert "StopScript" not in [name for name, _ in daemon.requests]
+
+
+def test_ctrl_c_stops_a_move() -> None:
+    async def endless(request: Any) -> pb.MoveResponse:
+        press_ctrl_c()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    answers = {
+        "MoveAbsolute": endless,
+        "StopMotion": lambda r: pb.StopMotionResponse(True, outcome="stopped"),
+    }
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "move", "stage", "3")
+        assert daemon.last("StopMotion").device_id == "stage"
+    assert result.exit_code == 130
+    assert result.stderr == "stage: stopped\n"
+
+
+def test_a_run_is_plotted(tmp_path: Path) -> None:
+    record = pa.record_batch({"stage": pa.array([0.0, 0.5]), "meter": pa.array([1.0, 2.0])})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, record.schema) as writer:
+        writer.write_batch(record)
+    columns = (Column("stage", "mm", "<f8", role="setpoint"), Column("meter", "W", "<f8"))
+    stream = RecordedStream("primary", 2, columns)
+    answers = {
+        "GetRun": lambda r: run_detail_to_wire(SUMMARY, RunStart("r1", "scan", 5), [stream]),
+        "ReadRun": lambda r: [pb.RunBatch(sink.getvalue().to_pybytes(), 0, 2)],
+    }
+    target = tmp_path / "scan.png"
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "runs", "plot", "--output", str(target), "--json")
+    assert json.loads(result.output) == {"path": str(target)}
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_export_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+    def lost(request: Any) -> Any:
+        raise LimitError("the journal is damaged at event 3")
+
+    answers = {
+        "GetRun": lambda r: run_detail_to_wire(SUMMARY, RunStart("r1", "scan", 5), [PRIMARY]),
+        "ReadRun": lost,
+    }
+    target = tmp_path / "scan.csv"
+    with FakeDaemon(answers) as daemon:
+        result = ask(daemon, "runs", "export", "--output", str(target))
+    assert result.exit_code == 1
+    assert result.stderr == "error: the journal is damaged at event 3\n"
+    assert not target.exists()

@@ -1,0 +1,133 @@
+"""The six simulated drivers keep every contract, and the kit finds those that do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+
+import numpy as np
+import pytest
+import trio
+
+from daq.core import LimitError, Reading
+from daq.drivers.simulated import (
+    SimulatedCamera,
+    SimulatedDigitizer,
+    SimulatedLaser,
+    SimulatedPowerMeter,
+    SimulatedRotator,
+    SimulatedStage,
+)
+from daq.testing import ConformanceError, check_driver
+
+ALWAYS = {
+    "description_is_complete",
+    "capabilities_are_what_is_implemented",
+    "options_are_checked",
+    "connects_again_and_again",
+    "is_offline_when_disconnected",
+    "poll_tells_the_state",
+    "poll_survives_cancellation",
+    "stop_when_idle_says_so",
+    "parameters_keep_their_word",
+}
+MOVING = {
+    "moves_arrive_where_they_were_sent",
+    "limits_hold",
+    "stop_ends_a_move_half_way",
+    "a_cancelled_move_can_be_stopped",
+}
+READING = {"readings_are_true_and_in_order", "a_cancelled_read_spoils_nothing"}
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.003])
+@pytest.mark.parametrize(
+    ("driver", "checks"),
+    [
+        (SimulatedStage, MOVING),
+        (SimulatedRotator, MOVING),
+        (SimulatedPowerMeter, READING),
+        (
+            SimulatedCamera,
+            {
+                "triggers_need_arming",
+                "frames_come_in_order",
+                "frames_can_be_left_and_resumed",
+                "stop_ends_frames",
+                "exposures_are_kept",
+            },
+        ),
+        (
+            SimulatedLaser,
+            READING
+            | {
+                "the_shutter_obeys",
+                "the_wavelength_obeys",
+                "a_cancelled_tuning_can_be_repeated",
+                "the_emission_obeys",
+            },
+        ),
+        (SimulatedDigitizer, READING | {"samples_have_no_gaps", "stop_ends_samples"}),
+    ],
+)
+async def test_every_simulated_driver_conforms(driver, checks, latency, autojump_clock):
+    options = {"seed": 1, "latency": latency}
+    assert set(await check_driver(driver, options)) == ALWAYS | checks
+
+
+class LimitlessStage(SimulatedStage):
+    async def move_abs(self, position: float) -> None:
+        await self._positioner.go(position, "move")
+
+
+class HastyStage(SimulatedStage):
+    async def move_abs(self, position: float) -> None:
+        if position not in self._limits:
+            raise LimitError.outside(self.id, "position", position, -10, 10, "mm")
+        await self.link.command("move", lambda: self._axis.begin(position))
+
+
+class DeafStage(SimulatedStage):
+    async def stop(self) -> bool:
+        return await self.is_moving()
+
+
+class InventiveMeter(SimulatedPowerMeter):
+    async def read(self) -> Reading:
+        await trio.lowlevel.checkpoint()
+        return Reading(math.nan, self.context.timebase.now_ns())
+
+
+class StaleMeter(SimulatedPowerMeter):
+    async def read(self) -> Reading:
+        return Reading((await super().read()).value, 0)
+
+
+class ShortCamera(SimulatedCamera):
+    async def frames(self, count: int | None) -> AsyncGenerator[Reading, None]:
+        await trio.lowlevel.checkpoint()
+        yield Reading(np.zeros((480, 640), np.uint16), self.context.timebase.now_ns())
+
+
+class HangingMeter(SimulatedPowerMeter):
+    async def read(self) -> Reading:
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("driver", "complaint"),
+    [
+        (LimitlessStage, "limits_hold: a move to 12 raises LimitError"),
+        (HastyStage, "a move returned before it was at rest"),
+        (DeafStage, "it still moves when stop has returned"),
+        (InventiveMeter, "a value is not finite"),
+        (StaleMeter, "outside of the call"),
+        (ShortCamera, "asked for 3 frames, it delivered 1"),
+        (HangingMeter, "was not over after 60 s"),
+    ],
+)
+async def test_the_kit_finds_what_a_driver_breaks(driver, complaint, autojump_clock):
+    with pytest.raises(ConformanceError) as caught:
+        await check_driver(driver, {"seed": 1})
+    assert complaint in str(caught.value)

@@ -1,0 +1,239 @@
+"""The queue: order, names, cancelling what waits, what survives a restart."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from daq.core import (
+    AmbiguousError,
+    Diagnostic,
+    ExecutionState,
+    Log,
+    NotFoundError,
+    ParameterError,
+    ScriptCheck,
+    ScriptParameter,
+    StateError,
+)
+from daq.experiment import ExecutionQueue
+
+from .fakes import Bench, FakeFactory, FakeLedger
+
+
+async def nap(program, interpreter):
+    await trio.sleep(10)
+
+
+async def chat(program, interpreter):
+    await interpreter.perform(Log("hello"))
+
+
+@asynccontextmanager
+async def queue(ledger=None, **bodies):
+    bench = Bench()
+    factory = FakeFactory(**({"nap": nap, "chat": chat} | bodies))
+    bench.storage.ledger = ledger or FakeLedger()
+    q = ExecutionQueue(factory, bench.supervisor, bench.storage, bench.now_ns)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.supervisor.run)
+        await nursery.start(q.run)
+        yield q, factory
+        nursery.cancel_scope.cancel()
+
+
+async def finished(q, execution_id):
+    version = 0
+    while not q.view(execution_id).record.state.is_final:
+        version = await q.wait_changed(execution_id, version)
+    return q.view(execution_id)
+
+
+async def upload(q, source, name=None):
+    script, _ = await q.upload(source, name or f"{source}.py", {})
+    return script
+
+
+async def test_executions_run_one_after_the_other_in_order(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        ids = [await q.start("nap", {}, "ada") for _ in range(3)]
+        await trio.sleep(1)
+        assert [q.view(i).record.state for i in ids] == ["RUNNING", "PENDING", "PENDING"]
+        assert [q.view(i).queue_position for i in ids] == [0, 1, 2]
+        views = [await finished(q, i) for i in ids]
+        starts = [view.record.started_ns for view in views]
+        assert starts == sorted(starts)
+        assert views[1].record.started_ns >= views[0].record.ended_ns
+
+
+async def test_a_waiting_execution_can_be_cancelled_and_never_starts(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        first, second = [await q.start("nap", {}, "") for _ in range(2)]
+        await trio.sleep(1)
+        report = await q.stop(second, user="ada")
+        assert report.state is ExecutionState.STOPPED
+        assert "before it started" in report.message
+        await finished(q, first)
+        await trio.sleep(30)
+        assert q.view(second).record.started_ns == 0
+
+
+async def test_stop_without_an_id_stops_the_one_that_runs(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        first, second = [await q.start("nap", {}, "") for _ in range(2)]
+        await trio.sleep(1)
+        report = await q.stop(force=True)
+        assert (report.execution_id, report.state) == (first, ExecutionState.KILLED)
+        await trio.sleep(1)
+        assert q.view(second).record.state is ExecutionState.RUNNING
+
+
+async def test_stop_when_nothing_runs_says_so(autojump_clock):
+    async with queue() as (q, _):
+        with pytest.raises(NotFoundError, match="no execution is running"):
+            await q.stop()
+
+
+async def test_a_stop_after_the_end_reports_the_end(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "chat")
+        execution = await q.start("chat", {}, "")
+        await finished(q, execution)
+        assert (await q.stop(execution)).message == "had already ended: COMPLETED"
+
+
+async def test_scripts_and_executions_are_found_by_id_prefix_and_name(autojump_clock):
+    async with queue() as (q, _):
+        script = await upload(q, "chat")
+        assert q.script(script.id) is script
+        assert q.script(script.id[:6]) is script
+        assert q.script("chat.py") is script
+        assert q.script("chat") is script
+        execution = await q.start("chat", {}, "")
+        await finished(q, execution)
+        assert {q.view(ref).record.id for ref in (execution, execution[:8], "chat", "")} == {
+            execution
+        }
+        with pytest.raises(NotFoundError, match="no script is called 'nope'"):
+            q.script("nope")
+        with pytest.raises(NotFoundError, match="no execution is called 'nope'"):
+            q.view("nope")
+
+
+async def test_an_ambiguous_prefix_lists_what_it_fits(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        for _ in range(40):
+            execution = await q.start("nap", {}, "")
+            await q.stop(execution, force=True)
+        ids = [view.record.id for view in q.views(limit=100)]
+        shared = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
+        with pytest.raises(AmbiguousError, match=f"'{shared}' fits"):
+            q.view(shared)
+
+
+async def test_the_same_text_under_the_same_name_is_kept_once(autojump_clock):
+    async with queue() as (q, _):
+        assert (await upload(q, "nap")).id == (await upload(q, "nap")).id
+        assert (await upload(q, "nap", "other.py")).id != (await upload(q, "nap")).id
+        assert len(q.scripts()) == 2
+
+
+async def test_a_refused_script_is_not_kept(autojump_clock):
+    async with queue() as (q, factory):
+        factory.check_result = ScriptCheck((Diagnostic(1, 1, 1, 2, "POLICY", "no"),))
+        script, check = await q.upload("import os", "x.py", {})
+        assert script is None
+        assert len(check.diagnostics) == 1
+        assert q.scripts() == []
+
+
+async def test_parameters_are_converted_and_wrong_ones_refused_with_the_signature(autojump_clock):
+    async with queue() as (q, factory):
+        factory.check_result = ScriptCheck(
+            parameters=(
+                ScriptParameter("points", "int", required=True),
+                ScriptParameter("dwell", "float", required=False, default=0.5),
+            )
+        )
+        await upload(q, "chat")
+        execution = await q.start("chat", {"points": "41"}, "")
+        assert q.view(execution).record.parameters == {"points": 41, "dwell": 0.5}
+        with pytest.raises(ParameterError) as caught:
+            await q.start("chat", {"pionts": "41", "dwell": "long"}, "")
+        for part in ("'pionts'", "'points' has no default", "'dwell' takes float, not 'long'"):
+            assert part in caught.value.message
+        assert "main(points: int, dwell: float = 0.5)" in caught.value.advice
+
+
+async def test_output_can_be_read_on_from_where_one_was(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "chat")
+        execution = await q.start("chat", {}, "")
+        await finished(q, execution)
+        lines, after = await q.output(execution)
+        assert [line.text for line in lines] == ["hello"]
+        assert await q.output(execution, after) == ([], 1)
+
+
+async def test_scripts_executions_and_output_survive_a_restart(autojump_clock):
+    ledger = FakeLedger()
+    async with queue(ledger) as (q, _):
+        await upload(q, "chat")
+        execution = await q.start("chat", {}, "ada")
+        before = (await finished(q, execution)).record
+        await trio.testing.wait_all_tasks_blocked()
+    async with queue(ledger) as (q, _):
+        assert [script.name for script in q.scripts()] == ["chat.py"]
+        assert q.view(execution).record == before
+        lines, _ = await q.output(execution)
+        assert [line.text for line in lines] == ["hello"]
+        assert (await q.stop(execution)).state is ExecutionState.COMPLETED
+
+
+async def test_what_ran_when_the_daemon_died_is_killed_on_record(autojump_clock):
+    ledger = FakeLedger()
+    async with queue(ledger) as (q, _):
+        await upload(q, "nap")
+        running, waiting = [await q.start("nap", {}, "") for _ in range(2)]
+        await trio.sleep(1)
+        frozen = dict(ledger.executions)
+    ledger.executions = frozen
+    async with queue(ledger) as (q, _):
+        for execution, was in ((running, "RUNNING"), (waiting, "PENDING")):
+            record = q.view(execution).record
+            assert record.state is ExecutionState.KILLED
+            assert record.message == f"the daemon ended while it was {was}"
+
+
+async def test_a_shutdown_stops_what_runs_cancels_what_waits_and_starts_nothing_new(
+    autojump_clock,
+):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        running, waiting = [await q.start("nap", {}, "") for _ in range(2)]
+        await trio.sleep(1)
+        await q.shutdown("the daemon received SIGTERM")
+        assert q.view(running).record.state.is_final
+        assert q.view(waiting).record.state is ExecutionState.STOPPED
+        assert "SIGTERM" in q.view(running).record.message
+        with pytest.raises(StateError, match="shutting down"):
+            await q.start("nap", {}, "")
+
+
+async def test_executions_are_listed_newest_first_and_filtered(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        await upload(q, "chat")
+        chat_id = await q.start("chat", {}, "")
+        await finished(q, chat_id)
+        await trio.sleep(1)
+        nap_id = await q.start("nap", {}, "")
+        await trio.sleep(1)
+        assert [view.record.id for view in q.views()] == [nap_id, chat_id]
+        assert [view.record.id for view in q.views(state="completed")] == [chat_id]
+        assert [view.record.id for view in q.views(script_id="nap.py")] == [nap_id]
+        assert [view.record.id for view in q.views(limit=1)] == [nap_id]
