@@ -54,34 +54,37 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     )
     services = ApiServices(queue, supervisor, storage, manual_runs, bus, sandbox, info)
 
-    async with trio.open_nursery() as storing:
-        await storing.start(storage.run)
-        async with trio.open_nursery() as devices:
-            await devices.start(supervisor.run)
-            async with trio.open_nursery() as executions:
-                await executions.start(sandbox.run)
-                await executions.start(queue.run)
-                async with trio.open_nursery() as api:
-                    server = config.server
-                    announce(await api.start(serve_api, services, server.host, server.port))
-                    await _serve_until_signalled(queue, manual_runs)
-                    api.cancel_scope.cancel()
-                executions.cancel_scope.cancel()
-            devices.cancel_scope.cancel()
-        storing.cancel_scope.cancel()
+    # A signal that comes before all is ready ends the daemon as soon as it is.
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as storing:
+            await storing.start(storage.run)
+            async with trio.open_nursery() as devices:
+                await devices.start(supervisor.run)
+                async with trio.open_nursery() as executions:
+                    await executions.start(sandbox.run)
+                    await executions.start(queue.run)
+                    async with trio.open_nursery() as api:
+                        server = config.server
+                        announce(await api.start(serve_api, services, server.host, server.port))
+                        await _serve_until(signals, queue, manual_runs)
+                        api.cancel_scope.cancel()
+                    executions.cancel_scope.cancel()
+                devices.cancel_scope.cancel()
+            storing.cancel_scope.cancel()
     log.info("ended cleanly")
 
 
-async def _serve_until_signalled(queue: ExecutionQueue, manual_runs: ManualRuns) -> None:
+async def _serve_until(
+    signals: AsyncIterator[int], queue: ExecutionQueue, manual_runs: ManualRuns
+) -> None:
     """Wait for a signal, then end gracefully; clients can watch. A second signal ends at once."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        reason = f"the daemon received {signal.Signals(await anext(signals)).name}"
-        log.info("%s, ending", reason)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_on_next, signals, nursery.cancel_scope)
-            await queue.shutdown(reason)
-            await manual_runs.shutdown(reason)
-            nursery.cancel_scope.cancel()
+    reason = f"the daemon received {signal.Signals(await anext(signals)).name}"
+    log.info("%s, ending", reason)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_on_next, signals, nursery.cancel_scope)
+        await queue.shutdown(reason)
+        await manual_runs.shutdown(reason)
+        nursery.cancel_scope.cancel()
 
 
 async def _cancel_on_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

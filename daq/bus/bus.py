@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
+from itertools import count
 
+from daq.bus.channel_log import ChannelLog
 from daq.bus.subscription import LosslessSubscription, LossySubscription, Overflow
 from daq.core import Measurement
 
@@ -24,22 +25,27 @@ class Bus:
     """
 
     def __init__(self) -> None:
-        self._lossy: list[LossySubscription] = []
-        self._lossless: list[LosslessSubscription] = []
-        self._routes: dict[str, tuple[list[LossySubscription], list[LosslessSubscription]]] = {}
+        self._viewers: list[LossySubscription] = []
+        self._recorders: list[LosslessSubscription] = []
+        self._logs: dict[str, ChannelLog] = {}
+        self._routes: dict[str, tuple[LosslessSubscription, ...]] = {}
         self._latest: dict[str, Measurement] = {}
+        self._arrivals = count()
+
+    def __repr__(self) -> str:
+        return f"<Bus {len(self._viewers)} viewers, {len(self._recorders)} recorders>"
 
     async def publish(self, block: Measurement) -> None:
         """Give the block to everybody; waits only for lossless subscribers without room.
 
         Does not yield otherwise: a producer that never waits for its instrument makes checkpoints
-        of its own. A viewer's share is the same whether it reads or is stalled.
+        of its own. Viewers that do not read cost nothing, however many they are.
         """
-        self._latest[block.channel] = block
-        lossy, lossless = self._routes.get(block.channel) or self._route(block.channel)
-        for viewer in lossy:
-            viewer.offer(block)
-        for recorder in tuple(lossless):
+        channel = block.channel
+        self._latest[channel] = block
+        log = self._logs.get(channel) or self._open_log(channel)
+        log.append(block, next(self._arrivals))
+        for recorder in self._routes[channel]:
             await recorder.send(block)
 
     def latest(self, channel: str) -> Measurement | None:
@@ -58,43 +64,57 @@ class Bus:
         overflow: Overflow = Overflow.DROP_OLDEST,
         capacity_bytes: int = VIEWER_BYTES,
     ) -> Iterator[LossySubscription]:
-        """Subscribe as a viewer: bounded in blocks and in bytes, drops are counted."""
-        subscription = LossySubscription(patterns, capacity, overflow, capacity_bytes)
-        self._lossy.append(subscription)
-        self._routes.clear()
+        """Subscribe as a viewer: bounded per channel, in blocks and in bytes; drops are counted."""
+        viewer = LossySubscription(patterns, capacity, overflow, capacity_bytes)
+        self._viewers.append(viewer)
+        for log in self._logs.values():
+            if viewer.matches(log.channel):
+                viewer.follow(log)
+                self._fit(log)
         try:
-            yield subscription
+            yield viewer
         finally:
-            subscription.close()
-            self._lossy.remove(subscription)
-            self._routes.clear()
+            viewer.close()
+            self._viewers.remove(viewer)
+            for log in self._logs.values():
+                self._fit(log)
 
     @contextmanager
     def record(
         self, *patterns: str, capacity_bytes: int = RECORDER_BYTES
     ) -> Iterator[LosslessSubscription]:
         """Subscribe losslessly: producers wait while `capacity_bytes` are not yet received."""
-        subscription = LosslessSubscription(patterns, capacity_bytes)
-        self._lossless.append(subscription)
-        self._routes.clear()
+        recorder = LosslessSubscription(patterns, capacity_bytes)
+        self._recorders.append(recorder)
+        self._route_all()
         try:
-            yield subscription
+            yield recorder
         finally:
-            subscription.close()
-            self._lossless.remove(subscription)
-            self._routes.clear()
+            recorder.close()
+            self._recorders.remove(recorder)
+            self._route_all()
 
-    def __repr__(self) -> str:
-        return f"<Bus {len(self._lossy)} viewers, {len(self._lossless)} recorders>"
+    def _open_log(self, channel: str) -> ChannelLog:
+        """The first block of a channel: find out who is subscribed to it."""
+        log = self._logs[channel] = ChannelLog(channel)
+        self._route(channel)
+        for viewer in self._viewers:
+            if viewer.matches(channel):
+                viewer.follow(log)
+        self._fit(log)
+        return log
 
-    def _route(self, channel: str) -> tuple[list[LossySubscription], list[LosslessSubscription]]:
-        route = (
-            [s for s in self._lossy if _matches(s.patterns, channel)],
-            [s for s in self._lossless if _matches(s.patterns, channel)],
+    def _fit(self, log: ChannelLog) -> None:
+        """Keep as much of a channel as the most patient of its viewers may want."""
+        bounds = [viewer.bounds for viewer in self._viewers if viewer.matches(log.channel)]
+        log.keep(
+            max((blocks for blocks, _ in bounds), default=0),
+            max((nbytes for _, nbytes in bounds), default=0),
         )
-        self._routes[channel] = route
-        return route
 
+    def _route(self, channel: str) -> None:
+        self._routes[channel] = tuple(r for r in self._recorders if r.matches(channel))
 
-def _matches(patterns: tuple[str, ...], channel: str) -> bool:
-    return not patterns or any(fnmatchcase(channel, pattern) for pattern in patterns)
+    def _route_all(self) -> None:
+        for channel in self._logs:
+            self._route(channel)

@@ -6,15 +6,16 @@ and counts what it dropped, so a slow viewer costs nobody else.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable
+from abc import ABC, abstractmethod
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import count
+from fnmatch import fnmatchcase
 from typing import Self
 
 import trio
 
+from daq.bus.channel_log import ChannelLog
 from daq.core import Measurement
 
 __all__ = ["LosslessSubscription", "LossySubscription", "Overflow", "Statistics"]
@@ -37,8 +38,8 @@ class Statistics:
     lag: int
 
 
-class _Buffer:
-    """What both kinds share: blocks in order, a wake-up, an end, and the counters."""
+class _Subscription(ABC):
+    """What both kinds share: patterns, waiting, an end, and the counters."""
 
     def __init__(self, patterns: tuple[str, ...], capacity_bytes: int) -> None:
         if capacity_bytes < 1:
@@ -46,42 +47,39 @@ class _Buffer:
         self.patterns = patterns
         """Glob patterns of the channels; empty for all."""
         self._capacity_bytes = capacity_bytes
-        self._blocks: OrderedDict[Hashable, Measurement] = OrderedDict()
-        self._arrivals = count()
-        self._arrived = trio.Event()
         self._closed = False
-        self._bytes = 0
         self._delivered = 0
-        self._dropped = 0
-        self._waiting = 0
 
     def __repr__(self) -> str:
         channels = ", ".join(self.patterns) or "*"
         return f"<{type(self).__name__} {channels} {self.statistics()}>"
 
-    def statistics(self) -> Statistics:
-        return Statistics(self._delivered, self._dropped, self._waiting)
+    def matches(self, channel: str) -> bool:
+        """Whether it is subscribed to the channel."""
+        return not self.patterns or any(fnmatchcase(channel, glob) for glob in self.patterns)
 
+    @abstractmethod
+    def statistics(self) -> Statistics: ...
+
+    @abstractmethod
     def close(self) -> None:
         """No more blocks come in; what is buffered can still be received."""
-        self._closed = True
-        self._arrived.set()
 
     def receive_nowait(self) -> Measurement | None:
         """The next block, or None when nothing waits."""
-        return self._take() if self._blocks else None
+        block = self._take()
+        if block is not None:
+            self._delivered += len(block)
+        return block
 
     async def receive(self) -> Measurement:
         """The next block; raises trio.EndOfChannel after `close` when all was received."""
         # Before a block is taken: a cancelled reader must not lose one, nor read on for ever.
         await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._blocks:
+        while (block := self.receive_nowait()) is None:
             if self._closed:
                 raise trio.EndOfChannel
-            if self._arrived.is_set():
-                self._arrived = trio.Event()
-            await self._arrived.wait()
-        block = self._take()
+            await self._wait()
         await trio.lowlevel.cancel_shielded_checkpoint()
         return block
 
@@ -94,37 +92,50 @@ class _Buffer:
         except trio.EndOfChannel:
             raise StopAsyncIteration from None
 
-    def _fits(self, block: Measurement) -> bool:
-        """One block always fits, however large."""
-        return not self._blocks or self._bytes + block.nbytes <= self._capacity_bytes
+    @abstractmethod
+    def _take(self) -> Measurement | None: ...
 
-    def _put(self, block: Measurement, key: Hashable | None = None) -> None:
-        """Add at the end, or where `key` already has its place."""
-        self._blocks[next(self._arrivals) if key is None else key] = block
-        self._waiting += len(block)
-        self._bytes += block.nbytes
-        self._arrived.set()
+    @abstractmethod
+    async def _wait(self) -> None:
+        """Until there may be a block, or the end."""
 
-    def _take(self) -> Measurement:
-        block = self._remove()
-        self._delivered += len(block)
+
+class _Place:
+    """How far a viewer has read in one channel's log."""
+
+    __slots__ = ("index", "log", "samples")
+
+    def __init__(self, log: ChannelLog) -> None:
+        self.log = log
+        self.index = log.end
+        self.samples = log.samples
+        """Samples of the channel that are accounted for: delivered or dropped."""
+
+    def catch_up(self, capacity: int, capacity_bytes: int) -> int:
+        """Skip what is more than may wait; returns how many samples that were."""
+        log = self.log
+        index = max(self.index, log.first, log.end - capacity)
+        while log.end - index > 1 and log.bytes - log.entry(index).bytes_before > capacity_bytes:
+            index += 1
+        if index == self.index:
+            return 0
+        self.index = index
+        skipped = log.entry(index).samples_before - self.samples
+        self.samples += skipped
+        return skipped
+
+    def take(self) -> Measurement:
+        block = self.log.entry(self.index).block
+        self.index += 1
+        self.samples += len(block)
         return block
 
-    def _remove(self) -> Measurement:
-        """Take the oldest out."""
-        _, block = self._blocks.popitem(last=False)
-        self._forget(block)
-        return block
 
-    def _forget(self, block: Measurement) -> None:
-        self._waiting -= len(block)
-        self._bytes -= block.nbytes
-
-
-class LossySubscription(_Buffer):
+class LossySubscription(_Subscription):
     """A viewer's end: bounded, never makes a producer wait, counts what it drops.
 
-    Bounded in blocks and in bytes, since 1,000 scalars are nothing and 1,000 frames are gigabytes.
+    Bounded for each channel in blocks and in bytes, since 1,000 scalars are nothing and 1,000
+    frames are gigabytes, and a camera must not push a stage's positions out.
     """
 
     def __init__(
@@ -137,30 +148,73 @@ class LossySubscription(_Buffer):
         super().__init__(patterns, capacity_bytes)
         if capacity < 1:
             raise ValueError(f"a subscription holds at least one block, not {capacity}")
-        self._capacity = capacity
-        self._overflow = overflow
+        self._capacity = 1 if overflow is Overflow.LATEST else capacity
+        self._places: list[_Place] = []
+        self._rest: deque[Measurement] = deque()
+        """What was not yet received when it was closed."""
+        self._readers: set[trio.Event] = set()
+        """A wake-up for each reader that waits."""
+        self._dropped = 0
 
-    def offer(self, block: Measurement) -> None:
-        """Take the block in, dropping by the policy when there is no room."""
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """How many blocks, and how many bytes, of a channel may wait for it."""
+        return (self._capacity, self._capacity_bytes)
+
+    def follow(self, log: ChannelLog) -> None:
+        """Read this log from its end on."""
+        self._places.append(_Place(log))
+        log.waiting |= self._readers
+
+    def statistics(self) -> Statistics:
+        self._catch_up()
+        lag = sum(place.log.samples - place.samples for place in self._places)
+        lag += sum(len(block) for block in self._rest)
+        return Statistics(self._delivered, self._dropped, lag)
+
+    def close(self) -> None:
         if self._closed:
             return
-        if self._overflow is Overflow.LATEST:
-            self._replace(block)
-            return
-        while len(self._blocks) >= self._capacity or not self._fits(block):
-            self._dropped += len(self._remove())
-        self._put(block)
+        while (block := self._take()) is not None:
+            self._rest.append(block)
+        self._closed = True
+        for place in self._places:
+            place.log.waiting -= self._readers
+        self._places.clear()
+        for arrived in self._readers:
+            arrived.set()
 
-    def _replace(self, block: Measurement) -> None:
-        """Put the block where the older one of its channel waits, so that no channel starves."""
-        older = self._blocks.get(block.channel)
-        if older is not None:
-            self._dropped += len(older)
-            self._forget(older)
-        self._put(block, block.channel)
+    def _take(self) -> Measurement | None:
+        if self._closed:
+            return self._rest.popleft() if self._rest else None
+        self._catch_up()
+        waiting = [place for place in self._places if place.index < place.log.end]
+        if not waiting:
+            return None
+        return min(waiting, key=_next_arrival).take()
+
+    def _catch_up(self) -> None:
+        for place in self._places:
+            self._dropped += place.catch_up(self._capacity, self._capacity_bytes)
+
+    async def _wait(self) -> None:
+        arrived = trio.Event()
+        self._readers.add(arrived)
+        for place in self._places:
+            place.log.waiting.add(arrived)
+        try:
+            await arrived.wait()
+        finally:
+            self._readers.discard(arrived)
+            for place in self._places:
+                place.log.waiting.discard(arrived)
 
 
-class LosslessSubscription(_Buffer):
+def _next_arrival(place: _Place) -> int:
+    return place.log.entry(place.index).arrival
+
+
+class LosslessSubscription(_Subscription):
     """The recorder's end: when it is full, producers wait, first come, first served.
 
     Bounded by bytes, not by blocks, since a frame weighs as much as a million scalars.
@@ -168,8 +222,15 @@ class LosslessSubscription(_Buffer):
 
     def __init__(self, patterns: tuple[str, ...], capacity_bytes: int) -> None:
         super().__init__(patterns, capacity_bytes)
+        self._blocks: deque[Measurement] = deque()
+        self._bytes = 0
+        self._waiting = 0
+        self._arrived = trio.Event()
         self._room = trio.Event()
         self._queue = trio.StrictFIFOLock()
+
+    def statistics(self) -> Statistics:
+        return Statistics(self._delivered, 0, self._waiting)
 
     async def send(self, block: Measurement) -> None:
         """Take the block in, waiting for room; does not yield when there is some.
@@ -184,8 +245,13 @@ class LosslessSubscription(_Buffer):
             self._store(block)
 
     def close(self) -> None:
-        super().close()
+        self._closed = True
+        self._arrived.set()
         self._room.set()
+
+    def _fits(self, block: Measurement) -> bool:
+        """One block always fits, however large."""
+        return not self._blocks or self._bytes + block.nbytes <= self._capacity_bytes
 
     async def _wait_room(self, block: Measurement) -> None:
         while not self._closed and not self._fits(block):
@@ -194,10 +260,23 @@ class LosslessSubscription(_Buffer):
             await self._room.wait()
 
     def _store(self, block: Measurement) -> None:
-        if not self._closed:
-            self._put(block)
+        if self._closed:
+            return
+        self._blocks.append(block)
+        self._bytes += block.nbytes
+        self._waiting += len(block)
+        self._arrived.set()
 
-    def _remove(self) -> Measurement:
-        block = super()._remove()
+    def _take(self) -> Measurement | None:
+        if not self._blocks:
+            return None
+        block = self._blocks.popleft()
+        self._bytes -= block.nbytes
+        self._waiting -= len(block)
         self._room.set()
         return block
+
+    async def _wait(self) -> None:
+        if self._arrived.is_set():
+            self._arrived = trio.Event()
+        await self._arrived.wait()

@@ -51,9 +51,8 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         console = Console(file=file, stderr=True, highlight=False, soft_wrap=True)
-        heading = "refused" if isinstance(self.error, ScriptSyntaxError) else "error"
-        separator = ":\n" if "\n" in self.error.message else ": "
-        console.print(Text(heading, "bold red"), Text(self.error.message), sep=separator)
+        heading = "refused:\n" if isinstance(self.error, ScriptSyntaxError) else "error: "
+        console.print(Text.assemble((heading, "bold red"), self.error.message))
         if self.error.advice:
             console.print(Text(self.error.advice, "cyan"))
 

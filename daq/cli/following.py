@@ -58,7 +58,7 @@ async def _readings(client: AsyncClient, display: Display) -> AsyncIterator[None
 
 
 async def _show_readings(client: AsyncClient, display: Display) -> None:
-    samples = client.devices.measurements(max_rate_hz=READINGS_RATE_HZ)
+    samples = client.streams.measurements(max_rate_hz=READINGS_RATE_HZ)
     try:
         async with aclosing(samples):
             async for sample in samples:

@@ -14,7 +14,13 @@ from rich.text import Text
 
 from daq.cli.documents import to_json
 
-__all__ = ["Cell", "Output"]
+__all__ = ["SHORT_ID", "Cell", "Output"]
+
+UNBROKEN = 22
+"""A column of a terminal's table that is not wider is never broken into lines."""
+
+SHORT_ID = 8
+"""Characters of an id that tell apart what a person works with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,10 @@ class Output:
     def is_live(self) -> bool:
         """Whether a display that redraws itself makes sense."""
         return not self.as_json and self.console.is_terminal
+
+    def short(self, identifier: str) -> str:
+        """An id for a table: on a terminal its first characters, which serve as well."""
+        return identifier[:SHORT_ID] if self.console.is_terminal else identifier
 
     def show(self, document: Any, render: Callable[[Output], None]) -> None:
         """Print the document with `--json`, else let `render` show it to a person."""
@@ -75,7 +85,10 @@ class Output:
     def table(
         self, headings: Sequence[str], rows: Iterable[Sequence[str | Cell]], *, title: str = ""
     ) -> None:
-        """A table; headings that end in `>` are of columns of numbers, aligned to the right."""
+        """A table; headings that end in `>` are of columns of numbers, aligned to the right.
+
+        Where a terminal is too narrow, only columns of long texts are broken into lines.
+        """
         cells = [[_cell(value) for value in row] for row in rows]
         if self.console.is_terminal:
             self._framed(headings, cells, title)
@@ -83,11 +96,15 @@ class Output:
             self._aligned(headings, cells)
 
     def _framed(self, headings: Sequence[str], rows: list[list[Cell]], title: str) -> None:
-        table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left")
-        for heading in headings:
+        table = Table(
+            box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False
+        )
+        for index, heading in enumerate(headings):
+            widest = max((len(row[index].text) for row in rows), default=0)
             table.add_column(
                 heading.removesuffix(">"),
                 justify="right" if heading.endswith(">") else "left",
+                no_wrap=widest <= UNBROKEN,
                 overflow="fold",
             )
         for row in rows:

@@ -143,7 +143,7 @@ def render_executions(output: Output, views: Iterable[ExecutionView]) -> None:
     """Executions below each other, as they come."""
     rows = [
         (
-            view.record.id,
+            output.short(view.record.id),
             view.record.script_name,
             state_cell(view.record.state),
             percent(view.record.progress),
@@ -166,10 +166,10 @@ def render_scripts(output: Output, scripts: Iterable[Script]) -> None:
     """Scripts with what their `main` declares."""
     rows = [
         (
-            script.id,
+            output.short(script.id),
             script.name,
-            signature(script.parameters) if script.parameters else "",
             local_time(script.uploaded_ns),
+            signature(script.parameters) if script.parameters else "",
             _first_line(script.description),
         )
         for script in scripts
@@ -177,7 +177,7 @@ def render_scripts(output: Output, scripts: Iterable[Script]) -> None:
     if not rows:
         output.line("no scripts; upload one with `daq client upload FILE`")
         return
-    output.table(["id", "name", "parameters", "uploaded", "description"], rows)
+    output.table(["id", "name", "uploaded", "parameters", "description"], rows)
 
 
 def render_stop(output: Output, report: StopReport, script: str = "") -> None:
@@ -272,7 +272,7 @@ def render_runs(output: Output, page: RunPage) -> None:
         return
     rows = [
         (
-            run.run_id,
+            output.short(run.run_id),
             run.name,
             outcome_cell(run.outcome),
             str(run.points),

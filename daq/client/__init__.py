@@ -14,8 +14,12 @@ if TYPE_CHECKING:
         DeviceInfo,
         DeviceListing,
         ExecutionUpdate,
+        Frame,
+        FrameQuality,
         LiveStatus,
+        ParameterChange,
         ParameterReading,
+        PositionUpdate,
         RecordedPoint,
         RunPage,
         Sample,
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     )
     from daq.client.runs import RunsClient
     from daq.client.scripts import ScriptsClient
+    from daq.client.streams import StreamsClient
 
 __all__ = [
     "DEFAULT_ADDRESS",
@@ -34,8 +39,12 @@ __all__ = [
     "DeviceListing",
     "DevicesClient",
     "ExecutionUpdate",
+    "Frame",
+    "FrameQuality",
     "LiveStatus",
+    "ParameterChange",
     "ParameterReading",
+    "PositionUpdate",
     "RecordedPoint",
     "RunPage",
     "RunsClient",
@@ -43,6 +52,7 @@ __all__ = [
     "ScriptsClient",
     "StateChange",
     "StateUpdate",
+    "StreamsClient",
     "UploadedScript",
     "default_address",
 ]
@@ -54,6 +64,7 @@ _MODULES = {
     "DevicesClient": "devices",
     "RunsClient": "runs",
     "ScriptsClient": "scripts",
+    "StreamsClient": "streams",
 }
 
 

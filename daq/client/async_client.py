@@ -13,6 +13,7 @@ from daq.client.devices import DevicesClient
 from daq.client.models import DaemonInfo, LiveStatus
 from daq.client.runs import RunsClient
 from daq.client.scripts import ScriptsClient
+from daq.client.streams import StreamsClient
 from daq.wire.generated import daq as pb
 
 __all__ = ["AsyncClient"]
@@ -42,6 +43,7 @@ class AsyncClient:
         name = _login_name() if user is None else user
         self.scripts = ScriptsClient(self._connection, name)
         self.devices = DevicesClient(self._connection)
+        self.streams = StreamsClient(self._connection)
         self.runs = RunsClient(self._connection, name)
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy.typing as npt
@@ -24,8 +25,12 @@ __all__ = [
     "DeviceInfo",
     "DeviceListing",
     "ExecutionUpdate",
+    "Frame",
+    "FrameQuality",
     "LiveStatus",
+    "ParameterChange",
     "ParameterReading",
+    "PositionUpdate",
     "RecordedPoint",
     "RunPage",
     "Sample",
@@ -148,6 +153,54 @@ class Sample:
     sequence: int = 0
     dropped: int = 0
     """Samples dropped since the stream began, because the reader was too slow."""
+
+
+class FrameQuality(IntEnum):
+    """How much of a frame a viewer wants. The values are the numbers on the wire."""
+
+    FULL = 0
+    PREVIEW = 1
+    """The mean of every 2 x 2 pixels."""
+    FAST = 2
+    """The mean of every 4 x 4 pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One image of a camera."""
+
+    device: str
+    number: int
+    """Counts the camera's frames; what is missing in between was not sent."""
+    timestamp_ns: int
+    image: npt.NDArray[Any]
+    """Shape (height, width)."""
+    units: str = ""
+    exposure_s: float | None = None
+    dropped: int = 0
+    """Frames that were not sent since the stream began, because the reader was too slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionUpdate:
+    """Where a device is."""
+
+    device: str
+    position: float
+    timestamp_ns: int
+    is_moving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterChange:
+    """A parameter that somebody changed; values as texts."""
+
+    device: str
+    name: str
+    old: str
+    new: str
+    units: str
+    timestamp_ns: int
 
 
 @dataclass(frozen=True, slots=True)

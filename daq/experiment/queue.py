@@ -105,7 +105,7 @@ class ExecutionQueue:
         self._current = execution = self._waiting.pop(0)
         script = execution.script
         program = self._factory.program(
-            script.source, script.name, execution.parameters, execution.id
+            script.source, filename(script.name), execution.parameters, execution.id
         )
         control = Control(execution, program, self._supervisor, self._storage)
         execution.control = control
@@ -150,14 +150,14 @@ class ExecutionQueue:
 
     async def check(self, source: str, name: str) -> ScriptCheck:
         """Check a script against the language policy without keeping it."""
-        return await self._factory.check(source, name)
+        return await self._factory.check(source, filename(name))
 
     async def upload(
         self, source: str, name: str, metadata: Mapping[str, str]
     ) -> tuple[Script | None, ScriptCheck]:
         """Check a script and keep it; the same text under the same name is kept once."""
-        name = name.strip() or "script.py"
-        check = await self._factory.check(source, name)
+        name = name.strip() or "script"
+        check = await self._factory.check(source, filename(name))
         if not check.accepted:
             return None, check
         sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
@@ -342,6 +342,11 @@ class ExecutionQueue:
                 "no execution is running", advice="`executions` lists the past ones"
             )
         return records[0].id
+
+
+def filename(name: str) -> str:
+    """What stands in tracebacks for a script of this name."""
+    return name if name.endswith(".py") else f"{name}.py"
 
 
 def _short(ids: Sequence[str]) -> str:

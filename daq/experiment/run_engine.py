@@ -182,13 +182,13 @@ class RunEngine:
 
     async def _record(self, request: Record) -> dict[str, Any]:
         # A script that records without an open run gets a run of its own.
-        run = self._run or await self._open(self._provenance.script_name, {})
+        run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
         blocks = await self._interruptible(lambda: self._acquire(run, request.devices))
         event = await run.store(blocks, request.values, request.stream, self._now_ns())
         return plain_values(event)
 
     async def _point(self, request: Point) -> dict[str, Any]:
-        run = self._run or await self._open(self._provenance.script_name, {})
+        run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
         blocks = await self._interruptible(lambda: self._reach(run, request))
         event = await run.store(blocks, request.values, request.stream, self._now_ns())
         return plain_values(event)

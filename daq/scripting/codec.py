@@ -15,6 +15,8 @@ __all__ = ["CodecError", "pack", "plain", "unpack"]
 _ARRAY = 1
 _MAX_DIMENSIONS = 8
 _MAX_DEPTH = 32
+_MAX_ITEMS = 100_000
+_LARGE = 1 << 18
 _DTYPES = frozenset(
     "|b1 |i1 |u1 <i2 <u2 <i4 <u4 <i8 <u8 <f2 <f4 <f8 <c8 <c16".split()  # noqa: SIM905
 )
@@ -27,15 +29,18 @@ class CodecError(ValueError):
 def pack(value: object) -> bytes:
     """Encode plain data and numeric arrays; CodecError names what cannot be sent."""
     try:
-        return msgpack.packb(value, default=_encode)  # type: ignore[no-any-return]
+        data: bytes = msgpack.packb(value, default=_encode)
+        if len(data) > _LARGE:
+            _check_size(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CodecError(str(error)) from None
+    return data
 
 
 def unpack(data: bytes | bytearray | memoryview) -> Any:
     """Decode what `pack` made; arrays come as read-only views of `data`."""
     try:
-        return msgpack.unpackb(data, ext_hook=_decode, strict_map_key=True)
+        return msgpack.unpackb(data, **_STRICT)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise CodecError(f"not a message: {str(error)[:200] or type(error).__name__}") from None
 
@@ -56,6 +61,17 @@ def plain(value: object, depth: int = 0) -> Any:
                 plain(item, depth + 1)
             return value
     raise CodecError(f"{type(value).__name__} is not plain data")
+
+
+def _check_size(value: object) -> None:
+    """Long lists are slow to check on the other side; arrays are not."""
+    if isinstance(value, list | tuple | dict):
+        if len(value) > _MAX_ITEMS:
+            raise TypeError(
+                f"a {type(value).__name__} of {len(value)} items is too long; use a numpy array"
+            )
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_size(item)
 
 
 def _encode(value: object) -> object:
@@ -100,3 +116,11 @@ def _decode(code: int, payload: bytes) -> npt.NDArray[Any]:
     if math.prod(shape) * dtype.itemsize != len(payload) - offset:
         raise CodecError(f"an array of shape {shape} in {len(payload) - offset} bytes")
     return np.frombuffer(payload, dtype, offset=offset).reshape(shape)
+
+
+_STRICT: dict[str, Any] = {
+    "ext_hook": _decode,
+    "strict_map_key": True,
+    "max_array_len": _MAX_ITEMS,
+    "max_map_len": _MAX_ITEMS,
+}

@@ -43,6 +43,7 @@ from daq.scripting.throttle import TokenBucket
 __all__ = ["Conversation", "unconfined"]
 
 _BURST_S = 2.0
+_LARGE = 1 << 18
 
 
 class Conversation:
@@ -86,7 +87,7 @@ class Conversation:
         """Until the script's last word, or None when it ended without one."""
         try:
             while (payload := await self._process.receive()) is not None:
-                message = decode(payload)
+                message = await _decode(payload)
                 if isinstance(message, Ended):
                     return self._believed(message.end)
                 await self._take(message)
@@ -167,6 +168,13 @@ class Conversation:
             # Unread output fills the socket, and the script waits in its print.
             with trio.move_on_after(delay):
                 await self._hurry.wait()
+
+
+async def _decode(payload: bytes) -> Message:
+    if len(payload) < _LARGE:
+        return decode(payload)
+    # Checking a large frame takes a while, in which the daemon has other things to do.
+    return await trio.to_thread.run_sync(decode, payload)
 
 
 def unconfined(layers: Any) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from types import TracebackType
@@ -33,17 +34,15 @@ class ConfinedProcess:
 
     def __init__(
         self,
-        zygote: Zygote,
         spawned: Spawned,
         connection: socket.socket,
         page: SharedPage,
         trace: int,
     ) -> None:
-        self._zygote = zygote
         self._spawned = spawned
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(connection))
         self._frames = FrameBuffer()
-        self._received: list[bytes] = []
+        self._received: deque[bytes] = deque()
         self._page = page
         self._trace = trace
         self._locating = trio.Lock()
@@ -61,6 +60,8 @@ class ConfinedProcess:
 
     async def receive(self) -> bytes | None:
         """The next frame's payload, or None at the end; ProtocolError when it is too large."""
+        if self._received:
+            await trio.lowlevel.checkpoint()  # a flood must not starve the other tasks
         while not self._received:
             try:
                 data = await self._stream.receive_some(_CHUNK)
@@ -69,7 +70,7 @@ class ConfinedProcess:
             if not data:
                 return None
             self._received.extend(self._frames.feed(data))
-        return self._received.pop(0)
+        return self._received.popleft()
 
     # Life
 
@@ -99,11 +100,6 @@ class ConfinedProcess:
         with trio.move_on_after(_STATUS_S):
             await self._spawned.exited.wait()
         return self._spawned.status
-
-    @property
-    def lost(self) -> bool:
-        """Whether its zygote is gone."""
-        return self._spawned.exited.is_set() and self._spawned.status is None
 
     # Looking
 
@@ -177,5 +173,5 @@ async def open_process(
             handed_over.callback(theirs.close)
             spawned = await zygote.spawn(kind, (theirs.fileno(), page_descriptor, write_end))
         resources.callback(os.close, spawned.pidfd)
-        async with ConfinedProcess(zygote, spawned, ours, page, read_end) as process:
+        async with ConfinedProcess(spawned, ours, page, read_end) as process:
             yield process

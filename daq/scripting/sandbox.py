@@ -141,9 +141,10 @@ class Sandbox:
             async with open_process(zygote, "check") as process:
                 await process.send(order)
                 payload = await process.receive()
-                if payload is None and zygote.gone.is_set():
+                if payload is not None:
+                    return decode(payload)
+                if await process.wait_status() is None:
                     raise ZygoteLostError
-                return None if payload is None else decode(payload)
         return None
 
     def _checked(self, message: Message | None) -> ScriptCheck:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import socket
@@ -185,18 +184,12 @@ def _environment() -> dict[str, str]:
 async def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill it, and its children with it, and wait until it is gone."""
     process.send_signal(signal.SIGKILL)
-    with trio.move_on_after(_REAP_TIMEOUT_S):
-        pidfd = _open_pidfd(process)
-        if pidfd is not None:
-            try:
-                await trio.lowlevel.wait_readable(pidfd)
-            finally:
-                os.close(pidfd)
-        process.wait(timeout=math.inf if pidfd is None else _REAP_TIMEOUT_S)
-
-
-def _open_pidfd(process: subprocess.Popen[bytes]) -> int | None:
-    """None when it is reaped already."""
     if process.poll() is not None:
-        return None
-    return os.pidfd_open(process.pid)
+        return
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        with trio.move_on_after(_REAP_TIMEOUT_S):
+            await trio.lowlevel.wait_readable(pidfd)
+            process.wait()
+    finally:
+        os.close(pidfd)

@@ -72,7 +72,7 @@ class Catalogue:
 
         Empty for the newest of all. Raises NotFoundError, or AmbiguousError that lists the runs.
         """
-        found = await self._database.execute(lambda db: _find(db, ref))
+        found = await self._database.execute(lambda db: _find(db, clean_text(ref)))
         if not found:
             what = f"no run goes by {ref!r}" if ref else "there is no run yet"
             raise NotFoundError(what, advice="list the runs to see their ids and names")
@@ -116,11 +116,10 @@ def _find(db: sqlite3.Connection, ref: str) -> list[RunSummary]:
     if exact:
         return exact
     named = _select(db, f"WHERE name = ? {newest}", [ref])
-    end = ref[:-1] + chr(ord(ref[-1]) + 1)
     return named or _select(
         db,
         "WHERE run_id >= ? AND run_id < ? ORDER BY started_ns DESC LIMIT ?",
-        [ref, end, _SHOWN + 1],
+        [ref, f"{ref}\U0010ffff", _SHOWN + 1],
     )
 
 

@@ -3,31 +3,50 @@
 While a run is open, its conversion follows the journal at some distance and reads from it what was
 acknowledged since. Nothing waits in memory for HDF5: however fast data comes in, what has not yet
 been converted lies in the journal, which is in the page cache anyway, and a slow or failing HDF5
-delays neither acknowledgement nor producer. If the conversion fails it starts over from the
+delays neither acknowledgement nor producer. If the conversion fails it is made anew from the
 journal; if that fails too, the journal stays for the next start of the daemon.
+
+Large samples take the other way round (`daq.storage.placed`): they are put into the file first.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from daq.core import RunOutcome, RunStart, RunStop, RunSummary, StorageError
+from daq.core import Column, RunOutcome, RunStart, RunStop, RunSummary, StorageError
+from daq.storage.channel import ChannelInfo
 from daq.storage.directories import Directories
-from daq.storage.hdf5_file import RunFile
+from daq.storage.hdf5_file import RunFile, partial_path
+from daq.storage.placed import Placed, sample_check
 from daq.storage.records import RowBatch
 from daq.storage.replay import Batch, JournalReplay
 
 __all__ = ["Conversion", "close_summary", "convert_journal", "summarize"]
 
+_HDF5_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError)
+
+_log = logging.getLogger(__name__)
+
 
 class Conversion:
-    """Turns one journal into one HDF5 file, a few MiB at a time. Blocks: for worker threads."""
+    """Turns one journal into one HDF5 file, a few MiB at a time. Blocks: for worker threads.
 
-    def __init__(self, journal: Path, directories: Directories) -> None:
+    One thread may place samples while another advances; they take turns. After a failure nothing
+    more is converted or placed.
+    """
+
+    def __init__(self, journal: Path, directories: Directories, placed: Path | None = None) -> None:
         self._directories = directories
-        self._replay = JournalReplay(journal)
+        self._replay = JournalReplay(journal, placed)
         self._file: RunFile | None = None
+        self._turn = threading.Lock()
+        self._broken: StorageError | None = None
+        self._unsynced = False
         self._last_ns = 0
         self.start: RunStart | None = None
         self.stop: RunStop | None = None
@@ -35,13 +54,8 @@ class Conversion:
 
     @property
     def offset(self) -> int:
-        """Bytes of the journal that are in the file."""
+        """Bytes of the journal that were converted."""
         return self._replay.offset
-
-    @property
-    def torn(self) -> int:
-        """Bytes behind the last good record, at the journal's end."""
-        return self._replay.torn
 
     @property
     def points(self) -> int:
@@ -51,23 +65,31 @@ class Conversion:
     @property
     def path(self) -> Path:
         """Where the complete file will be."""
-        if self._file is None:
-            raise StorageError("the journal does not say yet which run it holds")
-        return self._file.path
+        return self._opened().path
 
-    @property
-    def last_ns(self) -> int:
-        """The newest time that the journal knows."""
-        return self._last_ns
+    def _opened(self) -> RunFile:
+        if self._broken is not None:
+            raise self._broken
+        if self._file is None:
+            raise StorageError("the journal does not begin with the start of its run")
+        return self._file
+
+    # --------------------------------------------------------------------------- the journal's way
 
     def advance(self, end: int | None = None) -> bool:
         """Convert the next few MiB, up to the offset `end`; False when there is nothing more."""
-        try:
-            batches = self._replay.read(end)
-            for batch in batches or ():
-                self._write(batch)
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise self._failure(error) from error
+        with self._turn:
+            if self._broken is not None:
+                return False
+            try:
+                return self._advance(end)
+            except _HDF5_ERRORS as error:
+                raise self._fail(error) from error
+
+    def _advance(self, end: int | None) -> bool:
+        batches = self._replay.read(end)
+        for batch in batches or ():
+            self._write(batch)
         return batches is not None
 
     def _write(self, batch: Batch) -> None:
@@ -77,34 +99,92 @@ class Conversion:
             self.start = batch
             self._last_ns = batch.started_ns
             self._file = RunFile(self._directories.run_file(batch), batch)
-        elif self._file is None:
-            raise StorageError("the journal does not begin with the start of its run")
         else:
             self._last_ns = max(self._last_ns, int(batch.timestamps[-1]))
             if isinstance(batch, RowBatch):
-                self._file.write_rows(batch)
+                self._opened().write_rows(batch)
             else:
-                self._file.write_block(batch)
+                self._opened().write_block(batch)
 
     def finish(self, stop: RunStop) -> None:
         """Complete the file under its final name, on disk."""
-        if self._file is None:
-            raise StorageError("the journal holds no run")
-        try:
-            self._file.finish(stop)
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise self._failure(error) from error
-        self.stop = stop
-        self._replay.close()
+        with self._turn:
+            file = self._opened()
+            try:
+                file.finish(stop)
+            except _HDF5_ERRORS as error:
+                raise self._fail(error) from error
+            self.stop = stop
+            self._replay.close()
 
     def abandon(self) -> None:
-        """Remove the incomplete file; the journal stays."""
-        self._replay.close()
-        if self._file is not None:
-            self._file.abandon()
-            self._file = None
+        """Let the incomplete file go. It stays: large samples may lie in it."""
+        with self._turn:
+            self._replay.close()
+            if self._file is not None:
+                self._file.abandon()
+                self._broken = StorageError(f"{self._file.path}: the file was given up")
 
-    def _failure(self, error: Exception) -> StorageError:
+    def interruption(self) -> RunStop:
+        """How a run ended whose journal does not say it."""
+        lost = ""
+        if self._replay.cut:
+            lost = ", what came later had not reached the disk"
+        elif self._replay.torn:
+            lost = f", {self._replay.torn} bytes of an unfinished record cut off"
+        return RunStop(
+            RunOutcome.INTERRUPTED,
+            self._last_ns,
+            f"the daemon ended without closing the run: {self.points} points recovered{lost}",
+        )
+
+    # ---------------------------------------------------------------------- the large samples' way
+
+    def place_value(
+        self, stream: str, columns: tuple[Column, ...], column: int, row: int, sample: memoryview
+    ) -> Placed | None:
+        """Put a large sample of an event where it belongs; None when HDF5 has failed."""
+        return self._place(lambda f: f.place_value(stream, columns, column, row, sample), sample)
+
+    def place_block(
+        self, index: int, channel: ChannelInfo, row: int, sample: memoryview
+    ) -> Placed | None:
+        """Put a large sample of a channel where it belongs; None when HDF5 has failed."""
+        return self._place(lambda f: f.place_block(index, channel, row, sample), sample)
+
+    def _place(self, put: Callable[[RunFile], int], sample: memoryview) -> Placed | None:
+        with self._turn:
+            if self._broken is not None:
+                return None
+            try:
+                if self._file is None:
+                    self._advance(None)
+                offset = put(self._opened())
+            except _HDF5_ERRORS as error:
+                _log.error("%s; large samples go to the journal", self._fail(error).message)
+                return None
+            self._unsynced = True
+        return Placed(offset, sample_check(sample))
+
+    def sync(self) -> None:
+        """Force to disk what was placed; raises StorageError when the disk fails."""
+        if not self._unsynced or self._file is None:
+            return
+        self._unsynced = False
+        try:
+            fd = os.open(self._file.partial, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _fail(self, error: Exception) -> StorageError:
+        self._broken = self._error(error)
+        return self._broken
+
+    def _error(self, error: Exception) -> StorageError:
         where = self._file.path if self._file else self._directories.root
         return StorageError(
             f"{where}: the HDF5 file cannot be written: {error}",
@@ -120,27 +200,39 @@ def convert_journal(
     `stop` is how the run ended if the journal does not say it; without one either, it ends as
     `interrupted`. The journal stays.
     """
-    conversion = Conversion(journal, directories)
+    start = _start_of(journal)
+    if start is None:
+        return None
+    path = directories.run_file(start)
+    placed = _set_aside(path)
+    conversion = Conversion(journal, directories, placed)
     try:
         while conversion.advance():
             pass
-        if conversion.start is None:
-            conversion.abandon()
-            return None
-        conversion.finish(conversion.stop or stop or _interrupted(conversion))
+        conversion.finish(conversion.stop or stop or conversion.interruption())
     except StorageError:
         conversion.abandon()
         raise
+    placed.unlink(missing_ok=True)
     return conversion
 
 
-def _interrupted(conversion: Conversion) -> RunStop:
-    torn = f", {conversion.torn} bytes of an unfinished record cut off" if conversion.torn else ""
-    return RunStop(
-        RunOutcome.INTERRUPTED,
-        conversion.last_ns,
-        f"the daemon ended without closing the run: {conversion.points} points recovered{torn}",
-    )
+def _start_of(journal: Path) -> RunStart | None:
+    with JournalReplay(journal) as replay:
+        batches = replay.read()
+    return batches[0] if batches and isinstance(batches[0], RunStart) else None
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename an incomplete file, in which large samples may lie, so that a new one can be begun.
+
+    One that was set aside before is kept: it is the original, what lies beside it a failed copy.
+    """
+    aside = path.with_name(path.name + ".placed")
+    partial = partial_path(path)
+    if partial.exists() and not aside.exists():
+        partial.rename(aside)
+    return aside
 
 
 def summarize(start: RunStart) -> RunSummary:

@@ -1,6 +1,7 @@
 """From events and blocks to journal records, with the descriptors that they need before them.
 
-The counterpart of `daq.storage.replay`. No I/O: bytes out, to be written in this order.
+The counterpart of `daq.storage.replay`. Bytes out, to be written in this order; only a placer, when
+there is one, writes anything itself.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import numpy as np
 
 from daq.core import Column, Event, Measurement, StorageError
 from daq.storage import records
+from daq.storage.channel import ChannelInfo
 from daq.storage.journal import Buffer, encode_record
-from daq.storage.records import ChannelInfo, Kind, RowLayout
+from daq.storage.placed import LARGE_BYTES, Placed, Placer
+from daq.storage.records import Kind, RowLayout, raw_bytes
 
 __all__ = ["RunEncoder"]
 
@@ -27,16 +30,30 @@ class _Stream:
     count: int = 0
 
 
+@dataclass(slots=True)
+class _Channel:
+    index: int
+    count: int = 0
+
+
 class RunEncoder:
     """Knows the streams and channels that the journal of one run describes so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, placer: Placer | None = None) -> None:
+        self._placer = placer
         self._streams: dict[str, _Stream] = {}
-        self._channels: dict[ChannelInfo, int] = {}
+        self._channels: dict[ChannelInfo, _Channel] = {}
 
     def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
         """Every stream so far: its columns, and how many events were encoded."""
         return {name: (s.layout.columns, s.count) for name, s in self._streams.items()}
+
+    def places(self, event: Event) -> bool:
+        """Whether the event has samples for the placer: encoding it then blocks."""
+        return self._placer is not None and any(
+            c.shape and ChannelInfo(c.name, "", c.dtype, c.shape).sample_bytes >= LARGE_BYTES
+            for c in event.columns
+        )
 
     def event(self, event: Event) -> list[Buffer]:
         """The records of one event. The first event of a stream fixes its columns.
@@ -53,14 +70,31 @@ class RunEncoder:
             raise StorageError(
                 f"stream {event.stream!r} expects event {stream.count}, not {event.sequence}"
             )
-        buffers = encode_record(Kind.ROW, *stream.layout.encode(stream.index, event))
+        row = self._row(stream, event)
         stream.count += 1
-        return buffers
+        return row
+
+    def _row(self, stream: _Stream, event: Event) -> list[Buffer]:
+        buffers = stream.layout.encode(stream.index, event)
+        if self._placer is None or not stream.layout.large:
+            return encode_record(Kind.ROW, *buffers)
+        # Encoded once without places: only what is known to fit gets one.
+        places: dict[str, Placed | None] = {}
+        for column in stream.layout.large:
+            places[column.name] = self._placer.place_value(
+                event.stream,
+                stream.layout.columns,
+                stream.layout.columns.index(column),
+                stream.count,
+                raw_bytes(stream.layout.array(column, event)),
+            )
+        return encode_record(Kind.ROW, *stream.layout.encode(stream.index, event, places))
 
     def _first_event(self, event: Event) -> list[Buffer]:
         _check_columns(event)
-        stream = _Stream(len(self._streams), RowLayout(event.stream, event.columns), 1)
-        row = encode_record(Kind.ROW, *stream.layout.encode(stream.index, event))
+        stream = _Stream(len(self._streams), RowLayout(event.stream, event.columns))
+        row = self._row(stream, event)
+        stream.count = 1
         descriptor = records.encode_stream(stream.index, event.stream, event.columns)
         self._streams[event.stream] = stream
         return [*encode_record(Kind.STREAM, descriptor), *row]
@@ -73,13 +107,27 @@ class RunEncoder:
         buffers: list[Buffer] = []
         for block in blocks:
             channel = ChannelInfo.of(block)
-            index = self._channels.get(channel)
-            if index is None:
+            known = self._channels.get(channel)
+            if known is None:
                 _check_dtype(f"channel {channel.name!r}", channel.dtype)
-                index = self._channels[channel] = len(self._channels)
-                buffers += encode_record(Kind.CHANNEL, records.encode_channel(index, channel))
-            buffers += encode_record(Kind.BLOCK, *records.encode_block(index, block))
+                known = self._channels[channel] = _Channel(len(self._channels))
+                buffers += encode_record(Kind.CHANNEL, records.encode_channel(known.index, channel))
+            places = self._place_block(known, channel, block)
+            buffers += encode_record(Kind.BLOCK, *records.encode_block(known.index, block, places))
+            known.count += len(block)
         return buffers
+
+    def _place_block(
+        self, known: _Channel, channel: ChannelInfo, block: Measurement
+    ) -> list[Placed | None]:
+        if channel.sample_bytes < LARGE_BYTES:
+            return []
+        if self._placer is None:
+            return [None] * len(block)
+        return [
+            self._placer.place_block(known.index, channel, row, raw_bytes(sample))
+            for row, sample in enumerate(block.values, known.count)
+        ]
 
 
 def _check_columns(event: Event) -> None:
@@ -91,7 +139,10 @@ def _check_columns(event: Event) -> None:
     if event.sequence != 0:
         raise StorageError(f"stream {event.stream!r} expects event 0, not {event.sequence}")
     for column in event.columns:
-        _check_dtype(f"stream {event.stream!r}: column {column.name!r}", column.dtype)
+        what = f"stream {event.stream!r}: column {column.name!r}"
+        _check_dtype(what, column.dtype)
+        if 0 in column.shape:
+            raise StorageError(f"{what}: an array of shape {column.shape} holds nothing")
 
 
 def _check_dtype(what: str, dtype: str) -> None:

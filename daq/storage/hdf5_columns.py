@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from daq.storage.placed import Placed, Sample
+
 __all__ = ["GrowingDataset", "dataset_name", "text_type"]
 
 _CHUNK_BYTES = 64 << 10
@@ -34,31 +36,52 @@ class GrowingDataset:
     """An extendable, chunked dataset that rows are appended to.
 
     Large samples, such as frames, get a chunk each and bypass HDF5's chunk cache and conversion:
-    nearly as fast as writing a plain file.
+    nearly as fast as writing a plain file. They may be `put` ahead of the rows that count.
     """
 
     def __init__(self, group: h5py.Group, name: str, dtype: str, shape: tuple[int, ...]) -> None:
         kind = text_type() if np.dtype(dtype).hasobject else np.dtype(dtype)
         sample = kind.itemsize * int(np.prod(shape, dtype=np.int64))
-        self._direct = sample >= _DIRECT_BYTES and 0 not in shape
+        self._direct = sample >= _DIRECT_BYTES
         self._dtype = kind
         rows = 1 if self._direct else min(_CHUNK_ROWS, max(1, _CHUNK_BYTES // max(sample, 1)))
         self.dataset = group.create_dataset(
             name,
             shape=(0, *shape),
-            maxshape=(None, *shape),
+            maxshape=(None, *(n or None for n in shape)),
             dtype=kind,
             chunks=(rows, *(max(1, n) for n in shape)),
         )
+        self._corner = (0,) * len(shape)
         self._rows = 0
+        self._allocated = 0
 
-    def append(self, values: npt.NDArray[Any]) -> None:
-        """Add rows of the dataset's shape and type."""
+    def append(self, values: npt.NDArray[Any] | Sequence[Sample]) -> None:
+        """Add rows of the dataset's shape and type; those that are placed lie there already."""
         first, self._rows = self._rows, self._rows + len(values)
-        self.dataset.resize(self._rows, axis=0)
-        if not self._direct:
-            self.dataset[first:] = values
+        self._reach(self._rows)
+        if isinstance(values, np.ndarray) and not self._direct:
+            self.dataset[first : self._rows] = values
             return
-        corner = (0,) * (values.ndim - 1)
-        for row, sample in enumerate(np.ascontiguousarray(values, dtype=self._dtype), first):
-            self.dataset.id.write_direct_chunk((row, *corner), sample)
+        for row, sample in enumerate(values, first):
+            if not isinstance(sample, Placed):
+                data = np.ascontiguousarray(sample, dtype=self._dtype)
+                self.dataset.id.write_direct_chunk((row, *self._corner), data)
+
+    def put(self, row: int, sample: memoryview) -> int:
+        """Write one large sample, and return where in the file it lies."""
+        self._reach(row + 1)
+        corner = (row, *self._corner)
+        self.dataset.id.write_direct_chunk(corner, sample)
+        return int(self.dataset.id.get_chunk_info_by_coord(corner).byte_offset)
+
+    def _reach(self, rows: int) -> None:
+        if rows > self._allocated:
+            self.dataset.resize(rows, axis=0)
+            self._allocated = rows
+
+    def finish(self) -> None:
+        """Cut off what was put, but never counted."""
+        if self._allocated > self._rows:
+            self.dataset.resize(self._rows, axis=0)
+            self._allocated = self._rows

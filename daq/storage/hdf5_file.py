@@ -29,16 +29,22 @@ import h5py
 import numpy as np
 
 from daq.core import Column, RunStart, RunStop, StorageError
+from daq.storage.channel import ChannelInfo
 from daq.storage.directories import sync_directory
 from daq.storage.hdf5_columns import GrowingDataset, dataset_name
 from daq.storage.nexus import nexus_group, write_start, write_stop
 from daq.storage.records import BlockBatch, RowBatch
 
-__all__ = ["RunFile"]
+__all__ = ["RunFile", "partial_path"]
 
 _DETECTOR = "detector"
 _SETPOINT = "setpoint"
 _MOST_AXES = 2
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file lies until it is complete."""
+    return path.with_name(path.name + ".partial")
 
 
 @dataclass(slots=True)
@@ -67,13 +73,14 @@ class RunFile:
     def __init__(self, path: Path, start: RunStart) -> None:
         self.path = path
         """Where the complete file will be."""
-        self._partial = path.with_name(path.name + ".partial")
+        self.partial = partial_path(path)
+        """Where it is until then."""
         self._start = start
         self._streams: dict[str, _Stream] = {}
         self._monitors: dict[int, _Monitor] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         # Private until it is renamed, so no lock is needed; some network file systems have none.
-        self._file = h5py.File(self._partial, "w", libver=("v110", "v110"), locking=False)
+        self._file = h5py.File(self.partial, "w", libver=("v110", "v110"), locking=False)
         self._file.attrs["default"] = "entry"
         self._file.attrs["NX_class"] = "NXroot"
         self._file.attrs["creator"] = "daq"
@@ -90,7 +97,7 @@ class RunFile:
 
     def write_rows(self, batch: RowBatch) -> None:
         """Append rows to their stream."""
-        stream = self._streams.get(batch.stream) or self._add_stream(batch)
+        stream = self._stream(batch.stream, batch.columns)
         stream.time.append(batch.timestamps)
         for index, column in enumerate(stream.columns):
             stream.values[index].append(batch.values[column.name])
@@ -99,59 +106,76 @@ class RunFile:
 
     def write_block(self, batch: BlockBatch) -> None:
         """Append samples to their channel's log."""
-        monitor = self._monitors.get(batch.index) or self._add_monitor(batch)
+        monitor = self._monitor(batch.index, batch.channel)
         monitor.time.append(batch.timestamps)
         monitor.value.append(batch.values)
 
-    def _add_stream(self, batch: RowBatch) -> _Stream:
-        group = nexus_group(
-            self._entry, dataset_name(batch.stream, list(self._entry)), "NXcollection"
-        )
-        group.attrs["stream"] = batch.stream
+    def place_value(
+        self, stream: str, columns: tuple[Column, ...], column: int, row: int, sample: memoryview
+    ) -> int:
+        """Write one large sample of an event ahead of its row; returns where it lies."""
+        return self._stream(stream, columns).values[column].put(row, sample)
+
+    def place_block(self, index: int, channel: ChannelInfo, row: int, sample: memoryview) -> int:
+        """Write one large sample of a channel ahead of its block; returns where it lies."""
+        return self._monitor(index, channel).value.put(row, sample)
+
+    def _stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
+        return self._streams.get(name) or self._add_stream(name, columns)
+
+    def _monitor(self, index: int, channel: ChannelInfo) -> _Monitor:
+        return self._monitors.get(index) or self._add_monitor(index, channel)
+
+    def _add_stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
+        group = nexus_group(self._entry, dataset_name(name, list(self._entry)), "NXcollection")
+        group.attrs["stream"] = name
         group.attrs["index"] = len(self._streams)
         stamps = nexus_group(group, "timestamps", "NXcollection")
         time = _time(group, "time")
-        stream = _Stream(group, batch.columns, {}, time, [], [])
-        for index, column in enumerate(batch.columns):
-            name = dataset_name(column.name, list(group))
-            stream.names[column.name] = name
-            values = GrowingDataset(group, name, column.dtype, column.shape)
+        stream = _Stream(group, columns, {}, time, [], [])
+        for index, column in enumerate(columns):
+            dataset = dataset_name(column.name, list(group))
+            stream.names[column.name] = dataset
+            values = GrowingDataset(group, dataset, column.dtype, column.shape)
             _describe(values.dataset, column, index)
             stream.values.append(values)
-            stream.times.append(_time(stamps, name))
-        self._streams[batch.stream] = stream
+            stream.times.append(_time(stamps, dataset))
+        self._streams[name] = stream
         return stream
 
-    def _add_monitor(self, batch: BlockBatch) -> _Monitor:
-        channel = batch.channel
+    def _add_monitor(self, index: int, channel: ChannelInfo) -> _Monitor:
         group = nexus_group(self._log, dataset_name(channel.name, list(self._log)), "NXlog")
         group.attrs["channel"] = channel.name
         value = GrowingDataset(group, "value", channel.dtype, channel.shape)
         value.dataset.attrs["units"] = channel.units
         monitor = _Monitor(_time(group, "time"), value)
-        self._monitors[batch.index] = monitor
+        self._monitors[index] = monitor
         return monitor
 
     def finish(self, stop: RunStop) -> None:
         """Complete the file, force it to disk, and give it its final name."""
         write_stop(self._entry, stop, self.points)
+        for stream in self._streams.values():
+            for column in stream.values:
+                column.finish()
+        for monitor in self._monitors.values():
+            monitor.value.finish()
         self._link_devices()
         self._link_plot()
         self._file.close()
         try:
-            with self._partial.open("rb") as complete:
+            with self.partial.open("rb") as complete:
                 os.fsync(complete.fileno())
-            self._partial.replace(self.path)
+            self.partial.replace(self.path)
             sync_directory(self.path.parent)
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be completed: {error.strerror}") from error
 
     def abandon(self) -> None:
-        """Close whatever is there and remove it: the journal has everything."""
+        """Close whatever is there; large samples may lie in it, so it is not removed here."""
         # On a full disk HDF5 cannot even close: what it could not write is not wanted any more.
         with suppress(OSError, RuntimeError):
             self._file.close()
-        self._partial.unlink(missing_ok=True)
 
     def _link_devices(self) -> None:
         for stream in self._streams.values():

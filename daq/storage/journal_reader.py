@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from daq.core import EventBlock
 from daq.storage.hdf5_reader import select_columns
 from daq.storage.records import RowBatch
@@ -14,10 +16,13 @@ __all__ = ["journal_blocks"]
 
 
 def journal_blocks(
-    path: Path, end: int, stream: str, wanted: Sequence[str]
+    path: Path, placed: Path, end: int, stream: str, wanted: Sequence[str]
 ) -> Generator[EventBlock, None, None]:
-    """The events of a stream that were acknowledged before the journal's offset `end`."""
-    with JournalReplay(path) as replay:
+    """The events of a stream that were acknowledged before the journal's offset `end`.
+
+    `placed` is the file in which large samples lie.
+    """
+    with JournalReplay(path, placed) as replay:
         while (batches := replay.read(end)) is not None:
             for batch in batches:
                 if isinstance(batch, RowBatch) and batch.stream == stream:
@@ -26,5 +31,5 @@ def journal_blocks(
 
 def _block(batch: RowBatch, wanted: Sequence[str]) -> EventBlock:
     columns = select_columns(batch.stream, batch.columns, wanted)
-    values = {column.name: batch.values[column.name] for column in columns}
+    values = {column.name: np.asarray(batch.values[column.name]) for column in columns}
     return EventBlock(batch.stream, batch.first, columns, batch.timestamps, values)

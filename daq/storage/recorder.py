@@ -1,7 +1,8 @@
 """Records one run: events as they are taken, and what the bus carries beside them.
 
 `append` returns when the event is in the journal; the HDF5 file follows the journal from behind
-(see `daq.storage.conversion`), so it delays nothing and holds nothing in memory.
+(see `daq.storage.conversion`), so it delays nothing and holds nothing in memory. Only large samples
+go to the HDF5 file first, since that is where they stay (see `daq.storage.placed`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from daq.core import (
 from daq.storage.catalogue import Catalogue
 from daq.storage.conversion import Conversion, close_summary, convert_journal, summarize
 from daq.storage.directories import Directories
-from daq.storage.run_journal import RunJournal, again, in_thread
+from daq.storage.run_journal import RunJournal, again, begin_journal, in_thread
 
 __all__ = ["RunRecorder"]
 
@@ -137,13 +138,14 @@ class RunRecorder:
             # Subscribed before it is ready: what is published after `open_run` is stored.
             with self._bus.record() as subscription:
                 await self._catalogue.put(self._summary)
-                journal = await RunJournal.create(self.path, self.start)
+                writer = await in_thread(lambda: begin_journal(self.path, self.start))
                 try:
-                    self._journal = journal
-                    conversion = await self._record(journal, subscription)
+                    conversion = await in_thread(lambda: Conversion(self.path, self._directories))
+                    journal = self._journal = RunJournal(writer, conversion)
+                    await self._record(journal, conversion, subscription)
                     await self._finish(journal, conversion)
                 finally:
-                    journal.close()
+                    writer.close()
         except StorageError as error:
             await self._mark(error)
         finally:
@@ -151,37 +153,24 @@ class RunRecorder:
             self._ended.set()
 
     async def _record(
-        self, journal: RunJournal, subscription: LosslessSubscription
-    ) -> Conversion | None:
-        conversion: Conversion | None
-        conversion = await in_thread(lambda: Conversion(self.path, self._directories))
+        self, journal: RunJournal, conversion: Conversion, subscription: LosslessSubscription
+    ) -> None:
         async with trio.open_nursery() as parts:
             parts.start_soon(self._keep_on_disk, journal)
             parts.start_soon(self._record_monitors, journal, subscription)
             self._ready.set()
             while not await self._stopped_within(_CONVERT_PERIOD_S):
-                if conversion is not None and not await self._follow(conversion, journal):
-                    conversion = None
+                await in_thread(lambda: self._catch_up(conversion, journal))
             subscription.close()
-        return conversion
 
-    async def _follow(self, conversion: Conversion, journal: RunJournal) -> bool:
-        """Convert what was acknowledged since the last time; False when HDF5 failed."""
-
-        def catch_up() -> None:
-            try:
-                while conversion.offset < journal.size and not self._stopping.is_set():
-                    conversion.advance(journal.size)
-            except StorageError:
-                conversion.abandon()
-                raise
-
+    def _catch_up(self, conversion: Conversion, journal: RunJournal) -> None:
+        """Convert what was acknowledged since the last time."""
         try:
-            await in_thread(catch_up)
+            while conversion.offset < journal.size and not self._stopping.is_set():
+                if not conversion.advance(journal.size):
+                    return
         except StorageError as error:
             _log.error("%s; the run goes on in its journal", error.message)
-            return False
-        return True
 
     async def _keep_on_disk(self, journal: RunJournal) -> None:
         """fsync, and the catalogue's count of points, every second while something changes."""
@@ -213,7 +202,7 @@ class RunRecorder:
                 subscription.close()
                 return
 
-    async def _finish(self, journal: RunJournal, conversion: Conversion | None) -> None:
+    async def _finish(self, journal: RunJournal, conversion: Conversion) -> None:
         stop = self._final_stop(journal)
         if journal.failure is None:
             await journal.append_stop(stop)
@@ -229,11 +218,9 @@ class RunRecorder:
             return stop
         return replace(stop, outcome=RunOutcome.FAILED, reason=journal.failure.message)
 
-    def _complete(
-        self, conversion: Conversion | None, stop: RunStop, journal: RunJournal
-    ) -> Conversion:
+    def _complete(self, conversion: Conversion, stop: RunStop, journal: RunJournal) -> Conversion:
         """Finish the file that followed the journal; or, if that fails, make it anew."""
-        done = _finish_conversion(conversion, stop, journal.size) if conversion else None
+        done = _finish_conversion(conversion, stop, journal.size)
         if done is None:
             done = convert_journal(self.path, self._directories, stop)
         if done is None or done.points != journal.points:

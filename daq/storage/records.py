@@ -1,15 +1,17 @@
 """What the records of a journal say, and how it is packed.
 
 A row is packed by a layout that its stream's first event fixes, so that thousands of rows unpack in
-one numpy call. Arrays are their raw bytes; everything rare is msgpack.
+one numpy call. Arrays are their raw bytes; large ones may lie elsewhere, and the record says where
+(`daq.storage.placed`). Everything rare is msgpack.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 import msgpack
@@ -17,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.core import Column, Event, Measurement, RunOutcome, RunStart, RunStop, StorageError
+from daq.storage.channel import ChannelInfo
 from daq.storage.journal import Buffer
+from daq.storage.placed import LARGE_BYTES, Placed, Sample
 
 __all__ = [
     "BlockBatch",
-    "ChannelInfo",
     "Kind",
     "RowBatch",
     "RowLayout",
@@ -37,6 +40,7 @@ __all__ = [
     "encode_stop",
     "encode_stream",
     "plain",
+    "raw_bytes",
     "stream_of_row",
 ]
 
@@ -57,6 +61,8 @@ _CODES = {
 }
 _BLOCK = struct.Struct("<IIQ")
 _LENGTH = struct.Struct("<I")
+_PLACE = struct.Struct("<QI")
+_HERE = _PLACE.pack(0, 0)
 
 
 class Kind(IntEnum):
@@ -68,21 +74,6 @@ class Kind(IntEnum):
     CHANNEL = 4
     BLOCK = 5
     STOP = 6
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelInfo:
-    """A channel of the bus whose blocks are stored outside of events."""
-
-    name: str
-    units: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, block: Measurement) -> ChannelInfo:
-        """What a block tells of its channel."""
-        return cls(block.channel, block.units, block.values.dtype.str, block.sample_shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +88,19 @@ class RowBatch:
     """Shape (n,)."""
     column_times: npt.NDArray[np.int64]
     """Shape (n, number of columns)."""
-    values: Mapping[str, Array]
-    """Column name to an array of shape (n, *column.shape); strings as objects."""
+    values: Mapping[str, Array | list[Sample]]
+    """Column name to an array of shape (n, *column.shape); strings as objects; large samples as a
+    list of n samples, some of which may lie elsewhere."""
+
+    def head(self, rows: int) -> RowBatch:
+        """Its first rows."""
+        values = {name: column[:rows] for name, column in self.values.items()}
+        return replace(
+            self,
+            timestamps=self.timestamps[:rows],
+            column_times=self.column_times[:rows],
+            values=values,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +111,8 @@ class BlockBatch:
     """Tells channels apart, also when one came back with another shape."""
     channel: ChannelInfo
     timestamps: npt.NDArray[np.int64]
-    values: Array
+    values: Array | list[Sample]
+    """An array of shape (n, *channel.shape), or a list of n large samples."""
 
 
 def plain(value: Any) -> Any:
@@ -176,9 +179,32 @@ def decode_channel(payload: Buffer) -> tuple[int, ChannelInfo]:
     return index, ChannelInfo(name, units, dtype, tuple(shape))
 
 
-def encode_block(index: int, block: Measurement) -> list[Buffer]:
-    head = _BLOCK.pack(index, len(block), block.sequence)
-    return [head, _raw(block.timestamps), _raw(block.values)]
+def encode_block(
+    index: int, block: Measurement, places: Sequence[Placed | None] = ()
+) -> list[Buffer]:
+    """`places` says for each of a block's large samples where it lies; None for here."""
+    head: list[Buffer] = [_BLOCK.pack(index, len(block), block.sequence)]
+    head.append(raw_bytes(block.timestamps))
+    if not places:
+        return [*head, raw_bytes(block.values)]
+    samples = zip(block.values, places, strict=True)
+    return [*head, *(part for sample, place in samples for part in _encode_large(sample, place))]
+
+
+def _encode_large(sample: Array, place: Placed | None) -> list[Buffer]:
+    return [_HERE, raw_bytes(sample)] if place is None else [_PLACE.pack(*place)]
+
+
+def _decode_large(
+    data: memoryview, offset: int, dtype: str, shape: tuple[int, ...]
+) -> tuple[Sample, int]:
+    """The sample that begins at `offset`, and where the next one begins."""
+    place = Placed(*_PLACE.unpack_from(data, offset))
+    offset += _PLACE.size
+    if place.offset:
+        return place, offset
+    sample = np.frombuffer(data, dtype, int(np.prod(shape, dtype=np.int64)), offset)
+    return sample.reshape(shape), offset + sample.nbytes
 
 
 def decode_block(payload: memoryview, channels: Mapping[int, ChannelInfo]) -> BlockBatch:
@@ -186,11 +212,17 @@ def decode_block(payload: memoryview, channels: Mapping[int, ChannelInfo]) -> Bl
     channel = channels[index]
     middle = _BLOCK.size + 8 * count
     timestamps = np.frombuffer(payload[_BLOCK.size : middle], dtype=np.int64)
+    if channel.sample_bytes >= LARGE_BYTES:
+        samples: list[Sample] = []
+        for _ in range(count):
+            sample, middle = _decode_large(payload, middle, channel.dtype, channel.shape)
+            samples.append(sample)
+        return BlockBatch(index, channel, timestamps, samples)
     values = np.frombuffer(payload[middle:], dtype=channel.dtype)
     return BlockBatch(index, channel, timestamps, values.reshape((count, *channel.shape)))
 
 
-def _raw(array: Array) -> memoryview:
+def raw_bytes(array: Array) -> memoryview:
     """The bytes of an array in C order, not copied when they lie that way already."""
     flat = np.ascontiguousarray(array).reshape(-1)
     return flat.view(np.uint8).data if flat.size else memoryview(b"")
@@ -203,7 +235,7 @@ def stream_of_row(payload: memoryview) -> int:
 
 
 class RowLayout:
-    """How the rows of one stream are packed: numbers, then arrays, then strings."""
+    """How the rows of one stream are packed: numbers, arrays, large arrays, strings."""
 
     def __init__(self, stream: str, columns: tuple[Column, ...]) -> None:
         self.stream = stream
@@ -212,7 +244,10 @@ class RowLayout:
         self._strings = [c.name for c in columns if np.dtype(c.dtype).hasobject]
         self._scalars = [c for c in columns if not c.shape and c.dtype in _CODES]
         placed = {*self._strings, *(c.name for c in self._scalars)}
-        self._arrays = [c for c in columns if c.name not in placed]
+        arrays = [c for c in columns if c.name not in placed]
+        self.large = [c for c in arrays if _size(c) >= LARGE_BYTES]
+        """Columns whose samples may lie elsewhere."""
+        self._arrays = [c for c in arrays if _size(c) < LARGE_BYTES]
         self._scalar_names = [c.name for c in self._scalars]
         codes = "".join(_CODES[c.dtype] for c in self._scalars)
         self._fixed = struct.Struct(f"<IQq{len(columns)}q{codes}")
@@ -226,8 +261,13 @@ class RowLayout:
             ]
         )
 
-    def encode(self, index: int, event: Event) -> list[Buffer]:
-        """Pack an event; raises StorageError that names the column that does not fit."""
+    def encode(
+        self, index: int, event: Event, places: Mapping[str, Placed | None] = MappingProxyType({})
+    ) -> list[Buffer]:
+        """Pack an event, of which some large samples may lie in `places` already.
+
+        Raises StorageError that names the column that does not fit.
+        """
         values, times, now = event.values, event.timestamps, event.timestamp_ns
         try:
             fixed = self._fixed.pack(
@@ -243,7 +283,12 @@ class RowLayout:
             return [fixed]
         return [
             fixed,
-            *map(self._array, self._arrays, [event] * len(self._arrays)),
+            *(raw_bytes(self.array(c, event)) for c in self._arrays),
+            *(
+                part
+                for c in self.large
+                for part in _encode_large(self.array(c, event), places.get(c.name))
+            ),
             *self._texts(event),
         ]
 
@@ -264,7 +309,8 @@ class RowLayout:
     def _missing(self, event: Event, name: str) -> str:
         return f"stream {self.stream!r}, event {event.sequence}: column {name!r} has no value"
 
-    def _array(self, column: Column, event: Event) -> Buffer:
+    def array(self, column: Column, event: Event) -> Array:
+        """The event's value of an array column, checked; raises StorageError."""
         if column.name not in event.values:
             raise StorageError(self._missing(event, column.name))
         given = np.asarray(event.values[column.name])
@@ -276,7 +322,7 @@ class RowLayout:
                 f"shape {given.shape}",
                 advice="record it in a stream of its own",
             )
-        return _raw(given.astype(wanted, copy=False))
+        return given.astype(wanted, copy=False)
 
     def _texts(self, event: Event) -> list[Buffer]:
         packed: list[Buffer] = []
@@ -294,11 +340,11 @@ class RowLayout:
             rows = np.frombuffer(payloads[0][:size], self._dtype)
         else:
             rows = np.frombuffer(b"".join([p[:size] for p in payloads]), self._dtype)
-        values: dict[str, Array] = {
-            c.name: rows[f"v:{c.name}"] for c in self.columns if c.name not in self._strings
+        values: dict[str, Array | list[Sample]] = {
+            c.name: rows[f"v:{c.name}"] for c in (*self._scalars, *self._arrays)
         }
-        if self._strings:
-            values |= self._decode_texts([p[size:] for p in payloads])
+        if self._strings or self.large:
+            values |= self._decode_tails([p[size:] for p in payloads])
         return RowBatch(
             self.stream,
             self.columns,
@@ -308,12 +354,20 @@ class RowLayout:
             values,
         )
 
-    def _decode_texts(self, tails: Sequence[memoryview]) -> dict[str, Array]:
+    def _decode_tails(self, tails: Sequence[memoryview]) -> dict[str, Array | list[Sample]]:
         texts = {name: np.empty(len(tails), dtype=object) for name in self._strings}
+        samples: dict[str, list[Sample]] = {column.name: [] for column in self.large}
         for row, tail in enumerate(tails):
             offset = 0
+            for column in self.large:
+                sample, offset = _decode_large(tail, offset, column.dtype, column.shape)
+                samples[column.name].append(sample)
             for name in self._strings:
                 (length,) = _LENGTH.unpack_from(tail, offset)
                 offset += _LENGTH.size + length
                 texts[name][row] = str(tail[offset - length : offset], "utf-8")
-        return dict(texts)
+        return {**texts, **samples}
+
+
+def _size(column: Column) -> int:
+    return np.dtype(column.dtype).itemsize * int(np.prod(column.shape, dtype=np.int64))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from dataclasses import replace
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Self
 
@@ -11,8 +12,10 @@ import numpy as np
 
 from daq.core import RunStart, RunStop, StorageError
 from daq.storage import records
+from daq.storage.channel import ChannelInfo
 from daq.storage.journal import JournalReader, RawRecord
-from daq.storage.records import BlockBatch, ChannelInfo, Kind, RowBatch, RowLayout
+from daq.storage.placed import Placed, PlacedReader, Sample
+from daq.storage.records import BlockBatch, Kind, RowBatch, RowLayout
 
 __all__ = ["Batch", "JournalReplay", "RecordDecoder"]
 
@@ -54,11 +57,18 @@ class RecordDecoder:
 
 
 class JournalReplay:
-    """Walks through one journal, batch by batch, from its beginning."""
+    """Walks through one journal, batch by batch, from its beginning.
 
-    def __init__(self, path: Path) -> None:
+    With `placed`, the file in which large samples lie, batches hold the samples themselves; what
+    comes behind one that is not there was never safe, and is not read.
+    """
+
+    def __init__(self, path: Path, placed: Path | None = None) -> None:
         self._reader = JournalReader(path)
         self._decoder = RecordDecoder()
+        self._placed = PlacedReader(placed) if placed else None
+        self.cut = False
+        """Whether it ended because of a sample that is not there."""
 
     def __enter__(self) -> Self:
         return self
@@ -81,12 +91,29 @@ class JournalReplay:
 
         The list may be empty: descriptors of streams say something, but are no batch.
         """
-        raw = self._reader.read(end)
-        return list(self._decoder.decode(raw)) if raw else None
+        raw = [] if self.cut else self._reader.read(end)
+        if not raw:
+            return None
+        batches = self._decoder.decode(raw)
+        return list(batches if self._placed is None else self._fetch(batches, self._placed))
+
+    def _fetch(self, batches: Iterable[Batch], placed: PlacedReader) -> Iterator[Batch]:
+        for batch in batches:
+            if isinstance(batch, RunStart | RunStop):
+                yield batch
+                continue
+            whole = _fetch_samples(batch, placed)
+            if len(whole.timestamps):
+                yield whole
+            if len(whole.timestamps) < len(batch.timestamps):
+                self.cut = True
+                return
 
     def close(self) -> None:
-        """Let the file go."""
+        """Let the files go."""
         self._reader.close()
+        if self._placed is not None:
+            self._placed.close()
 
 
 def _group(record: RawRecord) -> tuple[int, int]:
@@ -96,11 +123,40 @@ def _group(record: RawRecord) -> tuple[int, int]:
 
 
 def _join(batches: list[BlockBatch]) -> BlockBatch:
+    first = batches[0]
     if len(batches) == 1:
-        return batches[0]
-    return BlockBatch(
-        batches[0].index,
-        batches[0].channel,
-        np.concatenate([b.timestamps for b in batches]),
-        np.concatenate([b.values for b in batches]),
-    )
+        return first
+    timestamps = np.concatenate([batch.timestamps for batch in batches])
+    if isinstance(first.values, list):
+        samples = list(chain.from_iterable(batch.values for batch in batches))
+        return replace(first, timestamps=timestamps, values=samples)
+    values = np.concatenate([np.asarray(batch.values) for batch in batches])
+    return replace(first, timestamps=timestamps, values=values)
+
+
+def _fetch_samples(batch: RowBatch | BlockBatch, placed: PlacedReader) -> RowBatch | BlockBatch:
+    """The batch with its samples; shorter by what follows the first one that is not there."""
+    if isinstance(batch, BlockBatch):
+        if isinstance(batch.values, np.ndarray):
+            return batch
+        samples = _fetch_column(batch.values, batch.channel.dtype, batch.channel.shape, placed)
+        return replace(batch, timestamps=batch.timestamps[: len(samples)], values=samples)
+    large = {
+        c.name: _fetch_column(column, c.dtype, c.shape, placed)
+        for c in batch.columns
+        if isinstance(column := batch.values[c.name], list)
+    }
+    rows = min(map(len, large.values()), default=len(batch.timestamps))
+    return replace(batch, values={**batch.values, **large}).head(rows)
+
+
+def _fetch_column(
+    column: Iterable[Sample], dtype: str, shape: tuple[int, ...], placed: PlacedReader
+) -> list[Sample]:
+    samples: list[Sample] = []
+    for sample in column:
+        found = placed.read(sample, dtype, shape) if isinstance(sample, Placed) else sample
+        if found is None:
+            break
+        samples.append(found)
+    return samples

@@ -1,7 +1,8 @@
 """The journal of an open run, shared by the tasks that write to it.
 
 A small record is written there and then, since that takes a few microseconds and a hop to a thread
-takes tens; a large one, and every fsync, goes to a thread.
+takes tens; a large one, and every fsync, goes to a thread. Large samples are placed in the HDF5
+file at once, and the journal only says where (`daq.storage.placed`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from daq.core import Column, Event, Measurement, RunStart, RunStop, StorageError
 from daq.storage import records
 from daq.storage.encoder import RunEncoder
 from daq.storage.journal import Buffer, JournalWriter, encode_record
+from daq.storage.placed import Placer
 from daq.storage.records import Kind
 
-__all__ = ["RunJournal", "again", "in_thread"]
+__all__ = ["RunJournal", "again", "begin_journal", "in_thread"]
 
 T = TypeVar("T")
 
@@ -39,33 +41,30 @@ def again(error: StorageError) -> StorageError:
     return StorageError(error.message, advice=error.advice)
 
 
+def begin_journal(path: Path, start: RunStart) -> JournalWriter:
+    """A new journal that holds the run's start, on disk. Blocks."""
+    writer = JournalWriter(path)
+    try:
+        writer.write(encode_record(Kind.START, records.encode_start(start)))
+        writer.sync()
+    except StorageError:
+        writer.close()
+        path.unlink(missing_ok=True)
+        raise
+    return writer
+
+
 class RunJournal:
     """Appends events and blocks. The first failure of the disk is final: the run has failed."""
 
-    def __init__(self, writer: JournalWriter) -> None:
+    def __init__(self, writer: JournalWriter, placer: Placer) -> None:
         self._writer = writer
-        self._encoder = RunEncoder()
+        self._placer = placer
+        self._encoder = RunEncoder(placer)
         self._turn = trio.Lock()
         self._points = 0
         self._last_ns = 0
         self._failure: StorageError | None = None
-
-    @classmethod
-    async def create(cls, path: Path, start: RunStart) -> RunJournal:
-        """A new journal that holds the run's start, on disk."""
-
-        def begin() -> JournalWriter:
-            writer = JournalWriter(path)
-            try:
-                writer.write(encode_record(Kind.START, records.encode_start(start)))
-                writer.sync()
-            except StorageError:
-                writer.close()
-                writer.path.unlink(missing_ok=True)
-                raise
-            return writer
-
-        return cls(await in_thread(begin))
 
     @property
     def points(self) -> int:
@@ -93,20 +92,25 @@ class RunJournal:
 
     async def append_event(self, event: Event) -> None:
         """Returns when the event would survive the death of this process."""
-        await self._append(lambda: self._encoder.event(event))
+        large = self._encoder.places(event)
+        await self._append(lambda: self._encoder.event(event), large=large)
         self._points += 1
         self._last_ns = event.timestamp_ns
 
     async def append_blocks(self, blocks: list[Measurement]) -> None:
         """Returns when the blocks would survive the death of this process."""
-        await self._append(lambda: self._encoder.blocks(blocks))
+        large = sum(block.nbytes for block in blocks) > _INLINE_BYTES
+        await self._append(lambda: self._encoder.blocks(blocks), large=large)
 
     async def append_stop(self, stop: RunStop) -> None:
         """How the run ended: the last record."""
         await self._append(lambda: encode_record(Kind.STOP, records.encode_stop(stop)))
 
-    async def _append(self, encode: Callable[[], list[Buffer]]) -> None:
-        """Encode and write as one step, in turn, that no cancellation can split."""
+    async def _append(self, encode: Callable[[], list[Buffer]], *, large: bool = False) -> None:
+        """Encode and write as one step, in turn, that no cancellation can split.
+
+        `large` when already the encoding is too much for the loop's thread.
+        """
         try:
             self._turn.acquire_nowait()
         except trio.WouldBlock:
@@ -114,7 +118,8 @@ class RunJournal:
         try:
             if self._failure is not None:
                 raise again(self._failure)
-            await self._write(encode())
+            buffers = await self._bounded(encode) if large else encode()
+            await self._write(buffers)
         finally:
             self._turn.release()
 
@@ -123,27 +128,34 @@ class RunJournal:
             if sum(map(len, buffers)) <= _INLINE_BYTES:
                 self._writer.write(buffers)
             else:
-                await self._write_in_thread(buffers)
+                await self._bounded(lambda: self._writer.write(buffers))
         except StorageError as error:
             self.fail(error)
             raise
 
-    async def _write_in_thread(self, buffers: list[Buffer]) -> None:
+    async def _bounded(self, work: Callable[[], T]) -> T:
+        """In a thread, beyond the reach of the caller's cancellation, but not for ever."""
         with trio.move_on_after(_WRITE_TIMEOUT_S, shield=True):
-            await in_thread(lambda: self._writer.write(buffers))
-            return
-        raise StorageError(
+            return await in_thread(work)
+        error = StorageError(
             f"{self._writer.path}: the disk took no data for {_WRITE_TIMEOUT_S:g} s",
             advice="check the disk, or the connection to it",
         )
+        self.fail(error)
+        raise error
 
     async def sync(self) -> None:
         """Force to disk what is not there yet."""
         if self._writer.dirty and self._failure is None:
             try:
-                await in_thread(self._writer.sync)
+                await in_thread(self._sync)
             except StorageError as error:
                 self.fail(error)
+
+    def _sync(self) -> None:
+        # What the journal refers to first: a record never outlives the sample that it promises.
+        self._placer.sync()
+        self._writer.sync()
 
     def fail(self, error: StorageError) -> None:
         """Take nothing any more."""

@@ -23,6 +23,7 @@ from daq.core import (
 from daq.storage.catalogue import Catalogue
 from daq.storage.database import Database
 from daq.storage.directories import Directories
+from daq.storage.hdf5_file import partial_path
 from daq.storage.hdf5_reader import StreamInfo, describe_file, read_block, require_stream
 from daq.storage.journal_reader import journal_blocks
 from daq.storage.ledger import Ledger
@@ -208,7 +209,13 @@ class Storage:
         recorder = self._open.get(run_id)
         if recorder is not None:
             require_stream(stream, tuple(recorder.streams()))
-            blocks = journal_blocks(recorder.path, recorder.acknowledged, stream, columns)
+            blocks = journal_blocks(
+                recorder.path,
+                partial_path(self._directories.run_file(recorder.start)),
+                recorder.acknowledged,
+                stream,
+                columns,
+            )
             try:
                 while (block := await trio.to_thread.run_sync(next, blocks, None)) is not None:
                     yield block

@@ -36,6 +36,8 @@ __all__ = ["Device"]
 
 logger = logging.getLogger(__name__)
 
+_NOT_STOPPED = (StopOutcome.REFUSED, StopOutcome.UNREACHABLE)
+
 
 class Device:
     """One instrument, by what it offers. Any number of callers may hold it at once.
@@ -195,7 +197,9 @@ class Device:
         bound = trio.current_time() + self._timing.cleanup_s
         with trio.CancelScope(shield=True, deadline=bound):
             if job.is_cancellable:
-                await self._stopper.stop(self._timing.cleanup_s, safe=False, by="a cancellation")
+                stop = await self.stop(timeout=self._timing.cleanup_s, by="a cancellation")
+                if stop.outcome in _NOT_STOPPED:
+                    logger.warning("%s: %s was cancelled, but: %s", self.id, job, stop.message)
             else:
                 await job.wait_ended()
         self._part(job)
@@ -207,6 +211,6 @@ class Device:
 
     async def _call_stop(self, by: str) -> bool:
         stop = await self.stop(by=by)
-        if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
+        if stop.outcome in _NOT_STOPPED:
             raise DeviceError(f"{self.id}: stop: {stop.outcome}: {stop.message}")
         return stop.outcome is StopOutcome.STOPPED

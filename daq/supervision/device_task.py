@@ -131,9 +131,7 @@ class DeviceTask:
     def lost(self, reason: str) -> None:
         """The device cannot be used any more: end the session and all that runs in it."""
         is_news = self._status.state is not DeviceState.OFFLINE and reason != _LET_GO
-        logger.log(
-            logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._status.id, reason
-        )
+        logger.log(logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._status.id, reason)
         self._status.offline(reason)
         for job in tuple(self._jobs):
             job.interrupt(OfflineError(f"{self._status.id}: {job} failed: {reason}"))
@@ -230,22 +228,37 @@ class DeviceTask:
         try:
             with job.scope:
                 job.complete(await step(*arguments))
-        except OfflineError as error:
-            job.fail(error)
-            self.lost(error.message)
-        except DaqError as error:
-            job.fail(error)
-        except Exception as error:
-            text = f"{self._status.id}: {job}: the driver failed: {type(error).__name__}: {error}"
-            logger.exception("%s", text)
-            job.fail(DeviceError(text, advice="a defect of the driver; its traceback is logged"))
-            self.lost(text)
+        except Exception as error:  # noqa: BLE001 - a foreign driver may raise anything
+            self._note_failure(job, error)
+        except BaseExceptionGroup as group:
+            # A driver's own nursery failed while it was cancelled: only the cancellation goes on.
+            failure, cancellation = group.split(Exception)
+            if failure is not None:
+                self._note_failure(job, failure)
+            if cancellation is not None:
+                raise cancellation from None
         finally:
             self._jobs.discard(job)
             job.end()
             if self.command is job:
                 self.command = None
                 self._status.touch()
+
+    def _note_failure(self, job: Job, error: Exception) -> None:
+        """Tell a device that failed from one that is gone, and from a driver with a defect."""
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]  # out of a driver's own nursery
+        if isinstance(error, DaqError):
+            job.fail(error)
+            if isinstance(error, OfflineError):
+                self.lost(error.message)
+            return
+        text = f"{self._status.id}: {job}: the driver failed: {type(error).__name__}: {error}"
+        logger.error("%s", text, exc_info=error)
+        defect = DeviceError(text, advice="a defect of the driver; its traceback is logged")
+        defect.__cause__ = error
+        job.fail(defect)
+        self.lost(text)
 
     def _holder(self, job: Job) -> Job | None:
         """What has the device, so that `job` must not begin beside it."""

@@ -81,6 +81,7 @@ class DeviceStatus:
 
     def offline(self, reason: str) -> None:
         """The device cannot be reached. What was known about it is no longer true."""
+        reason = reason.removeprefix(f"{self.id}: ")
         if self.state is DeviceState.OFFLINE and self.reason == reason:
             return
         if self.state is not DeviceState.OFFLINE:
@@ -95,9 +96,9 @@ class DeviceStatus:
         if self.state is DeviceState.READY:
             return ""
         if self.state is DeviceState.CONNECTING:
-            return f"{self.id}: is still being connected"
+            return f"{self.id}: still being connected"
         since = datetime.fromtimestamp(self._offline_since_ns / 1e9, UTC)
-        return f"{self.id}: is offline since {since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}"
+        return f"{self.id}: offline since {since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}"
 
     def require_ready(self) -> None:
         """Raise OfflineError unless the device can be used now."""

@@ -83,7 +83,8 @@ class Stopper:
         itself first. Nothing gets more than a moment: a driver that is stuck is stopped beside it.
         """
         interrupted = False
-        for job in (self._task.command, self._task.stream):
+        # The stream first: a live view must not take the detector that the command lets go of.
+        for job in (self._task.stream, self._task.command):
             if job is not None:
                 interrupted |= await self._break_off(job, by)
         return interrupted

@@ -33,7 +33,7 @@ def to_arrow(block: EventBlock) -> pa.RecordBatch:
     fields = [pa.field(TIME, pa.timestamp("ns", "UTC"))]
     arrays = [pa.array(block.timestamps, pa.int64()).cast(fields[0].type)]
     for column in block.columns:
-        array = _encode(block.values[column.name], column)
+        array = _encode(block.values[column.name])
         fields.append(pa.field(_free_name(column.name, fields), array.type, metadata=_note(column)))
         arrays.append(array)
     metadata: dict[bytes | str, bytes | str] = {"stream": block.stream, "first": str(block.first)}
@@ -101,7 +101,7 @@ def _free_name(name: str, fields: Iterable[pa.Field[Any]]) -> str:
     return name
 
 
-def _encode(values: Array, column: Column) -> pa.Array[Any]:
+def _encode(values: Array) -> pa.Array[Any]:
     if values.dtype.hasobject:
         return pa.array(values.tolist(), pa.string())
     native = _native(values)
@@ -109,8 +109,6 @@ def _encode(values: Array, column: Column) -> pa.Array[Any]:
         return pa.array(values)
     if native.ndim == 1:
         return pa.array(native)
-    if 0 in native.shape[1:]:
-        raise ValueError(f"column {column.name!r}: samples of shape {column.shape} hold nothing")
     return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(native))
 
 

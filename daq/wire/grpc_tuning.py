@@ -123,6 +123,8 @@ def _inflate(data: bytes, headers: dict[str, str], limit: int) -> bytes:
         raise GRPCError(
             Status.RESOURCE_EXHAUSTED, f"the message exceeds {limit} bytes when decompressed"
         )
+    if not inflater.eof:
+        raise GRPCError(Status.INVALID_ARGUMENT, f"this is not all of a {encoding} stream")
     return plain
 
 

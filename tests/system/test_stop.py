@@ -84,7 +84,7 @@ def test_a_watcher_sees_the_stop_and_exits_with_three(daemon, script):
     watcher = daemon.client_process("run", path)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        listed = daemon.json("executions")["executions"]
+        listed = daemon.json("executions")
         if listed and listed[0]["state"] == "RUNNING":
             break
     assert daemon.client("stop", "--force").returncode == 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daq.cli.client.session import client, client_command
-from daq.cli.output import Cell, Output
+from daq.cli.output import SHORT_ID, Cell, Output
 from daq.cli.render import render_run, render_runs
 from daq.client import AsyncClient
 from daq.core import RunOutcome, StorageError
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__: list[str] = []
-
-SHORT_ID = 8
-"""Characters of an id that tell runs of one name apart."""
 
 _SUFFIXES = {"csv": ".csv", "parquet": ".parquet", "arrow": ".arrow", "nexus": ".h5"}
 _identifier = click.argument("identifier", metavar="[ID]", default="", required=False)

@@ -35,7 +35,7 @@ async def stream(
     daemon: AsyncClient, output: Output, channels: tuple[str, ...], rate: int, count: int | None
 ) -> None:
     """Print measurements, a line each, until Ctrl-C."""
-    samples = daemon.devices.measurements(channels, max_rate_hz=rate)
+    samples = daemon.streams.measurements(channels, max_rate_hz=rate)
     if output.is_live:
         output.note(Cell("waiting for what devices publish; Ctrl-C ends", "dim"))
     dropped = 0

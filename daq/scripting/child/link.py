@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections import deque
 from typing import Any
 
 from daq.scripting.codec import unpack
@@ -22,7 +23,7 @@ class Link:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._frames = FrameBuffer(MAX_ANSWER_BYTES)
-        self._received: list[bytes] = []
+        self._received: deque[bytes] = deque()
 
     def send(self, data: bytes) -> None:
         """Send a whole frame, or wait until the daemon takes it."""
@@ -42,4 +43,4 @@ class Link:
             if not data:
                 os._exit(0)
             self._received.extend(self._frames.feed(data))
-        return unpack(self._received.pop(0))
+        return unpack(self._received.popleft())

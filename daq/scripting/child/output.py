@@ -17,6 +17,7 @@ class Output:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._begun = ""
+        self._line = 0
 
     def print(
         self, *values: object, sep: str | None = " ", end: str | None = "\n", flush: bool = False
@@ -31,6 +32,7 @@ class Output:
             self._send(text, "output")
         else:
             self._begun = text
+            self._line = self._session.line()
             self._session.heed_here()
 
     def log(self, message: object, level: str = "info") -> None:
@@ -39,14 +41,15 @@ class Output:
             raise ValueError(f"level is one of {', '.join(LEVELS)}, not {level!r}")
         self._send(str(message), level)
 
-    def flush(self) -> None:
-        """Send what has no line's end yet."""
-        if self._begun:
-            text, self._begun = self._begun, ""
-            self._send(text, "output")
+    def rest(self) -> Log | None:
+        """What has no line's end yet, at the end of the script."""
+        return Log(_sized(self._begun), line=self._line) if self._begun else None
 
     def _send(self, text: str, level: str) -> None:
-        if len(text) > _MAX_TEXT:
-            text = f"{text[:_MAX_TEXT]} ... ({len(text) - _MAX_TEXT} more characters)"
-        text = text.encode(errors="replace").decode()
-        self._session.tell(Log(text, level, self._session.line()))
+        self._session.tell(Log(_sized(text), level, self._session.line()))
+
+
+def _sized(text: str) -> str:
+    if len(text) > _MAX_TEXT:
+        text = f"{text[:_MAX_TEXT]} ... ({len(text) - _MAX_TEXT} more characters)"
+    return text.encode(errors="replace").decode()

@@ -54,7 +54,7 @@ class ProgressTracker:
         """The same items, counted as they pass; what has no length is not followed."""
         try:
             count = len(iterable)  # type: ignore[arg-type]
-        except TypeError:
+        except (TypeError, OverflowError):
             return iterable
         return self._follow(iterable, count, segments) if count else iterable
 

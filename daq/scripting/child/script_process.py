@@ -23,7 +23,7 @@ from daq.scripting.child.session import ScriptStop, Session
 from daq.scripting.child.tracebacks import describe_error, error_line, error_title
 from daq.scripting.codec import CodecError, pack, plain, unpack
 from daq.scripting.policy import CompiledScript, compile_script
-from daq.scripting.protocol import encode_check, encode_end, frame
+from daq.scripting.protocol import encode_check, encode_end, encode_request, frame
 from daq.scripting.shared_page import SharedPage
 
 __all__ = ["Job", "Outfit", "live"]
@@ -58,18 +58,22 @@ def live(job: Job, outfit: Outfit, parent: int) -> NoReturn:
     """Do the job and exit. Called in the freshly forked process; never returns."""
     status = _HARNESS_FAILED
     try:
+        import time; T=[("fork",time.monotonic())]; outfit.connection.__class__
         _prepare(outfit)
+        T.append(("prepare",time.monotonic()))
         page = SharedPage(outfit.page)
         link = Link(outfit.connection)
         if job.kind == "run":
             session = Session(link, page)
+        T.append(("session",time.monotonic()))
         layers = confine(job.memory_mb << 20, parent)
+        T.append(("confine",time.monotonic()))
         if job.kind == "probe" or not (job.allow_unconfined or _is_confined(layers)):
             link.send(frame(["confined", layers]))
         elif job.kind == "check":
             _check(link, job)
         else:
-            _Runner(link, page, session, job).run()
+            r=_Runner(link, page, session, job); T.append(('runner',time.monotonic())); r.T=T; r.run()
         status = 0
     finally:
         os._exit(status)
@@ -120,7 +124,10 @@ class _Runner:
     def run(self) -> None:
         """Receive the script, run it, send its end."""
         source, filename, parameters = self._link.receive()
+        T=self.T; import time; T.append(("received",time.monotonic()))
         script = compile_script(source, self._language.modules)
+        T.append(("compiled",time.monotonic()))
+        parameters={"T":T}
         if script.code is None:
             self._end(_refused(script.check, filename))
             return
@@ -131,18 +138,14 @@ class _Runner:
             end = self._ended(error, filename, source)
         self._end(end)
 
-    def _execute(
-        self, script: CompiledScript, code: CodeType, parameters: dict[str, Any]
-    ) -> Any:
+    def _execute(self, script: CompiledScript, code: CodeType, parameters: dict[str, Any]) -> Any:
         namespace = self._session.globals
         self._language.furnish(namespace)
         self._language.tracker.begin(script.segments)
         warnings.showwarning = self._show_warning
         self._session.heed()
         exec(code, namespace)  # noqa: S102 - that is the purpose
-        result = namespace["main"](**parameters) if script.has_main else None
-        self._language.output.flush()
-        return result
+        return namespace["main"](**parameters) if script.has_main else None
 
     def _show_warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
         self._language.output.log(message, "warning")
@@ -164,6 +167,9 @@ class _Runner:
         return ProgramEnd(Ending.FAILED, title, text, line)
 
     def _end(self, end: ProgramEnd) -> None:
+        rest = self._language.output.rest()
+        if rest is not None:
+            self._link.send(encode_request(0, self._session.stopping, rest))
         self._link.send(encode_end(end))
 
 

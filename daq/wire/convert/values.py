@@ -129,4 +129,5 @@ def mean(value: object) -> float:
     array = np.asarray(value)
     if array.size == 0:
         return math.nan
-    return float(array.mean()) if array.ndim else float(array)
+    with np.errstate(over="ignore", invalid="ignore"):  # it is for a display, not for the record
+        return float(array.mean())

@@ -44,7 +44,12 @@ STAGE = DeviceDescription(
     limits=Limits(-10, 10),
 )
 METER = DeviceDescription(
-    "meter", "fake.meter", Category.POWER_METER, frozenset({Capability.READABLE}), Channel("meter", "W"), units="W"
+    "meter",
+    "fake.meter",
+    Category.POWER_METER,
+    frozenset({Capability.READABLE}),
+    Channel("meter", "W"),
+    units="W",
 )
 CAMERA = DeviceDescription(
     "camera",
@@ -108,7 +113,9 @@ class FakeBench:
             case Describe(device):
                 known = {d.id: d for d in (STAGE, METER, CAMERA)}
                 if device not in known:
-                    raise UnknownDeviceError(f"there is no device '{device}'", advice="there are camera, meter, stage")
+                    raise UnknownDeviceError(
+                        f"there is no device '{device}'", advice="there are camera, meter, stage"
+                    )
                 return known[device]
             case Call(_, "move_abs", [position]):
                 await self._move(position)

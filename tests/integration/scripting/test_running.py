@@ -1,9 +1,10 @@
 """Scripts in real processes: what they can say, what they get, how they end."""
 
+# ruff: noqa: E501 - short scripts on one line
+
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ async def run(box, bench, source, **parameters):
 
 async def test_main_gets_its_parameters_and_its_result_comes_back(sandbox, bench) -> None:
     async with sandbox() as box:
-        end = await run(box, bench(), "def main(a: float, *, n=3):\n    return {'a': a, 'n': [n]}", a=2.5)
+        end = await run(
+            box, bench(), "def main(a: float, *, n=3):\n    return {'a': a, 'n': [n]}", a=2.5
+        )
     assert end.ending is Ending.COMPLETED
     assert end.result == {"a": 2.5, "n": [3]}
 
@@ -28,13 +31,15 @@ async def test_a_script_without_main_runs_top_to_bottom(sandbox, bench, script) 
     b = bench()
     async with sandbox() as box:
         end = await run(
-            box, b, script("""
+            box,
+            b,
+            script("""
             print("a", 1, sep="-")
             if __name__ == "__main__":
                 print("b", end="")
             log("c", level="warning")
             print()
-            """)
+            """),
         )
     assert end.ending is Ending.COMPLETED
     assert [(r.text, r.level, r.line) for r in b.requests if isinstance(r, Log)] == [
@@ -55,7 +60,9 @@ async def test_a_device_talks_and_states_its_facts(sandbox, bench, script) -> No
     b = bench()
     async with sandbox() as box:
         end = await run(
-            box, b, script("""
+            box,
+            b,
+            script("""
             def main():
                 stage, camera = device("stage"), device("camera")
                 assert stage.move_abs(position=1.5) == 1.5
@@ -64,7 +71,7 @@ async def test_a_device_talks_and_states_its_facts(sandbox, bench, script) -> No
                 frames[0, 0, 0] = 7
                 assert frames.shape == (2, 4, 6) and frames.sum() == 1135
                 return [stage.limits, stage.units, camera.resolution, stage.id, devices()]
-            """)
+            """),
         )
     assert end.message == ""
     assert end.result == [[-10, 10], "mm", [6, 4], "stage", ["camera", "meter", "stage"]]
@@ -96,7 +103,9 @@ async def test_mistakes_with_devices_are_explained(sandbox, bench, line, message
 async def test_errors_of_devices_can_be_caught_by_name(sandbox, bench, script) -> None:
     async with sandbox() as box:
         end = await run(
-            box, bench(), script("""
+            box,
+            bench(),
+            script("""
             def main():
                 found = []
                 try:
@@ -108,7 +117,7 @@ async def test_errors_of_devices_can_be_caught_by_name(sandbox, bench, script) -
                 except DeviceError as error:
                     found.append(error.advice)
                 return found
-            """)
+            """),
         )
     assert end.result == ["limit", "there are camera, meter, stage"]
 
@@ -117,12 +126,14 @@ async def test_a_run_is_opened_recorded_and_closed(sandbox, bench, script) -> No
     b = bench()
     async with sandbox() as box:
         end = await run(
-            box, b, script("""
+            box,
+            b,
+            script("""
             def main():
                 with open_run("edge", sample="none", angles=[1, 2]) as run:
                     row = record(device("stage"), "meter", gain=2.0)
                     return [run.id, row]
-            """)
+            """),
         )
     assert end.result == ["run-1", {"stage": 0.0, "meter": 0.0, "gain": 2.0}]
     assert b.requests[0] == OpenRun("edge", {"sample": "none", "angles": [1, 2]})
@@ -142,7 +153,9 @@ async def test_plans_send_one_request_per_point_and_return_columns(sandbox, benc
     b = bench()
     async with sandbox() as box:
         end = await run(
-            box, b, script("""
+            box,
+            b,
+            script("""
             def main():
                 meter, stage = device("meter"), device("stage")
                 first = scan([meter], stage, 0, 2, 3)
@@ -150,7 +163,7 @@ async def test_plans_send_one_request_per_point_and_return_columns(sandbox, benc
                     grid = grid_scan(meter, stage, 0, 1, 2, "stage", 0, 1, 2, snake=True)
                     count([meter], 2)
                 return [first, len(grid["stage"])]
-            """)
+            """),
         )
     assert end.result == [{"stage": [0, 1, 2], "meter": [0, 1, 4]}, 4], end.traceback
     assert sum(isinstance(r, Point) for r in b.requests) == 7
@@ -161,10 +174,12 @@ async def test_a_fly_scan_records_while_the_motor_moves(sandbox, bench, script) 
     b = bench(speed=10.0)
     async with sandbox() as box:
         end = await run(
-            box, b, script("""
+            box,
+            b,
+            script("""
             def main():
                 return fly_scan(["meter"], "stage", 0, 2, interval=0.05)
-            """)
+            """),
         )
     assert end.ending is Ending.COMPLETED, end.traceback
     assert 3 <= len(end.result["meter"]) <= 8
@@ -203,7 +218,9 @@ async def test_progress_follows_the_outer_loops_of_main(sandbox, bench, script) 
 async def test_progress_can_be_given_by_the_script(sandbox, bench) -> None:
     b = bench()
     async with sandbox() as box:
-        program = box.program("for i in range(9):\n    progress(0.25, 'warming up')", "s.py", {}, "e")
+        program = box.program(
+            "for i in range(9):\n    progress(0.25, 'warming up')", "s.py", {}, "e"
+        )
         await program.run(b)
     assert program.progress == 0.25
     assert Progress("warming up") in b.requests
@@ -212,13 +229,15 @@ async def test_progress_can_be_given_by_the_script(sandbox, bench) -> None:
 async def test_a_runtime_error_shows_the_scripts_own_frames(sandbox, bench, script) -> None:
     async with sandbox() as box:
         end = await run(
-            box, bench(), script("""
+            box,
+            bench(),
+            script("""
             def gain(v, ref):
                 return v / ref
 
             def main():
                 µ = 3; x = gain(1.0, µ - 3)
-            """)
+            """),
         )
     assert end.ending is Ending.FAILED
     assert end.line == 2
@@ -237,12 +256,14 @@ async def test_a_runtime_error_shows_the_scripts_own_frames(sandbox, bench, scri
 async def test_causes_are_part_of_the_traceback(sandbox, bench, script) -> None:
     async with sandbox() as box:
         end = await run(
-            box, bench(), script("""
+            box,
+            bench(),
+            script("""
             try:
                 {}["key"]
             except KeyError as error:
                 raise ValueError("no such thing") from error
-            """)
+            """),
         )
     assert "direct cause" in end.traceback
     assert end.traceback.index("KeyError: 'key'") < end.traceback.index("ValueError: no such")
@@ -252,7 +273,9 @@ async def test_causes_are_part_of_the_traceback(sandbox, bench, script) -> None:
 async def test_the_language_works_as_python_does(sandbox, bench, script) -> None:
     async with sandbox() as box:
         end = await run(
-            box, bench(), script('''
+            box,
+            bench(),
+            script('''
             """Everything that the language promises."""
             from __future__ import annotations
             import math, random
@@ -336,7 +359,7 @@ async def test_the_language_works_as_python_does(sandbox, bench, script) -> None
                         {k: v for k, v in zip("ab", (1, 2))}, done, random.random() < 1,
                         np.random.default_rng(1).normal(size=3).shape[0], -7 // 2, 2 ** -1,
                         "%5.1f|%s" % (1.25, "x"), not None, [*range(2), *"ab"], max(*[1, 2])]
-            ''')
+            '''),
         )
     assert end.traceback == ""
     assert end.result == [
@@ -349,7 +372,11 @@ async def test_the_language_works_as_python_does(sandbox, bench, script) -> None
 async def test_every_name_of_the_facades_works_in_confinement(sandbox, bench, script) -> None:
     from daq.scripting.child.facades import module_names
 
-    lines = ["import math, cmath, random, statistics, time, numpy", "import numpy.linalg, numpy.fft", "problems = []"]
+    lines = [
+        "import math, cmath, random, statistics, time, numpy",
+        "import numpy.linalg, numpy.fft",
+        "problems = []",
+    ]
     for module, names in module_names().items():
         lines += [
             f"def test():\n    for arguments in [(), (2,), (2, 3), ([1., 2.],), ([[2., 1.], [1., 3.]],), ('x',)]:\n"
@@ -363,7 +390,11 @@ async def test_every_name_of_the_facades_works_in_confinement(sandbox, bench, sc
         ]
     source = "\n".join(lines).replace("ImportError if False else Exception", "Exception")
     async with sandbox(max_source_bytes=1 << 20) as box:
-        end = await run(box, bench(), source + "\nprint(len(problems))\nif problems:\n    raise ValueError(problems)")
+        end = await run(
+            box,
+            bench(),
+            source + "\nprint(len(problems))\nif problems:\n    raise ValueError(problems)",
+        )
     assert end.ending is Ending.COMPLETED, end.message
 
 
@@ -377,7 +408,9 @@ async def test_random_numbers_differ_from_run_to_run(sandbox, bench) -> None:
 async def test_values_and_arrays_survive_both_ways(sandbox, bench, script) -> None:
     async with sandbox() as box:
         end = await run(
-            box, bench(), script("""
+            box,
+            bench(),
+            script("""
             import numpy as np
             def main(a):
                 row = record("meter", wave=np.linspace(0, 1, 3), n=np.int64(3), bad=float("nan"), text="µ")
@@ -396,15 +429,20 @@ async def test_many_programs_run_at_once_and_leave_nothing_behind(sandbox, bench
 
     async with sandbox() as box:
         await run(box, bench(), "print(1)")
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         async with trio.open_nursery() as nursery:
             for n in range(30):
-                nursery.start_soon(run, box, bench(), f"for i in range(5):\n    print({n}, i)\n1/(i-4) if {n} % 2 else 0")
-        assert len(os.listdir("/proc/self/fd")) == before
+                nursery.start_soon(
+                    run,
+                    box,
+                    bench(),
+                    f"for i in range(5):\n    print({n}, i)\n1/(i-4) if {n} % 2 else 0",
+                )
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
         zygote = box.statistics().zygote_pid
         children = Path(f"/proc/{zygote}/task/{zygote}/children")
         with trio.fail_after(5):
             while children.read_text():  # dead, but the zygote has yet to look
                 await trio.sleep(0.001)
-        assert len(os.listdir(f"/proc/{zygote}/fd")) <= 6
-    assert not os.path.exists(f"/proc/{zygote}")
+        assert len(list(Path(f"/proc/{zygote}/fd").iterdir())) <= 6
+    assert not Path(f"/proc/{zygote}").exists()

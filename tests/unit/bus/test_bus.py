@@ -1,12 +1,14 @@
 """Fan-out, drops, back-pressure and endings."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.bus import Bus, LossySubscription, Overflow, Statistics
+from daq.bus import Bus, Overflow, Statistics
 from daq.core import Measurement
 
 
@@ -129,24 +131,55 @@ async def test_a_stalled_viewer_costs_neither_producer_nor_other_viewers(autojum
         assert stalled.statistics() == Statistics(delivered=0, dropped=4999, lag=1)
 
 
-@pytest.mark.parametrize("overflow", list(Overflow))
-def test_a_full_viewer_does_the_same_work_however_much_it_holds(overflow):
-    """The work of an offer is counted, not timed: the blocks that it touches."""
+async def test_a_block_is_stored_once_for_all_viewers_and_not_at_all_without_any(autojump_clock):
+    """The work of publishing is counted, not timed: viewers that do not read are not touched."""
+    bus = Bus()
+    await bus.publish(block())
+    (log,) = bus._logs.values()
+    assert log.end - log.first == 0
+    with ExitStack() as stalled:
+        for _ in range(100):
+            stalled.enter_context(bus.view(capacity=8))
+        patient = stalled.enter_context(bus.view("st*", capacity=20))
+        for sequence in range(1, 50):
+            await bus.publish(block(sequence=sequence))
+        assert log.end - log.first == 20
+        assert log.waiting == set()
+        assert len(drain(patient)) == 20
+        assert repr(log) == "<ChannelLog stage 30 to 50>"
+    assert log.end - log.first == 0
 
-    class Counting(LossySubscription):
-        touched = 0
 
-        def _forget(self, block):
-            Counting.touched += 1
-            super()._forget(block)
+async def test_a_fast_channel_does_not_push_out_a_slow_one(autojump_clock):
+    bus = Bus()
+    with bus.view(capacity=4) as view:
+        await bus.publish(block("stage", 0))
+        for sequence in range(100):
+            await bus.publish(block("camera", sequence))
+        assert drain(view) == [("stage", 0), *(("camera", n) for n in range(96, 100))]
 
-    view = Counting((), 1000, overflow, 1 << 30)
-    for sequence in range(1000):
-        view.offer(block(f"channel{sequence}", sequence))
-    Counting.touched = 0
-    for sequence in range(100):
-        view.offer(block(f"channel{999 - sequence}", sequence))
-    assert Counting.touched == 100
+
+async def test_blocks_of_several_channels_come_in_the_order_of_their_publication(autojump_clock):
+    bus = Bus()
+    channels = ["a", "b", "a", "c", "b", "a"]
+    with bus.view() as view:
+        for sequence, channel in enumerate(channels):
+            await bus.publish(block(channel, sequence))
+        assert drain(view) == [(channel, n) for n, channel in enumerate(channels)]
+
+
+async def test_a_waiting_viewer_hears_of_a_channel_that_begins_meanwhile(autojump_clock):
+    bus = Bus()
+    await bus.publish(block("stage"))
+    with bus.view() as view:
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def read():
+                assert (await view.receive()).channel == "laser"
+
+            await trio.testing.wait_all_tasks_blocked()
+            await bus.publish(block("laser"))
 
 
 @given(
@@ -231,11 +264,26 @@ async def test_producers_that_wait_keep_their_order(autojump_clock):
             for sequence in range(20):
                 nursery.start_soon(bus.publish, block(sequence=sequence))
                 await trio.testing.wait_all_tasks_blocked()
-            received = [(await recorder.receive()).sequence for _ in range(10)]
-            # One who comes when there is room, but others wait, goes behind them.
-            nursery.start_soon(bus.publish, block(sequence=20))
-            received += [(await recorder.receive()).sequence for _ in range(11)]
-    assert received == list(range(21))
+            received = [(await recorder.receive()).sequence for _ in range(20)]
+    assert received == list(range(20))
+
+
+async def test_who_comes_when_there_is_room_does_not_overtake_who_waits(autojump_clock):
+    bus = Bus()
+    received = []
+    with bus.record(capacity_bytes=block().nbytes) as recorder:
+        async with trio.open_nursery() as nursery:
+            for sequence in range(3):
+                nursery.start_soon(bus.publish, block(sequence=sequence))
+                await trio.testing.wait_all_tasks_blocked()
+            received.append(recorder.receive_nowait().sequence)
+
+            @nursery.start_soon
+            async def receive_the_rest():
+                received.extend([(await recorder.receive()).sequence for _ in range(3)])
+
+            await bus.publish(block(sequence=3))
+    assert received == [0, 1, 2, 3]
 
 
 async def test_a_producer_that_is_cancelled_while_it_waits_leaves_the_others(autojump_clock):
@@ -324,3 +372,40 @@ async def test_a_cancelled_reader_loses_no_block_and_stops_reading(autojump_cloc
 async def test_a_subscription_that_holds_nothing_is_refused(autojump_clock, wrong):
     with pytest.raises(ValueError, match="at least one"), Bus().view(**wrong):
         pass
+
+
+async def test_a_reader_that_waits_leaves_no_trace_on_quiet_channels(autojump_clock):
+    bus = Bus()
+    await bus.publish(block("quiet"))
+    with bus.view() as view:
+        for sequence in range(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(view.receive)
+                await trio.testing.wait_all_tasks_blocked()
+                assert len(bus._logs["quiet"].waiting) == 1
+                await bus.publish(block("busy", sequence))
+            with trio.move_on_after(1):
+                await view.receive()
+        assert bus._logs["quiet"].waiting == set()
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def read():
+                with pytest.raises(trio.EndOfChannel):
+                    await view.receive()
+
+            await trio.testing.wait_all_tasks_blocked()
+            view.close()
+            assert bus._logs["quiet"].waiting == set()
+
+
+async def test_one_of_two_readers_may_be_cancelled(autojump_clock):
+    bus = Bus()
+    await bus.publish(block())
+    with bus.view() as view:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(view.receive)
+            with trio.move_on_after(1):
+                await view.receive()
+            await bus.publish(block(sequence=1))
+        assert view.statistics().delivered == 1

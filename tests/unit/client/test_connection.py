@@ -94,7 +94,7 @@ def test_an_error_in_a_stream_arrives_as_the_same_class() -> None:
 
     async def ask(address: str) -> None:
         async with AsyncClient(address) as client:
-            async for sample in client.devices.measurements():
+            async for sample in client.streams.measurements():
                 values.append(sample.value)  # noqa: PERF401 - what came before the error counts
 
     with (
@@ -156,7 +156,7 @@ def test_leaving_a_stream_early_resets_it_at_the_daemon() -> None:
 
     async def ask(address: str) -> None:
         async with AsyncClient(address) as client:
-            async with aclosing(client.devices.measurements(["stage"], max_rate_hz=5)) as samples:
+            async with aclosing(client.streams.measurements(["stage"], max_rate_hz=5)) as samples:
                 async for _ in samples:
                     break
             assert await asyncio.to_thread(daemon.stream_ended.wait, 5)
@@ -174,7 +174,7 @@ def test_a_daemon_that_goes_away_in_a_stream_is_a_communication_error() -> None:
 
     async def ask(daemon: FakeDaemon) -> None:
         async with AsyncClient(daemon.address) as client:
-            async for _ in client.devices.measurements():
+            async for _ in client.streams.measurements():
                 daemon.go_away()
 
     with (

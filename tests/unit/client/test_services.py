@@ -246,6 +246,102 @@ def test_parameters_are_described_got_and_set() -> None:
         assert daemon.last("SetParameter").value == "0.25"
 
 
+def test_setters_return_what_was_read_back() -> None:
+    answers = {
+        "SetShutter": lambda r: pb.SetShutterResponse(True, is_open=r.open),
+        "GetShutter": lambda r: pb.GetShutterResponse(True),
+        "SetWavelength": lambda r: pb.SetWavelengthResponse(True, actual_wavelength_nm=799.9),
+        "GetWavelength": lambda r: pb.GetWavelengthResponse(799.9),
+        "SetEmission": lambda r: pb.SetEmissionResponse(True, is_enabled=r.enabled),
+        "GetEmission": lambda r: pb.GetEmissionResponse(True),
+        "SetExposure": lambda r: pb.SetExposureResponse(True, actual_exposure_ms=r.exposure_ms),
+        "GetExposure": lambda r: pb.GetExposureResponse(20.0),
+        "Arm": lambda r: pb.ArmResponse(True, armed=True),
+        "Trigger": lambda r: pb.TriggerResponse(True, trigger_timestamp_ns=7),
+        "StageDevice": lambda r: pb.StageDeviceResponse(True, staged=True),
+        "UnstageDevice": lambda r: pb.UnstageDeviceResponse(True),
+    }
+
+    async def exercise(c: AsyncClient) -> list[Any]:
+        d = c.devices
+        await d.stage("camera")
+        await d.arm("camera")
+        await d.unstage("camera")
+        return [
+            await d.open("laser"),
+            await d.close("laser"),
+            await d.is_open("laser"),
+            await d.wavelength("laser", 800.0),
+            await d.wavelength("laser"),
+            await d.emission("laser", False),
+            await d.emission("laser"),
+            await d.exposure("camera", 0.01),
+            await d.exposure("camera"),
+            await d.trigger("camera"),
+        ]
+
+    with FakeDaemon(answers) as daemon:
+        results = ask(daemon, exercise)
+    assert results == [True, False, True, 799.9, 799.9, False, True, 0.01, 0.02, 7]
+
+
+def test_a_motion_that_has_not_settled_in_time_is_an_error() -> None:
+    answer = pb.WaitSettledResponse(True, settled=False, position=1.5)
+    with (
+        FakeDaemon({"WaitSettled": lambda r: answer}) as daemon,
+        pytest.raises(DeviceError, match="stage: still moving after 2 s, now at 1"),
+    ):
+        ask(daemon, lambda c: c.devices.wait_settled("stage", timeout=2.0))
+
+
+def test_streams_come_in_typed_form() -> None:
+    image = np.arange(6, dtype="<u2").reshape(2, 3)
+    frame = pb.FrameData(
+        "camera", 3, 2, 16, image.tobytes(), 41, 7, 10.0, metadata={"dtype": "<u2"},
+        metrics=pb.StreamingMetrics(frames_dropped=5),
+    )  # fmt: skip
+    answers = {
+        "StreamFrames": lambda r: [frame],
+        "StreamPosition": lambda r: [pb.PositionUpdate("stage", 1.5, 7, True)],
+        "StreamValues": lambda r: [pb.ValueUpdate("meter", 0.5, "W", 7)],
+        "SubscribeDeviceState": lambda r: [
+            pb.DeviceStateUpdate("stage", 7, 3, True, {"moving": "false"})
+        ],
+        "StreamObservables": lambda r: [pb.ObservableValue("stage", "position", 1.5, "mm", 7)],
+        "StreamParameterChanges": lambda r: [
+            pb.ParameterChange("laser", "power", "1", "2", "W", 7)
+        ],
+        "StartStream": lambda r: pb.StartStreamResponse(True),
+        "StopStream": lambda r: pb.StopStreamResponse(True, 12),
+    }
+
+    async def first_of_each(c: AsyncClient) -> list[Any]:
+        await c.streams.start("camera", 12)
+        generators = [
+            c.streams.frames("camera", max_fps=5),
+            c.streams.positions("stage", 10),
+            c.streams.readings("meter", 10),
+            c.streams.states("stage"),
+            c.streams.observables(["stage"], deadband=0.1),
+            c.streams.parameter_changes("laser"),
+        ]
+        return [
+            *[await anext(g) for g in generators],
+            await c.streams.stop("camera"),
+        ]
+
+    with FakeDaemon(answers) as daemon:
+        shown, position, reading, state, observable, change, captured = ask(daemon, first_of_each)
+    np.testing.assert_array_equal(shown.image, image)
+    assert (shown.number, shown.exposure_s, shown.dropped) == (41, 0.01, 5)
+    assert (position.position, position.is_moving) == (1.5, True)
+    assert (reading.channel, reading.value, reading.units) == ("meter", 0.5, "W")
+    assert (state.fields, state.is_snapshot) == ({"moving": False}, True)
+    assert (observable.channel, observable.value) == ("stage.position", 1.5)
+    assert (change.old, change.new) == ("1", "2")
+    assert captured == 12
+
+
 def batch(positions: list[float], first: int) -> pb.RunBatch:
     record = pa.record_batch({"stage": pa.array(positions), "n": pa.array(range(len(positions)))})
     sink = pa.BufferOutputStream()

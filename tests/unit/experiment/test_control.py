@@ -89,7 +89,7 @@ async def test_an_event_is_acknowledged_before_it_is_shown(autojump_clock):
             shown.append(block)
     assert [(block.channel, block.event) for block in shown] == [("meter", 0)]
     (run,) = bench.storage.runs
-    assert run.start.name == "x.py"  # recording without open_run gets a run of its own
+    assert run.start.name == "x"  # recording without open_run gets a run of its own
     assert run.stop.outcome is RunOutcome.COMPLETED
 
 

@@ -105,7 +105,9 @@ async def test_a_run_is_found_by_id_by_prefix_and_by_name(tmp_path: Path) -> Non
             await runs.find("x_")
 
 
-@pytest.mark.parametrize("ref", ["%", "_", "*", "'; DROP TABLE runs", "\ud800", "\U0010ffff", "a\0"])
+@pytest.mark.parametrize(
+    "ref", ["%", "_", "*", "'; DROP TABLE runs", "\ud800", "\U0010ffff", "a\0"]
+)
 async def test_strange_references_find_nothing(tmp_path: Path, ref: str) -> None:
     async with catalogue(tmp_path, run(1)) as runs:
         with pytest.raises(NotFoundError):

@@ -189,12 +189,20 @@ def test_every_type_and_shape_comes_back(
     assert block is not None
     assert block.values["a"].dtype == np.dtype(dtype)
     assert block.columns == wanted.columns
-    expected = np.concatenate([wanted.values["a"], wanted.values["a"]])[2 : 2 + len(block.timestamps)]
+    expected = np.concatenate([wanted.values["a"], wanted.values["a"]])[
+        2 : 2 + len(block.timestamps)
+    ]
     np.testing.assert_array_equal(block.values["a"], expected)
 
 
 def test_names_that_collide_or_are_none_are_kept_apart(tmp_path: Path) -> None:
-    odd = [detector("time"), detector("timestamps"), detector("a/b"), detector("a_b"), detector(".")]
+    odd = [
+        detector("time"),
+        detector("timestamps"),
+        detector("a/b"),
+        detector("a_b"),
+        detector("."),
+    ]
     path = write(tmp_path, batch(*odd, stream="data"), batch(detector("a"), stream="x/y"))
     _, _, streams = describe_file(path)
     assert [s.name for s in streams] == ["data", "x/y"]
@@ -214,8 +222,8 @@ def test_nobody_sees_a_file_before_it_is_complete(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
 
 
-def test_an_abandoned_file_leaves_nothing(tmp_path: Path) -> None:
+def test_an_abandoned_file_stays_incomplete(tmp_path: Path) -> None:
     file = RunFile(tmp_path / "run.h5", START)
     file.write_rows(batch(detector("a")))
     file.abandon()
-    assert list(tmp_path.iterdir()) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5.partial"]

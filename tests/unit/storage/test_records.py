@@ -200,6 +200,7 @@ def test_a_first_event_that_does_not_fit_its_own_columns_fixes_nothing() -> None
         ((X[0], X[0]), r"\['x'\] occur twice"),
         ((Column("x", "", "<M8[ns]"),), "cannot be stored"),
         ((Column("x", "", "nonsense"),), "unknown type"),
+        ((Column("x", "", "<f8", (3, 0)),), r"shape \(3, 0\) holds nothing"),
     ],
 )
 def test_columns_that_make_no_table_are_refused(columns: tuple[Column, ...], says: str) -> None:

@@ -102,7 +102,10 @@ async def test_an_open_run_is_listed_and_can_be_read(tmp_path: Path) -> None:
         assert (total, listed[0].run_id, listed[0].ended_ns) == (1, "abc123", 0)
         assert (await storage.find_run("abc")).points == 3
         description = await storage.describe_run("abc123")
-        assert [(s.name, s.points) for s in description.streams] == [("primary", 2), ("baseline", 1)]
+        assert [(s.name, s.points) for s in description.streams] == [
+            ("primary", 2),
+            ("baseline", 1),
+        ]
         assert column(await read_all(storage, "abc123"), "stage") == [0.0, 0.5]
         await recorder.close(DONE)
         again = await storage.describe_run("abc123")

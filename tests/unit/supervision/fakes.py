@@ -162,7 +162,7 @@ class FakeMeter(FakeDriver):
 
 
 class FakeCamera(FakeDriver):
-    """Ten frames a second of 4 by 3 pixels, each filled with its number."""
+    """Ten frames a second of 4 by 3 pixels, each filled with its number; one user at a time."""
 
     category = Category.CAMERA
     capabilities = frozenset(
@@ -181,16 +181,23 @@ class FakeCamera(FakeDriver):
         self.delivers: int | None = None
         self.exposure_s = 0.1
         self.closed = 0
+        self.acquiring = False
 
     async def frames(self, count: int | None) -> AsyncGenerator[Reading, None]:
+        if self.acquiring:
+            raise DeviceError("camera: two acquisitions at once")
         limit = self.delivers if self.delivers is not None else count
         number = 0
+        self.acquiring = True
         try:
             while limit is None or number < limit:
                 await trio.sleep(0.1)
                 yield self.now(np.full((3, 4), number, dtype=np.uint16))
                 number += 1
         finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.01)
+            self.acquiring = False
             self.closed += 1
 
     async def exposure(self) -> float:

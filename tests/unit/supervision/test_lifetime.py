@@ -51,7 +51,7 @@ async def test_a_device_that_fails_at_start_blocks_nobody_and_comes_back(autojum
         assert device.snapshot().state is DeviceState.OFFLINE
         assert device.snapshot().reason == "no answer on /dev/ttyUSB0"
         assert await bench.supervisor.device("meter").call("read") == 0.5
-        with pytest.raises(OfflineError, match=r"stage: is offline since .* UTC: no answer on"):
+        with pytest.raises(OfflineError, match=r"stage: offline since .* UTC: no answer on"):
             await device.call("position")
         await trio.sleep(2.9)
         assert device.snapshot().state is DeviceState.OFFLINE  # 1 s + 2 s of back-off
@@ -152,7 +152,10 @@ async def test_a_command_that_finds_the_device_gone_takes_it_offline(autojump_cl
         with pytest.raises(OfflineError, match="port was closed"):
             await device.call("read")
         assert device.snapshot().state is DeviceState.OFFLINE
-        with pytest.raises(OfflineError, match=r"is offline since \d{4}-.*port was closed"):
+        with pytest.raises(
+            OfflineError,
+            match=r"meter: offline since \d{4}-\d\d-\d\d [\d:]{8} UTC: the port was closed",
+        ):
             await device.call("read")
 
 
@@ -354,3 +357,82 @@ async def test_a_driver_that_cannot_describe_itself_fails_alone(autojump_clock):
         assert snapshot.reason == "the driver failed: LookupError: no model"
         assert list(bench.supervisor.failures) == ["broken"]
         assert await bench.supervisor.device("meter").call("read") == 0.5
+
+
+async def test_an_error_out_of_a_drivers_own_nursery_is_the_error_itself(autojump_clock):
+    meter = FakeMeter("meter", Timebase())
+
+    async def read_in_parallel():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(failing(DeviceError("meter: over range")))
+            nursery.start_soon(hang)
+
+    async with supervised(meter) as bench:
+        device = bench.supervisor.device("meter")
+        meter.on_read = read_in_parallel
+        with pytest.raises(DeviceError, match=r"^meter: over range$"):
+            await device.call("read")
+        assert device.snapshot().state is DeviceState.READY
+
+
+@pytest.mark.parametrize("error", [DeviceError("stage: no reply"), ValueError("defect")])
+async def test_a_driver_that_fails_while_it_is_cancelled_ends_nothing_else(autojump_clock, error):
+    timebase = Timebase()
+    stage, meter = FakeStage("stage", timebase), FakeMeter("meter", timebase)
+
+    async def fail_when_cancelled():
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise error
+
+    async def move_in_parallel():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled)
+            nursery.start_soon(hang)
+
+    stage.on_move = move_in_parallel
+    async with supervised(stage, meter) as bench:
+        device = bench.supervisor.device("stage")
+        with trio.move_on_after(1) as cancelled:
+            await device.call("move_abs", 1)
+        assert cancelled.cancelled_caught
+        assert await bench.supervisor.device("meter").call("read") == 0.5
+        await trio.sleep(5)
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def move():
+                with pytest.raises(OfflineError, match="unplugged"):
+                    await device.call("move_abs", 1)
+
+            await trio.sleep(0.1)
+            stage.on_poll = failing(OfflineError("unplugged"), times=1)
+        assert await bench.supervisor.device("meter").call("read") == 0.5
+
+
+async def test_a_driver_that_fails_at_the_end_of_the_daemon_does_not_disturb_it(autojump_clock):
+    stage = FakeStage("stage", Timebase())
+
+    async def fail_when_cancelled():
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise DeviceError("stage: no reply")
+
+    async def move_in_parallel():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled)
+            nursery.start_soon(hang)
+
+    stage.on_move = move_in_parallel
+    async with trio.open_nursery() as outer, supervised(stage) as bench:
+        device = bench.supervisor.device("stage")
+
+        @outer.start_soon
+        async def move():
+            with pytest.raises(DeviceError, match="stage: "):
+                await device.call("move_abs", 1)
+
+        await trio.sleep(1)
+    assert stage.log == ["connect", "move 1", "disconnect"]

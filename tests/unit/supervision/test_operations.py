@@ -66,6 +66,15 @@ async def test_instant_moves_are_not_followed(autojump_clock):
             assert len(drain(view)) == 10
 
 
+async def test_short_moves_one_after_the_other_are_followed_too(autojump_clock):
+    stage = FakeStage("stage", Timebase())
+    async with supervised(stage) as bench:
+        with bench.bus.view("stage") as view:
+            for step in range(20):
+                await bench.supervisor.device("stage").call("move_abs", 0.07 * (step % 2))
+            assert 25 <= len(drain(view)) <= 35
+
+
 async def test_a_motion_is_followed_after_an_idle_time_too(autojump_clock):
     stage = FakeStage("stage", Timebase())
     async with supervised(stage) as bench:

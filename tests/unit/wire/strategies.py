@@ -71,7 +71,8 @@ scripts = st.builds(
     parameters=st.lists(script_parameters, max_size=3).map(tuple),
     description=texts,
 )
-diagnostics = st.builds(core.Diagnostic, numbers, numbers, numbers, numbers, words, texts, texts)
+places = st.integers(0, 300)  # they are drawn as carets
+diagnostics = st.builds(core.Diagnostic, places, places, places, places, words, texts, texts)
 checks = st.builds(
     core.ScriptCheck,
     st.lists(diagnostics, max_size=3).map(tuple),

@@ -143,14 +143,21 @@ def test_h2_still_tells_about_unknown_frames_and_grpclib_still_does_not_know_the
 
 def test_bytes_that_are_not_http2_close_the_connection_and_nothing_else(connected):
     protocol, transport, _ = connected
-    protocol.data_received(b"\xff" * 64)
+    protocol.data_received(bytes(64))
     assert transport.closed
 
 
 def test_a_header_that_is_not_ascii_closes_the_connection_and_nothing_else(connected, caplog):
     protocol, transport, client = connected
     client.send_headers(
-        1, [(":method", "POST"), (":path", "/x"), (":scheme", "http"), ("x-name", b"\xe4\xff")]
+        1,
+        [
+            (":method", "POST"),
+            (":path", "/x"),
+            (":scheme", "http"),
+            (":authority", "bench"),
+            ("x-name", b"\xe4\xff"),
+        ],
     )
     protocol.data_received(client.data_to_send())
     assert transport.closed
@@ -160,7 +167,7 @@ def test_a_header_that_is_not_ascii_closes_the_connection_and_nothing_else(conne
 def test_an_event_after_the_end_of_the_connection_is_passed_over(connected):
     protocol, _, _ = connected
     protocol.processor.close("test")
-    protocol.processor.process(UnknownFrameReceived())
+    protocol.processor.process(UnknownFrameReceived(frame=None))
 
 
 class Incoming:

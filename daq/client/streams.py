@@ -1,0 +1,155 @@
+"""What devices deliver as it comes: measurements, frames, states, changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import numpy as np
+
+from daq.client.hardware import HardwareCalls, route
+from daq.client.models import (
+    Frame,
+    FrameQuality,
+    ParameterChange,
+    PositionUpdate,
+    Sample,
+    StateUpdate,
+)
+from daq.wire.convert import array_from_wire, scalars_from_wire
+from daq.wire.generated import daq as pb
+
+__all__ = ["StreamsClient"]
+
+
+class StreamsClient(HardwareCalls):
+    """What `client.streams` offers: async generators that end when they are closed.
+
+    Wrap them in `contextlib.aclosing`: leaving such a block tells the daemon at once. A slow reader
+    costs nobody else: it misses values, and is told how many.
+    """
+
+    async def measurements(
+        self, channels: Sequence[str] = (), *, max_rate_hz: int = 0
+    ) -> AsyncGenerator[Sample, None]:
+        """Every measurement as it is published, whoever takes it.
+
+        Args:
+            channels: Glob patterns such as `stage` or `laser.*`; none for all.
+            max_rate_hz: At most that many samples a second of each channel, the newest; 0 for all.
+        """
+        request = pb.MeasurementRequest(list(channels), max_rate_hz)
+        points = self._connection.stream(
+            "/daq.ControlService/StreamMeasurements", request, pb.DataPoint
+        )
+        async with aclosing(points):
+            async for point in points:
+                yield _sample(point)
+
+    async def readings(self, device: str, rate_hz: int) -> AsyncGenerator[Sample, None]:
+        """Readings of a device, taken at a rate; however many watch, it is read once a period."""
+        request = pb.StreamValuesRequest(device, rate_hz)
+        updates = self._connection.stream(route("StreamValues"), request, pb.ValueUpdate)
+        async with aclosing(updates):
+            async for u in updates:
+                yield Sample(u.device_id, u.timestamp_ns, u.value, u.units)
+
+    async def positions(self, device: str, rate_hz: int) -> AsyncGenerator[PositionUpdate, None]:
+        """Where a device is, at a rate; asks the cache, not the instrument."""
+        request = pb.StreamPositionRequest(device, rate_hz)
+        updates = self._connection.stream(route("StreamPosition"), request, pb.PositionUpdate)
+        async with aclosing(updates):
+            async for u in updates:
+                yield PositionUpdate(u.device_id, u.position, u.timestamp_ns, u.is_moving)
+
+    async def frames(
+        self, device: str, *, max_fps: int = 0, quality: FrameQuality = FrameQuality.FULL
+    ) -> AsyncGenerator[Frame, None]:
+        """Frames of a camera, always the newest; starts it if nothing else has."""
+        request = pb.StreamFramesRequest(device, max_fps, pb.StreamQuality(quality.value))
+        frames = self._connection.stream(route("StreamFrames"), request, pb.FrameData)
+        async with aclosing(frames):
+            async for frame in frames:
+                yield _frame(frame)
+
+    async def states(
+        self, *devices: str, max_rate_hz: int = 0, seen: int = 0
+    ) -> AsyncGenerator[StateUpdate, None]:
+        """Changes of state of these devices, or of all; begins with a snapshot of each."""
+        request = pb.DeviceStateSubscribeRequest(
+            list(devices), max_rate_hz, seen, include_snapshot=True
+        )
+        updates = self._connection.stream(
+            route("SubscribeDeviceState"), request, pb.DeviceStateUpdate
+        )
+        async with aclosing(updates):
+            async for u in updates:
+                fields = scalars_from_wire(u.fields_json)
+                yield StateUpdate(u.device_id, u.timestamp_ns, u.version, u.is_snapshot, fields)
+
+    async def observables(
+        self,
+        devices: Sequence[str] = (),
+        names: Sequence[str] = (),
+        *,
+        max_rate_hz: int = 0,
+        deadband: float = 0.0,
+    ) -> AsyncGenerator[Sample, None]:
+        """Numbers of the cached states as `device.name`, when they change by `deadband` or more."""
+        request = pb.StreamObservablesRequest(list(devices), list(names), max_rate_hz, deadband)
+        values = self._connection.stream(route("StreamObservables"), request, pb.ObservableValue)
+        async with aclosing(values):
+            async for v in values:
+                channel = f"{v.device_id}.{v.observable_name}"
+                yield Sample(channel, v.timestamp_ns, v.value, v.units)
+
+    async def parameter_changes(
+        self, device: str | None = None, names: Sequence[str] = ()
+    ) -> AsyncGenerator[ParameterChange, None]:
+        """Changes of parameters that anybody made: a client, a script, a hand on a knob."""
+        request = pb.StreamParameterChangesRequest(device, list(names))
+        changes = self._connection.stream(
+            route("StreamParameterChanges"), request, pb.ParameterChange
+        )
+        async with aclosing(changes):
+            async for c in changes:
+                yield ParameterChange(
+                    c.device_id, c.name, c.old_value, c.new_value, c.units, c.timestamp_ns
+                )
+
+    async def start(self, device: str, count: int | None = None) -> None:
+        """Have a camera or digitizer publish continuously, or `count` frames."""
+        request = pb.StartStreamRequest(device, count)
+        await self._operate("StartStream", request, pb.StartStreamResponse)
+
+    async def stop(self, device: str) -> int:
+        """End the continuous acquisition; returns the number of frames that it delivered."""
+        request = pb.StopStreamRequest(device)
+        answer = await self._operate("StopStream", request, pb.StopStreamResponse)
+        return answer.frames_captured
+
+
+def _sample(point: pb.DataPoint) -> Sample:
+    return Sample(
+        channel=point.channel,
+        timestamp_ns=point.timestamp_ns,
+        value=point.value,
+        units=point.units,
+        array=array_from_wire(point.shape, point.dtype, point.data) if point.shape else None,
+        sequence=point.sequence,
+        dropped=point.dropped,
+    )
+
+
+def _frame(message: pb.FrameData) -> Frame:
+    dtype = message.metadata.get("dtype") or ("<u1" if message.bit_depth <= 8 else "<u2")
+    image = np.frombuffer(message.data, dtype=np.dtype(dtype))
+    return Frame(
+        device=message.device_id,
+        number=message.frame_number,
+        timestamp_ns=message.timestamp_ns,
+        image=image.reshape(message.height, message.width),
+        units=message.metadata.get("units", ""),
+        exposure_s=None if message.exposure_ms is None else message.exposure_ms / 1e3,
+        dropped=message.metrics.frames_dropped if message.metrics else 0,
+    )

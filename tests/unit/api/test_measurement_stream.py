@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daq.api.measurement_stream import ChannelLimiter, stream_measurements, viewer_capacity
+from daq.bus import Bus
+from daq.core import Channel, Measurement, Reading
+from daq.wire.generated import daq as pb
+
+
+def block(channel: str, value: float, sequence: int = 0) -> Measurement:
+    return Measurement.single(channel, Reading(value, 1), "V", sequence)
+
+
+def test_the_first_block_of_a_channel_is_due_at_once():
+    limiter = ChannelLimiter(0.5)
+    assert limiter.next_due() == math.inf
+    limiter.offer(block("a", 1))
+    assert limiter.next_due() <= 0
+    assert [b.channel for b in limiter.due(10.0)] == ["a"]
+
+
+def test_only_the_newest_block_of_a_period_is_sent():
+    limiter = ChannelLimiter(0.5)
+    limiter.offer(block("a", 1))
+    limiter.due(10.0)
+    limiter.offer(block("a", 2))
+    limiter.offer(block("a", 3))
+    assert limiter.due(10.4) == []
+    assert limiter.next_due() == 10.5
+    assert [float(b.last()) for b in limiter.due(10.5)] == [3.0]
+
+
+def test_channels_do_not_share_a_limit():
+    limiter = ChannelLimiter(0.5)
+    limiter.offer(block("a", 1))
+    limiter.due(10.0)
+    limiter.offer(block("a", 2))
+    limiter.offer(block("b", 3))
+    assert [b.channel for b in limiter.due(10.1)] == ["b"]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abc")), max_size=60))
+def test_no_channel_is_faster_than_its_rate_and_the_last_block_always_comes(steps):
+    limiter, now, sent, last = ChannelLimiter(0.5), 0.0, [], {}
+    for pause, channel in steps:
+        now += pause
+        last[channel] = block(channel, now)
+        limiter.offer(last[channel])
+        sent += [(now, due) for due in limiter.due(now)]
+    while (due_at := limiter.next_due()) != math.inf:
+        now = max(now, due_at)
+        sent += [(now, due) for due in limiter.due(now)]
+    for channel, newest in last.items():
+        times = [at for at, due in sent if due.channel == channel]
+        assert all(after - before > 0.499999 for before, after in zip(times, times[1:], strict=False))
+        assert [due for _, due in sent if due.channel == channel][-1] is newest
+
+
+def test_a_viewer_of_frames_holds_few_and_one_of_scalars_many():
+    scalar, camera = Channel("stage", "mm"), Channel("camera", "", "u2", (2048, 2048))
+    assert viewer_capacity([scalar], []) == 4096
+    assert viewer_capacity([scalar, camera], []) == 8
+    assert viewer_capacity([scalar, camera], ["stage"]) == 4096
+    assert viewer_capacity([], ["unknown"]) == 4096
+
+
+class Collector:
+    def __init__(self, slow_s: float = 0.0) -> None:
+        self.points: list[pb.DataPoint] = []
+        self._slow_s = slow_s
+
+    async def __call__(self, point: pb.DataPoint) -> None:
+        await trio.sleep(self._slow_s)
+        self.points.append(point)
+
+
+async def test_every_sample_is_sent_without_a_rate(autojump_clock):
+    bus, collector = Bus(), Collector()
+    async with trio.open_nursery() as nursery:
+        request = pb.MeasurementRequest(channels=["laser*"])
+        nursery.start_soon(stream_measurements, bus, [], request, collector)
+        await trio.testing.wait_all_tasks_blocked()
+        samples = Measurement("laser.power", np.arange(3), np.arange(3.0), "W", 0)
+        await bus.publish(samples)
+        await bus.publish(block("stage", 1.0))
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert [(p.channel, p.value, p.sequence) for p in collector.points] == [
+        ("laser.power", 0.0, 0),
+        ("laser.power", 1.0, 1),
+        ("laser.power", 2.0, 2),
+    ]
+
+
+async def test_a_rate_counts_only_the_channels_that_were_asked_for(autojump_clock):
+    bus, collector = Bus(), Collector()
+    async with trio.open_nursery() as nursery:
+        request = pb.MeasurementRequest(channels=["slow"], max_rate_hz=10)
+        nursery.start_soon(stream_measurements, bus, [], request, collector)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(100):
+            await bus.publish(block("fast", number))
+            if number % 20 == 0:
+                await bus.publish(block("slow", number))
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert [p.value for p in collector.points] == [0.0, 20.0, 40.0, 60.0, 80.0]
+
+
+async def test_a_rate_sends_the_newest_value_of_each_period(autojump_clock):
+    bus, collector = Bus(), Collector()
+    async with trio.open_nursery() as nursery:
+        request = pb.MeasurementRequest(max_rate_hz=10)
+        nursery.start_soon(stream_measurements, bus, [], request, collector)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(101):
+            await bus.publish(block("stage", number, number))
+            await trio.sleep(0.01)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    values = [p.value for p in collector.points]
+    assert values[0] == 0.0
+    assert values[-1] == 100.0
+    assert 10 <= len(values) <= 12
+    assert all(p.dropped == 0 for p in collector.points)
+
+
+async def test_drops_of_a_slow_reader_are_counted_in_the_stream(autojump_clock):
+    bus, collector = Bus(), Collector(slow_s=1.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream_measurements, bus, [], pb.MeasurementRequest(), collector)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(5000):
+            await bus.publish(block("stage", number, number))
+        await trio.sleep(3.5)
+        nursery.cancel_scope.cancel()
+    assert collector.points[-1].dropped > 0

@@ -1,0 +1,290 @@
+"""The small parts: bucket, clock, shared page, progress, output, plans."""
+
+# ruff: noqa: E501 - short scripts on one line
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import contextmanager
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+import daq.scripting
+from daq.scripting.child.language import arange, linspace
+from daq.scripting.child.progress import ProgressTracker
+from daq.scripting.child.tracebacks import describe_error, error_line, error_title
+from daq.scripting.plans import Plans
+from daq.scripting.policy.compiler import SCRIPT
+from daq.scripting.running_clock import RunningClock
+from daq.scripting.shared_page import Control, SharedPage
+from daq.scripting.throttle import TokenBucket
+
+
+def test_the_package_offers_what_it_promises() -> None:
+    assert {getattr(daq.scripting, name).__name__ for name in daq.scripting.__all__} == set(
+        daq.scripting.__all__
+    )
+    with pytest.raises(AttributeError):
+        _ = daq.scripting.nothing
+
+
+def test_a_bucket_lets_a_burst_pass_and_then_its_rate() -> None:
+    bucket = TokenBucket(10, 5)
+    assert bucket.spend(5, now=0) == 0
+    assert bucket.spend(1, now=0) == pytest.approx(0.1)
+    assert bucket.spend(1, now=1) == 0
+    assert "of 5" in repr(bucket)
+
+
+async def test_the_clock_stands_still_while_paused(autojump_clock) -> None:
+    clock = RunningClock()
+    reached = []
+
+    async def wait() -> None:
+        await clock.wait_until(3)
+        reached.append(trio.current_time())
+
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.sleep(1)
+        with clock.paused():
+            await trio.sleep(10)
+            assert clock.elapsed() == pytest.approx(1)
+        await trio.sleep(1)
+        assert clock.elapsed() == pytest.approx(2)
+    assert reached == [pytest.approx(start + 13)]
+
+
+@pytest.fixture
+def page():
+    made, descriptor = SharedPage.create()
+    os.close(descriptor)
+    yield made
+    made.close()
+
+
+def test_a_page_is_shared_and_cannot_be_shrunk() -> None:
+    ours, descriptor = SharedPage.create()
+    theirs = SharedPage(descriptor)
+    ours.control = Control.STOP
+    theirs.line = 12
+    assert (theirs.control, ours.line, ours.progress) == (Control.STOP, 12, None)
+    with pytest.raises(PermissionError):
+        os.ftruncate(descriptor, 0)
+    ours.close()
+    theirs.close()
+    os.close(descriptor)
+
+
+@given(st.floats())
+def test_progress_is_clamped_whatever_is_written(value) -> None:
+    made, descriptor = SharedPage.create()
+    os.close(descriptor)
+    made._doubles[1] = value
+    assert made.progress is None if not math.isfinite(value) else 0 <= made.progress <= 1
+    made.close()
+
+
+def test_nested_loops_multiply(page) -> None:
+    tracker = ProgressTracker(page)
+    tracker.begin(1)
+    seen = [page.progress for _ in tracker.track(range(2), 1) for _ in tracker.track(range(4))]
+    assert seen == [i / 8 for i in range(8)]
+    assert page.progress == 1
+
+
+def test_a_loop_that_is_left_counts_as_done(page) -> None:
+    tracker = ProgressTracker(page)
+    tracker.begin(2)
+    for _ in tracker.track(range(10)):
+        break
+    assert page.progress == 0.5
+    for _ in tracker.track(range(2)):
+        pass
+    assert page.progress == 1
+
+
+def test_an_error_inside_leaves_the_outer_loop_in_order(page) -> None:
+    tracker = ProgressTracker(page)
+    kept = []
+    seen = []
+    for _ in tracker.track(range(4), 1):
+        seen.append(page.progress)
+        inner = iter(tracker.track(range(2)))
+        next(inner)
+        kept.append(inner)  # as a traceback does
+    assert seen == [0, 0.25, 0.5, 0.75]
+
+
+def test_what_has_no_length_is_passed_on_untouched(page) -> None:
+    tracker = ProgressTracker(page)
+    source = iter([1])
+    assert tracker.track(source) is source
+    assert tracker.track([]) == []
+    assert page.progress is None
+
+
+def test_ranges_of_floats() -> None:
+    assert linspace(0, 1, 3) == [0, 0.5, 1]
+    assert linspace(2, 9, 1) == [2]
+    assert linspace(2, 9, 0) == []
+    assert arange(3) == [0, 1, 2]
+    assert arange(0, 1, 0.25) == [0, 0.25, 0.5, 0.75]
+    assert arange(1, 0, -0.5) == [1, 0.5]
+    assert arange(1, 0) == []
+    for arguments in [(0, 1, 0), (0, math.inf), (0, 1, 1e-12)]:
+        with pytest.raises(ValueError, match="has no end"):
+            arange(*arguments)
+
+
+def fail(source: str) -> BaseException:
+    try:
+        exec(compile(source, SCRIPT, "exec"), {})
+    except Exception as error:
+        return error
+    raise AssertionError("it did not fail")
+
+
+def test_long_recursions_are_shortened() -> None:
+    source = "def f(n):\n    return f(n - 1) if n else 1 / 0\nf(50)"
+    error = fail(source)
+    text = describe_error(error, "s.py", source)
+    assert "more frames" in text
+    assert text.count("  File ") == 12
+    assert error_line(error) == 2
+
+
+def test_notes_and_suppressed_contexts_are_respected() -> None:
+    source = "try:\n    1 / 0\nexcept ZeroDivisionError:\n    e = ValueError('x')\n    e.add_note('a note')\n    raise e from None"
+    text = describe_error(fail(source), "s.py", source)
+    assert "ZeroDivisionError" not in text
+    assert text.endswith("ValueError: x\na note\n")
+
+
+def test_a_text_that_cannot_be_made_is_replaced() -> None:
+    error = fail("class E(Exception):\n    def __str__(self):\n        return 1 / 0\nraise E")
+    assert error_title(error) == "E: <its text could not be made: ZeroDivisionError>"
+
+
+class FakeHost:
+    """A bench of one Gaussian."""
+
+    def __init__(self) -> None:
+        self.runs = []
+        self.points = []
+        self.calls = []
+        self.positions = {"x": 0.0, "y": 0.0}
+        self.joins = [False, False, True]
+
+    def name(self, device) -> str:
+        return str(device)
+
+    def call(self, device, operation, *arguments):
+        self.calls.append((device, operation, *arguments))
+        return self.positions[device] if operation == "position" else None
+
+    def point(self, moves, devices, dwell):
+        self.points.append((dict(moves), dwell))
+        self.positions |= moves
+        return self.record([*moves, *devices])
+
+    def record(self, devices):
+        values = self.positions | {"meter": math.exp(-(self.positions["x"] ** 2))}
+        return {device: values[device] for device in devices}
+
+    @contextmanager
+    def run(self, name, metadata):
+        self.runs.append((name, dict(metadata)))
+        yield
+
+    def track(self, points):
+        return points
+
+    def progress(self, fraction) -> None:
+        assert 0 <= fraction <= 1
+
+    def start_move(self, device, position) -> None:
+        self.calls.append((device, "start", position))
+
+    def join_move(self, timeout) -> bool:
+        return self.joins.pop(0)
+
+    def sleep(self, seconds) -> None:
+        self.calls.append(("sleep", seconds))
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    return FakeHost()
+
+
+def test_scan_moves_in_equal_steps_and_returns_columns(host) -> None:
+    columns = Plans(host).scan(["meter"], "x", 0, 1, 3, dwell=0.5, sample="a")
+    assert columns["x"] == [0, 0.5, 1]
+    assert host.runs == [("scan", {"sample": "a"})]
+    assert host.points[1] == ({"x": 0.5}, 0.5)
+
+
+def test_scan_moves_several_motors_along_a_line(host) -> None:
+    columns = Plans(host).scan("meter", "x", 0, 1, "y", 0, 2, num=2)
+    assert (columns["x"], columns["y"]) == ([0, 1], [0, 2])
+
+
+def test_rel_scan_starts_from_where_it_is_and_returns(host) -> None:
+    host.positions["x"] = 5.0
+    assert Plans(host).rel_scan(["meter"], "x", -1, 1, 3)["x"] == [4, 5, 6]
+    assert host.calls[-1] == ("x", "move_abs", 5.0)
+
+
+def test_list_scan_visits_each_position(host) -> None:
+    assert Plans(host).list_scan(["meter"], "x", [3, 1], "y", [0, 9])["y"] == [0, 9]
+    with pytest.raises(ValueError, match="as many positions"):
+        Plans(host).list_scan(["meter"], "x", [3, 1], "y", [0])
+
+
+def test_grid_scan_goes_back_and_forth_with_snake(host) -> None:
+    axes = ["y", 0, 1, 2, "x", 0, 2, 3]
+    assert Plans(host).grid_scan([], *axes)["x"] == [0, 1, 2, 0, 1, 2]
+    assert Plans(host).grid_scan([], *axes, snake=True)["x"] == [0, 1, 2, 2, 1, 0]
+
+
+def test_spiral_scan_fills_the_circle_evenly(host) -> None:
+    columns = Plans(host).spiral_scan(["meter"], "x", "y", 1.0, 2.0, radius=2.0, step=0.5)
+    distances = [math.hypot(x - 1, y - 2) for x, y in zip(columns["x"], columns["y"], strict=True)]
+    assert max(distances) <= 2.0
+    assert distances == sorted(distances)
+    assert 40 < len(distances) < 70  # about pi r² / step²
+
+
+def test_adaptive_scan_takes_small_steps_where_the_signal_changes(host) -> None:
+    columns = Plans(host).adaptive_scan(["meter"], "meter", "x", -4, 4, 0.05, 1.0, 0.1)
+    steps = {x: b - x for x, b in zip(columns["x"], columns["x"][1:], strict=False)}
+    assert min(abs(s) for x, s in steps.items() if 0.5 < abs(x) < 1) < 0.3
+    assert max(s for x, s in steps.items() if abs(x) > 2.5) > 0.5
+
+
+def test_count_waits_between_points(host) -> None:
+    assert len(Plans(host).count(["meter"], 3, delay=0.1)["meter"]) == 3
+    assert host.calls == [("sleep", 0.1)] * 2
+
+
+def test_fly_scan_stops_the_motor_when_it_is_interrupted(host) -> None:
+    assert len(Plans(host).fly_scan(["meter"], "x", 0, 1)["meter"]) == 4
+    host.joins = []
+    with pytest.raises(IndexError):
+        Plans(host).fly_scan(["meter"], "x", 0, 1)
+    assert host.calls[-1] == ("x", "stop")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(["meter"], "x", 0, 1), (["meter"],), (["meter"], "x", 0, 1, 2.5), (["meter"], "x", 0, 1, 0)],
+)
+def test_wrong_arguments_are_told(host, arguments) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Plans(host).scan(*arguments)
