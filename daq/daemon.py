@@ -19,6 +19,7 @@ import daq
 from daq.api import ApiServices, DaemonInfo, serve_api
 from daq.bus import Bus
 from daq.config import Config
+from daq.core import StopOutcome
 from daq.drivers import Timebase, build_drivers
 from daq.experiment import ExecutionQueue, ManualRuns, software_versions
 from daq.scripting import Sandbox, SandboxLimits
@@ -28,6 +29,9 @@ from daq.supervision import Supervisor
 __all__ = ["run_daemon", "serve"]
 
 log = logging.getLogger(__name__)
+
+SAFE_S = 2.0
+"""What each device gets to reach its safe state when the daemon ends."""
 
 
 def serve(config: Config, announce: Callable[[str], None]) -> None:
@@ -60,18 +64,30 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
             await storing.start(storage.run)
             async with trio.open_nursery() as devices:
                 await devices.start(supervisor.run)
-                async with trio.open_nursery() as executions:
-                    await executions.start(sandbox.run)
-                    await executions.start(queue.run)
-                    async with trio.open_nursery() as api:
-                        server = config.server
-                        announce(await api.start(serve_api, services, server.host, server.port))
-                        await _serve_until(signals, queue, manual_runs)
-                        api.cancel_scope.cancel()
-                    executions.cancel_scope.cancel()
+                try:
+                    async with trio.open_nursery() as executions:
+                        await executions.start(sandbox.run)
+                        await executions.start(queue.run)
+                        async with trio.open_nursery() as api:
+                            address = (config.server.host, config.server.port)
+                            announce(await api.start(serve_api, services, *address))
+                            await _serve_until(signals, queue, manual_runs)
+                            api.cancel_scope.cancel()
+                        executions.cancel_scope.cancel()
+                finally:
+                    await _leave_safe(supervisor)
                 devices.cancel_scope.cancel()
             storing.cancel_scope.cancel()
     log.info("ended cleanly")
+
+
+async def _leave_safe(supervisor: Supervisor) -> None:
+    """Nobody watches the bench any more: every device, touched or not, goes to its safe state."""
+    with trio.CancelScope(shield=True):  # bounded by what each device gets
+        stops = await supervisor.stop_devices(timeout=SAFE_S, safe=True, by="the end of the daemon")
+    for stop in stops:
+        if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
+            log.error("device %s was not made safe: %s", stop.device, stop.message)
 
 
 async def _serve_until(

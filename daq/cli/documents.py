@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from daq.core import ExecutionView
+from daq.core import DaqError, ExecutionView
 
-__all__ = ["execution_document", "plain", "to_json"]
+__all__ = ["error_document", "execution_document", "plain", "to_json"]
 
 
 def to_json(document: Any, *, indent: int | None = None) -> str:
@@ -47,6 +47,11 @@ def _composite(value: Any) -> Any:
     if isinstance(value, Iterable):
         return [plain(item) for item in value]
     return repr(value)
+
+
+def error_document(error: DaqError) -> dict[str, str]:
+    """What went wrong, for programs: the kind is stable, the message is for people."""
+    return {"kind": error.kind, "message": error.message, "advice": error.advice}
 
 
 def execution_document(view: ExecutionView) -> dict[str, Any]:

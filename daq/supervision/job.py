@@ -72,7 +72,11 @@ class Job:
     @property
     def is_motion(self) -> bool:
         """It moves the device, so its position is worth following."""
-        return self._commands(Capability.MOVABLE)
+        return (
+            self.exclusive
+            and self.operation is not None
+            and self.operation.capability is Capability.MOVABLE
+        )
 
     @property
     def is_acquisition(self) -> bool:
@@ -140,10 +144,3 @@ class Job:
         if not self.completed:
             raise OfflineError(f"{device_id}: {self} was cut off; the device is let go")
         return self.result
-
-    def _commands(self, capability: Capability) -> bool:
-        return (
-            self.exclusive
-            and self.operation is not None
-            and self.operation.capability is capability
-        )

@@ -152,6 +152,9 @@ class TunedProtocol(H2Protocol):
         # grpclib's Configuration has no option for the frame size.
         h2 = self.connection._connection  # noqa: SLF001
         h2.update_settings({SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES})
+        # h2 raises its own limit only for the chunk of input after the one with the peer's
+        # acknowledgement; a large frame in the same chunk would close the connection.
+        h2.max_inbound_frame_size = FRAME_BYTES
         self.connection.flush()
 
     def data_received(self, data: bytes) -> None:

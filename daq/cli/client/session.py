@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
-from daq.cli.errors import INTERRUPTED, ReportingGroup
+from daq.cli.documents import error_document
+from daq.cli.errors import INTERRUPTED, ExitStatus, ReportingGroup
 from daq.cli.output import Output
 from daq.client import AsyncClient
+from daq.core import DaqError
 
 __all__ = ["Session", "client", "client_command", "key_values"]
 
@@ -86,6 +88,11 @@ def client_command(
                 status = asyncio.run(_connected(handler, session, arguments))
             except (KeyboardInterrupt, asyncio.CancelledError):
                 status = INTERRUPTED
+            except DaqError as error:
+                if not session.as_json:
+                    raise
+                Output(as_json=True).document({"error": error_document(error)})
+                status = ExitStatus.ERROR
             ctx.exit(status or 0)
 
         decorated = _connection_options(run)

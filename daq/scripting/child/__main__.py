@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import msgpack
 
@@ -82,7 +83,8 @@ def main() -> None:
     gc.disable()  # else a collection could write to every page that is shared with a fork
     gc.collect()
     gc.freeze()
-    _Zygote(control).serve()
+    with suppress(ConnectionError):  # the daemon died in the middle of something
+        _Zygote(control).serve()
 
 
 if __name__ == "__main__":

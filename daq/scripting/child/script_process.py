@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import mmap
 import os
 import random
 import signal
@@ -58,22 +59,18 @@ def live(job: Job, outfit: Outfit, parent: int) -> NoReturn:
     """Do the job and exit. Called in the freshly forked process; never returns."""
     status = _HARNESS_FAILED
     try:
-        import time; T=[("fork",time.monotonic())]; outfit.connection.__class__
         _prepare(outfit)
-        T.append(("prepare",time.monotonic()))
         page = SharedPage(outfit.page)
         link = Link(outfit.connection)
         if job.kind == "run":
             session = Session(link, page)
-        T.append(("session",time.monotonic()))
         layers = confine(job.memory_mb << 20, parent)
-        T.append(("confine",time.monotonic()))
         if job.kind == "probe" or not (job.allow_unconfined or _is_confined(layers)):
             link.send(frame(["confined", layers]))
         elif job.kind == "check":
             _check(link, job)
         else:
-            r=_Runner(link, page, session, job); T.append(('runner',time.monotonic())); r.T=T; r.run()
+            _Runner(link, page, session, job).run()
         status = 0
     finally:
         os._exit(status)
@@ -119,22 +116,19 @@ class _Runner:
         self._session = session
         self._memory_mb = job.memory_mb
         self._language = Language(session, page, numpy=job.numpy)
-        self._reserve = [bytearray(_RESERVE_BYTES)]
+        self._reserve = mmap.mmap(-1, _RESERVE_BYTES)
 
     def run(self) -> None:
         """Receive the script, run it, send its end."""
         source, filename, parameters = self._link.receive()
-        T=self.T; import time; T.append(("received",time.monotonic()))
         script = compile_script(source, self._language.modules)
-        T.append(("compiled",time.monotonic()))
-        parameters={"T":T}
         if script.code is None:
             self._end(_refused(script.check, filename))
             return
         try:
             end = self._completed(self._execute(script, script.code, parameters))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the script ended
-            self._reserve.clear()  # room to report what an exhausted memory has ended
+            self._reserve.close()  # room to report what an exhausted memory has ended
             end = self._ended(error, filename, source)
         self._end(end)
 

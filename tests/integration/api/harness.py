@@ -191,24 +191,25 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
         FakeSandbox(),
         info,
     )
-    ended = trio.Event()
+    api_scope, ended = trio.CancelScope(), trio.Event()
     async with trio.open_nursery() as storage_nursery:
         await storage_nursery.start(storage.run)
         async with trio.open_nursery() as device_nursery:
             await device_nursery.start(supervisor.run)
             async with trio.open_nursery() as api_nursery:
-                address = await api_nursery.start(_serve, services, ended)
-                yield Served(address, services, queue, api_nursery.cancel_scope, ended)
+                address = await api_nursery.start(_serve, services, api_scope, ended)
+                yield Served(address, services, queue, api_scope, ended)
                 api_nursery.cancel_scope.cancel()
             device_nursery.cancel_scope.cancel()
         storage_nursery.cancel_scope.cancel()
 
 
-async def _serve(services: ApiServices, ended: trio.Event, *, task_status) -> None:
-    try:
+async def _serve(
+    services: ApiServices, scope: trio.CancelScope, ended: trio.Event, *, task_status
+) -> None:
+    with scope:
         await serve_api(services, "127.0.0.1", 0, task_status=task_status)
-    finally:
-        ended.set()
+    ended.set()
 
 
 async def in_thread(function, *arguments, **options):

@@ -46,6 +46,8 @@ async def record(recorder: RunRecorder, bus: Bus) -> None:
             os.write(1, f"{stream} {i}\n".encode())
             counts[stream] = i + 1
         await bus.publish(Measurement.single("laser", Reading(1.0, T0), "W", 0))
+        shown = Reading(np.ones((256, 200), "<u2"), T0)
+        await bus.publish(Measurement.single("camera", shown, "counts", 0))
         await trio.lowlevel.checkpoint()
 
 

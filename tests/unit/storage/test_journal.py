@@ -1,4 +1,4 @@
-"""The framing of the journal: what was written comes back, whatever happens to the end of the file."""
+"""The journal's framing: what was written comes back, whatever happens to the file's end."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from daq.core import (
     StateError,
     StorageError,
 )
-from daq.storage import RunRecorder, Storage
+from daq.storage import RunRecorder, Storage, records
+from daq.storage.encoder import RunEncoder
 from daq.storage.hdf5_file import RunFile
-from daq.storage.journal import JournalWriter
+from daq.storage.journal import JournalWriter, encode_record
 
 SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
@@ -152,8 +154,8 @@ async def test_two_runs_may_be_open_at_once(tmp_path: Path) -> None:
         await one.close(DONE)
         await two.append(event(1))
         assert (await two.close(DONE)).points == 2
+        (tmp_path / "journal" / "three.journal").touch()
         with pytest.raises(StorageError, match="File exists"):
-            (tmp_path / "journal" / "three.journal").touch()
             await storage.open_run(start("three"))
 
 
@@ -233,11 +235,10 @@ async def test_a_full_disk_fails_the_run_and_keeps_what_was_acknowledged(
 ) -> None:
     async with storing(tmp_path) as storage:
         recorder = await storage.open_run(start())
-        count = 0
         with pytest.raises(StorageError, match=r"abc123\.journal.*No space left"):
-            for i in range(100):
-                await recorder.append(event(i))
-                count = i + 1
+            while True:
+                await recorder.append(event(recorder.points))
+        count = recorder.points
         with pytest.raises(StorageError, match="No space left"):
             await recorder.append(event(count))
         summary = await recorder.close(DONE)
@@ -290,10 +291,6 @@ async def test_a_conversion_that_failed_on_the_way_starts_over_at_the_end(
 
 def crash(directory: Path, run: RunStart, events: int, torn: bytes = b"") -> None:
     """Leave a journal as a dead daemon does."""
-    from daq.storage import records
-    from daq.storage.encoder import RunEncoder
-    from daq.storage.journal import encode_record
-
     (directory / "journal").mkdir(parents=True, exist_ok=True)
     writer = JournalWriter(directory / "journal" / f"{run.run_id}.journal")
     writer.write(encode_record(records.Kind.START, records.encode_start(run)))
@@ -335,8 +332,6 @@ async def test_an_open_run_without_a_journal_is_closed(tmp_path: Path) -> None:
     async with storing(tmp_path) as storage:
         recorder = await storage.open_run(start())
         summary = await recorder.close(DONE)
-        from dataclasses import replace
-
         await storage._catalogue.put(replace(summary, ended_ns=0, outcome=None))
     async with storing(tmp_path) as storage:
         assert (await storage.find_run("abc123")).outcome is RunOutcome.INTERRUPTED

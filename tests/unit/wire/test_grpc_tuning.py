@@ -129,6 +129,16 @@ def test_the_peer_may_send_large_frames(connected):
     assert client.max_outbound_frame_size == FRAME_BYTES
 
 
+def test_a_large_frame_may_come_together_with_the_acknowledgement(connected):
+    protocol, transport, client = connected
+    client.send_headers(
+        1, [(":method", "POST"), (":path", "/x"), (":scheme", "http"), (":authority", "bench")]
+    )
+    client.send_data(1, bytes(60_000))
+    protocol.data_received(client.data_to_send())  # the acknowledgement is in there too
+    assert not transport.closed
+
+
 def test_a_frame_of_an_unknown_type_is_passed_over(connected):
     protocol, transport, _ = connected
     protocol.data_received(b"\x00\x00\x04\x10\x00\x00\x00\x00\x00" + b"\x00\x00\x00\x01")
