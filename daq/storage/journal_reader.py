@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daq.core import EventBlock
+from daq.core import EventBlock, StorageError
 from daq.storage.hdf5_reader import select_columns
 from daq.storage.records import RowBatch
 from daq.storage.replay import JournalReplay
@@ -20,13 +20,18 @@ def journal_blocks(
 ) -> Generator[EventBlock, None, None]:
     """The events of a stream that were acknowledged before the journal's offset `end`.
 
-    `placed` is the file in which large samples lie.
+    `placed` is the file in which large samples lie. Raises StorageError when the run is closed
+    meanwhile and that file is gone.
     """
     with JournalReplay(path, placed) as replay:
         while (batches := replay.read(end)) is not None:
             for batch in batches:
                 if isinstance(batch, RowBatch) and batch.stream == stream:
                     yield _block(batch, wanted)
+        if replay.cut:
+            raise StorageError(
+                f"{placed}: the run was closed while it was being read", advice="read it again"
+            )
 
 
 def _block(batch: RowBatch, wanted: Sequence[str]) -> EventBlock:

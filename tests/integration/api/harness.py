@@ -80,9 +80,11 @@ class FakeQueue:
 
     async def upload(self, source: str, name: str, metadata: Mapping[str, str]):
         check = await self.check(source, name)
-        return (replace(self.known, name=name, metadata=dict(metadata)), check)[:2] if (
-            check.accepted
-        ) else (None, check)
+        return (
+            (replace(self.known, name=name, metadata=dict(metadata)), check)[:2]
+            if (check.accepted)
+            else (None, check)
+        )
 
     def scripts(self):
         return [self.known]
@@ -174,7 +176,9 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
     """The API on a free port; cancelled at the end, which must not take long."""
     bus, timebase = Bus(), Timebase()
     configs = {
-        name: DeviceConfig(name, options["driver"], {k: v for k, v in options.items() if k != "driver"})
+        name: DeviceConfig(
+            name, options["driver"], {k: v for k, v in options.items() if k != "driver"}
+        )
         for name, options in devices.items()
     }
     drivers, failures = build_drivers(configs, timebase)

@@ -16,7 +16,6 @@ from daq.core import (
     Capability,
     Category,
     Channel,
-    CloseRun,
     Describe,
     DeviceDescription,
     LimitError,
@@ -34,31 +33,39 @@ from daq.core import (
 )
 from daq.scripting import Sandbox, SandboxLimits
 
-STAGE = DeviceDescription(
-    "stage",
-    "fake.stage",
-    Category.STAGE,
-    frozenset({Capability.MOVABLE}),
-    Channel("stage", "mm"),
-    units="mm",
-    limits=Limits(-10, 10),
-)
-METER = DeviceDescription(
-    "meter",
-    "fake.meter",
-    Category.POWER_METER,
-    frozenset({Capability.READABLE}),
-    Channel("meter", "W"),
-    units="W",
-)
-CAMERA = DeviceDescription(
-    "camera",
-    "fake.camera",
-    Category.CAMERA,
-    frozenset({Capability.FRAME_PRODUCER, Capability.EXPOSURE_CONTROLLABLE}),
-    Channel("camera", "counts", "u2", (4, 6)),
-    resolution=(6, 4),
-)
+
+def described(
+    device: str, units: str, *capabilities: Capability, **facts: Any
+) -> DeviceDescription:
+    return DeviceDescription(
+        device,
+        f"fake.{device}",
+        Category.OTHER,
+        frozenset(capabilities),
+        Channel(device, units),
+        units=units,
+        **facts,
+    )
+
+
+MOTORS = ("stage", "rotator")
+DEVICES = {
+    d.id: d
+    for d in (
+        described("stage", "mm", Capability.MOVABLE, limits=Limits(-10, 10)),
+        described("rotator", "deg", Capability.MOVABLE, limits=Limits(-360, 360)),
+        described("meter", "W", Capability.READABLE),
+        described("power_meter", "W", Capability.READABLE),
+        described("laser", "", Capability.SHUTTER_CONTROLLABLE),
+        described(
+            "camera",
+            "counts",
+            Capability.FRAME_PRODUCER,
+            Capability.EXPOSURE_CONTROLLABLE,
+            resolution=(6, 4),
+        ),
+    )
+}
 
 
 class FakeBench:
@@ -66,7 +73,7 @@ class FakeBench:
 
     def __init__(self, *, speed: float = 1e6) -> None:
         self.speed = speed
-        self.position = 0.0
+        self.positions = dict.fromkeys(MOTORS, 0.0)
         self.moving = False
         self.stops = 0
         self.requests: list[Request] = []
@@ -109,55 +116,61 @@ class FakeBench:
     async def _perform(self, request: Request) -> Any:
         match request:
             case ListDevices():
-                return ["camera", "meter", "stage"]
+                return sorted(DEVICES)
             case Describe(device):
-                known = {d.id: d for d in (STAGE, METER, CAMERA)}
-                if device not in known:
+                if device not in DEVICES:
                     raise UnknownDeviceError(
-                        f"there is no device '{device}'", advice="there are camera, meter, stage"
+                        f"there is no device '{device}'", advice=f"there are {', '.join(DEVICES)}"
                     )
-                return known[device]
-            case Call(_, "move_abs", [position]):
-                await self._move(position)
-                return self.position
-            case Call(_, "stop", _):
-                self.stops += 1
-            case Call(_, "position", _):
-                return self.position
-            case Call(_, "read", _):
-                return self.position**2
-            case Call(_, "frames", arguments):
-                return np.arange(24 * (arguments or [1])[0], dtype=np.uint16).reshape(-1, 4, 6)
-            case Call(_, "exposure", _):
-                return 0.1
+                return DEVICES[device]
+            case Call(device, operation, arguments):
+                return await self._call(device, operation, arguments)
             case OpenRun():
                 return "run-1"
             case Record(devices, values):
                 return self._row(devices) | dict(values)
             case Point(moves, devices, dwell, values):
-                for position in moves.values():
-                    await self._move(position)
+                for device, position in moves.items():
+                    await self._move(device, position)
                 await trio.sleep(dwell)
                 return self._row([*moves, *devices]) | dict(values)
             case Pause():
                 self.paused.set()
                 await self.resumed.wait()
-            case CloseRun():
-                return None
         return None
 
-    async def _move(self, position: float) -> None:
-        if position not in STAGE.limits:
-            raise LimitError.outside("stage", "position", position, -10, 10, "mm")
+    async def _call(self, device: str, operation: str, arguments: Any) -> Any:
+        match operation:
+            case "move_abs":
+                await self._move(device, *arguments)
+                return self.positions[device]
+            case "move_rel":
+                await self._move(device, self.positions[device] + arguments[0])
+            case "stop":
+                self.stops += 1
+            case "position":
+                return self.positions[device]
+            case "read":
+                return self.positions["stage"] ** 2
+            case "frames":
+                return np.arange(24 * (arguments or [1])[0], dtype=np.uint16).reshape(-1, 4, 6)
+        return None
+
+    async def _move(self, device: str, position: float) -> None:
+        limits = DEVICES[device].limits
+        assert limits is not None
+        if position not in limits:
+            raise LimitError.outside(device, "position", position, limits.low, limits.high, "mm")
         self.moving = True
+        start = self.positions[device]
         try:
-            await trio.sleep(abs(position - self.position) / self.speed)
-            self.position = position
+            await trio.sleep(abs(position - start) / self.speed)
+            self.positions[device] = position
         finally:
             self.moving = False
 
     def _row(self, devices: Any) -> dict[str, float]:
-        return {d: self.position if d == "stage" else self.position**2 for d in devices}
+        return {d: self.positions.get(d, self.positions["stage"] ** 2) for d in devices}
 
 
 @pytest.fixture

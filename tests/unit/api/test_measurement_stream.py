@@ -58,7 +58,9 @@ def test_no_channel_is_faster_than_its_rate_and_the_last_block_always_comes(step
         sent += [(now, due) for due in limiter.due(now)]
     for channel, newest in last.items():
         times = [at for at, due in sent if due.channel == channel]
-        assert all(after - before > 0.499999 for before, after in zip(times, times[1:], strict=False))
+        assert all(
+            after - before > 0.499999 for before, after in zip(times, times[1:], strict=False)
+        )
         assert [due for _, due in sent if due.channel == channel][-1] is newest
 
 

@@ -185,6 +185,8 @@ def test_an_open_run_is_read_with_its_frames(tmp_path: Path) -> None:
     frames = np.concatenate([block.values["camera"] for block in blocks])
     np.testing.assert_array_equal(frames, np.stack([frame(i) for i in range(4)]))
     run.finish()
+    with pytest.raises(StorageError, match="closed while it was being read"):
+        list(journal_blocks(run.journal, partial, run.writer.size, "primary", []))
 
 
 def test_an_event_that_is_refused_leaves_no_frame_behind(tmp_path: Path) -> None:

@@ -225,6 +225,11 @@ class FullDisk(JournalWriter):
         super().write(buffers)
 
 
+async def record_without_end(recorder: RunRecorder) -> None:
+    while True:
+        await recorder.append(event(recorder.points))
+
+
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daq.storage.run_journal.JournalWriter", FullDisk)
@@ -236,8 +241,7 @@ async def test_a_full_disk_fails_the_run_and_keeps_what_was_acknowledged(
     async with storing(tmp_path) as storage:
         recorder = await storage.open_run(start())
         with pytest.raises(StorageError, match=r"abc123\.journal.*No space left"):
-            while True:
-                await recorder.append(event(recorder.points))
+            await record_without_end(recorder)
         count = recorder.points
         with pytest.raises(StorageError, match="No space left"):
             await recorder.append(event(count))

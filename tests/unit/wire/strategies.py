@@ -19,7 +19,8 @@ floats = st.floats(allow_nan=False, allow_infinity=False).map(lambda x: x + 0.0)
 milli_floats = st.integers(-(10**9), 10**9).map(float)
 scalars = st.booleans() | st.integers(-(2**53), 2**53) | floats | texts
 jsons = st.recursive(
-    st.none() | scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+    st.none() | scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
 )
 
 
@@ -87,7 +88,8 @@ stops = st.builds(
     texts,
     floats,
     st.lists(
-        st.builds(core.DeviceStop, words, st.sampled_from(core.StopOutcome), floats, texts), max_size=3
+        st.builds(core.DeviceStop, words, st.sampled_from(core.StopOutcome), floats, texts),
+        max_size=3,
     ).map(tuple),
     numbers,
     st.booleans(),
@@ -164,7 +166,9 @@ def measurements(draw):
     shape = (samples, *draw(st.lists(st.integers(0, 3), max_size=2)))
     dtype = draw(st.sampled_from(["<f8", "<f4", "<u2", "|u1", "<i8", "|b1"]))
     elements = {"allow_nan": False} if "f" in dtype else None
-    values = draw(npst.arrays(dtype, shape, elements=npst.from_dtype(np.dtype(dtype), **(elements or {}))))
+    values = draw(
+        npst.arrays(dtype, shape, elements=npst.from_dtype(np.dtype(dtype), **(elements or {})))
+    )
     stamps = draw(st.lists(times, min_size=samples, max_size=samples))
     return core.Measurement(
         draw(words), np.array(stamps, dtype=np.int64), values, draw(texts), draw(numbers)

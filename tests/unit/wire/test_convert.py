@@ -79,7 +79,9 @@ def test_every_sample_of_a_measurement_survives_the_wire(block):
     points = [over_the_wire(point) for point in convert.data_points(block, dropped=3)]
     samples = [convert.measurement_from_wire(point) for point in points]
     assert [point.dropped for point in points] == [3] * len(block)
-    assert [sample.sequence for sample in samples] == [block.sequence + i for i in range(len(block))]
+    assert [sample.sequence for sample in samples] == [
+        block.sequence + i for i in range(len(block))
+    ]
     for index, sample in enumerate(samples):
         assert sample.channel == block.channel
         assert sample.units == block.units
@@ -92,9 +94,7 @@ def test_every_sample_of_a_measurement_survives_the_wire(block):
 
 
 def test_the_value_of_a_waveform_is_its_mean():
-    block = core.Measurement(
-        "scope", np.array([7]), np.array([[1.0, 2.0, 6.0]]), "V", sequence=0
-    )
+    block = core.Measurement("scope", np.array([7]), np.array([[1.0, 2.0, 6.0]]), "V", sequence=0)
     (point,) = convert.data_points(block)
     assert point.value == 3.0
     assert point.shape == [3]
@@ -181,7 +181,8 @@ def test_the_text_of_a_scalar_is_read_back_as_it_was(value):
 
 
 @pytest.mark.parametrize(
-    ("progress", "percent"), [(None, 0), (0.0, 0), (0.999, 99), (1.0, 100), (math.nan, 0), (7.0, 100)]
+    ("progress", "percent"),
+    [(None, 0), (0.0, 0), (0.999, 99), (1.0, 100), (math.nan, 0), (7.0, 100)],
 )
 def test_percent_is_100_only_at_the_end(progress, percent):
     record = core.ExecutionRecord(
@@ -199,7 +200,9 @@ def test_the_current_line_is_shown_with_its_number():
 
 
 def test_an_execution_of_a_foreign_daemon_has_at_least_its_state():
-    view = convert.status_from_wire(pb.ScriptStatus(execution_id="e", state="RUNNING", start_time_ns=5))
+    view = convert.status_from_wire(
+        pb.ScriptStatus(execution_id="e", state="RUNNING", start_time_ns=5)
+    )
     assert view.record.state is core.ExecutionState.RUNNING
     assert view.record.started_ns == 5
 

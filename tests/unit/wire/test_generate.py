@@ -38,7 +38,9 @@ def test_numbers_and_names_of_the_field_are_kept():
         name: {field.name: field.number for field in messages[name].field}
         for name in ("ScriptStatus", "DataPoint", "MoveResponse", "FrameData", "StopRequest")
     }
-    assert fields["DataPoint"] | {"channel": 1, "value": 2, "timestamp_ns": 3} == fields["DataPoint"]
+    assert (
+        fields["DataPoint"] | {"channel": 1, "value": 2, "timestamp_ns": 3} == fields["DataPoint"]
+    )
     assert fields["ScriptStatus"]["current_line"] == 8
     assert fields["StopRequest"]["force"] == 2
     assert fields["MoveResponse"]["settled"] == 4
