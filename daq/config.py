@@ -22,6 +22,8 @@ from daq.core import ConfigurationError
 __all__ = [
     "Config",
     "DeviceConfig",
+    "GuardConfig",
+    "InterlockConfig",
     "ScriptsConfig",
     "ServerConfig",
     "StorageConfig",
@@ -29,6 +31,9 @@ __all__ = [
     "load_config",
     "parse_config",
 ]
+
+SUPERVISED = ("on_pause", "pause_reason", "last_will")
+"""Options of a device that are not its driver's: what is done with it whatever its driver is."""
 
 _DEVICE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -71,6 +76,27 @@ class ScriptsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardConfig:
+    """`[guard]`: the process that makes instruments safe when the daemon dies or hangs."""
+
+    enabled: bool = True
+    heartbeat_s: float = 0.25
+    timeout_s: float = 1.5
+    """After so long without a heartbeat the daemon hangs, and the last wills are carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterlockConfig:
+    """`[interlocks.NAME]`: a condition on a channel, and what happens when it is true."""
+
+    name: str
+    options: Mapping[str, Any]
+    path: Path | None = None
+    line: int = 0
+    """Where its table begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceConfig:
     """`[devices.ID]`: the driver of one device and the driver's own options."""
 
@@ -81,6 +107,8 @@ class DeviceConfig:
     """The file in which it is configured; None for the built-in bench."""
     line: int = 0
     """Where its table begins."""
+    supervision: Mapping[str, Any] = field(default_factory=dict)
+    """Those of its options that are not the driver's: `on_pause`, `last_will`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +118,8 @@ class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     scripts: ScriptsConfig = field(default_factory=ScriptsConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
+    interlocks: Mapping[str, InterlockConfig] = field(default_factory=dict)
     devices: Mapping[str, DeviceConfig] = field(default_factory=dict)
     source: Path | None = None
 
@@ -126,12 +156,33 @@ def load_config(path: Path | None = None) -> Config:
 def parse_config(text: str, path: Path | None) -> Config:
     """Read configuration text; `path` is only for messages and for relative directories."""
     document = _Document(text, path)
-    sections = {"server": ServerConfig, "storage": StorageConfig, "scripts": ScriptsConfig}
+    sections = {
+        "server": ServerConfig,
+        "storage": StorageConfig,
+        "scripts": ScriptsConfig,
+        "guard": GuardConfig,
+    }
     for name in document.tables:
-        if name not in (*sections, "devices"):
-            document.fail((name,), f"unknown table [{name}]", (*sections, "devices"))
+        known = (*sections, "devices", "interlocks")
+        if name not in known:
+            document.fail((name,), f"unknown table [{name}]", known)
     models = {name: document.section(name, model) for name, model in sections.items()}
-    return Config(**models, devices=_devices(document), source=path)
+    return Config(
+        **models, interlocks=_interlocks(document), devices=_devices(document), source=path
+    )
+
+
+def _interlocks(document: _Document) -> dict[str, InterlockConfig]:
+    tables = document.tables.get("interlocks", {})
+    if not isinstance(tables, dict):
+        document.fail(("interlocks",), "expected tables such as [interlocks.overheated]")
+    interlocks = {}
+    for name, table in tables.items():
+        where = ("interlocks", name)
+        if not isinstance(table, dict) or not _DEVICE_ID.fullmatch(name):
+            document.fail(where, f"expected [interlocks.NAME] of letters, digits and _, not {name}")
+        interlocks[name] = InterlockConfig(name, table, document.path, document.line(where))
+    return interlocks
 
 
 def _devices(document: _Document) -> dict[str, DeviceConfig]:
@@ -148,9 +199,12 @@ def _devices(document: _Document) -> dict[str, DeviceConfig]:
         driver = table.get("driver")
         if not isinstance(driver, str):
             document.fail(where, 'expected driver = "...", the name of its driver')
-        options = {key: value for key, value in table.items() if key != "driver"}
+        supervision = {key: table[key] for key in SUPERVISED if key in table}
+        options = {k: v for k, v in table.items() if k != "driver" and k not in supervision}
         line = document.line(where)
-        devices[device_id] = DeviceConfig(device_id, driver, options, document.path, line)
+        devices[device_id] = DeviceConfig(
+            device_id, driver, options, document.path, line, supervision
+        )
     return devices
 
 

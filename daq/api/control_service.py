@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 
 import trio
 
+from daq.api.block_stream import stream_blocks
 from daq.api.bridge import Bridge, Emit
 from daq.api.guard import caller
 from daq.api.measurement_stream import stream_measurements
@@ -177,6 +178,12 @@ class ControlService(TrioService, pb.ControlServiceBase):
         await stream_measurements(
             self._services.bus, self._services.supervisor.devices(), request, emit
         )
+
+    @streaming(buffer=2)
+    async def stream_blocks(
+        self, request: pb.BlockRequest, emit: Emit[pb.MeasurementBlock]
+    ) -> None:
+        await stream_blocks(self._services.bus, self._services.supervisor.devices(), request, emit)
 
     @unary
     async def get_daemon_info(self, _request: pb.DaemonInfoRequest) -> pb.DaemonInfoResponse:

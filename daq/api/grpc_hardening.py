@@ -15,10 +15,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 import grpclib.server
+import grpclib.utils
 from grpclib.config import Configuration
 from grpclib.protocol import Connection, H2Protocol, Stream
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
+from h2.exceptions import StreamClosedError
 
 from daq.api.guard import OpenCalls
 from daq.wire.bulk_codec import BulkCodec
@@ -78,6 +80,8 @@ class FairStream(Stream):
         rest = memoryview(data)
         while True:
             await self.connection.write_ready.wait()
+            if self._transport.is_closing():  # asyncio would swallow the rest, with warnings
+                raise StreamClosedError(self._number)
             window = self._h2_connection.local_flow_control_window(self._number)
             if window <= 0:
                 self.window_updated.clear()
@@ -152,6 +156,9 @@ class HardenedServer(grpclib.server.Server):
 
     def __init__(self, services: Collection[Any], calls: OpenCalls) -> None:
         tune()
+        # trio-asyncio replaces asyncio.current_task, which knows no loop of Trio on Python 3.12 and
+        # later; grpclib keeps the one that it found when it was imported, maybe before that.
+        grpclib.utils._current_task = asyncio.current_task  # noqa: SLF001
         super().__init__(services, codec=BulkCodec(), config=SERVER_CONFIGURATION)
         self._calls = calls
         self._listeners: list[asyncio.Server] = []

@@ -21,6 +21,9 @@ __all__ = ["ChannelLimiter", "stream_measurements", "viewer_capacity"]
 VIEWER_BYTES = 64 << 20
 MIN_BLOCKS, MAX_BLOCKS = 4, 4096
 
+CHUNK = 64
+"""Messages that are built at once: about a millisecond of work, however large the block is."""
+
 
 async def stream_measurements(
     bus: Bus,
@@ -40,8 +43,10 @@ async def stream_measurements(
 
 async def _send_all(view: LossySubscription, emit: Emit[pb.DataPoint]) -> None:
     async for block in view:
-        for point in data_points(block, view.statistics().dropped):
-            await emit(point)
+        for start in range(0, len(block), CHUNK):
+            chunk = range(start, min(start + CHUNK, len(block)))
+            for point in data_points(block, view.statistics().dropped, indices=chunk):
+                await emit(point)
 
 
 async def _send_newest(view: LossySubscription, period_s: float, emit: Emit[pb.DataPoint]) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-import pyarrow as pa
 import trio
 
 from daq.api.bridge import Bridge, Emit
 from daq.api.guard import caller
+from daq.api.ipc import events_to_ipc
 from daq.api.services import ApiServices
 from daq.api.trio_service import TrioService, streaming, unary
-from daq.core import EventBlock
-from daq.wire.arrow import to_arrow
+from daq.core import ConfigurationError, RunOutcome
 from daq.wire.convert import (
     event_to_wire,
     json_mapping_from_wire,
@@ -54,7 +53,10 @@ class RunService(TrioService, pb.RunServiceBase):
     @unary
     async def stop_run(self, request: pb.StopRunRequest) -> pb.RunInfo:
         user = request.user or str(caller())
-        return run_to_wire(await self._manual_runs.stop(request.run_id, request.reason, user))
+        outcome = _outcome(request.outcome)
+        return run_to_wire(
+            await self._manual_runs.stop(request.run_id, request.reason, user, outcome)
+        )
 
     @unary
     async def list_runs(self, request: pb.ListRunsRequest) -> pb.ListRunsResponse:
@@ -83,13 +85,15 @@ class RunService(TrioService, pb.RunServiceBase):
         )
         async with aclosing(blocks):
             async for block in blocks:
-                ipc = await trio.to_thread.run_sync(_to_ipc, block)
+                ipc = await trio.to_thread.run_sync(events_to_ipc, block)
                 await emit(pb.RunBatch(ipc, block.first, len(block.timestamps)))
 
 
-def _to_ipc(block: EventBlock) -> bytes:
-    batch = to_arrow(block)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+def _outcome(word: str) -> RunOutcome:
+    """How whoever opened a run says that it ended; the others are the daemon's to tell."""
+    allowed = (RunOutcome.COMPLETED, RunOutcome.STOPPED, RunOutcome.FAILED)
+    if (word or RunOutcome.COMPLETED) not in allowed:
+        raise ConfigurationError(
+            f"a manual run does not end as {word!r}", advice=f"choose one of {', '.join(allowed)}"
+        )
+    return RunOutcome(word or RunOutcome.COMPLETED)

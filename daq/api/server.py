@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.resources
 import logging
 import socket
@@ -124,29 +125,44 @@ def _descriptors() -> DescriptorPool:
 
 
 async def _bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets on every address of `host`, all on one port."""
+    """Listening sockets on every address of `host` that this machine has, all on one port."""
     try:
         found = await trio.socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
-            advice="give an address of this machine with --host",
-        ) from error
+        raise _cannot_listen(host, port, error) from error
     sockets: list[socket.socket] = []
-    try:
-        for family, _, _, _, address in found:
-            chosen = sockets[0].getsockname()[1] if sockets else port
+    failure = OSError(errno.EADDRNOTAVAIL, "it has no address")
+    for family, _, _, _, address in found:
+        chosen = sockets[0].getsockname()[1] if sockets else port
+        try:
             sockets.append(_listening(family, (address[0], chosen, *address[2:])))
-    except OSError as error:
-        for bound in sockets:
-            bound.close()
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
-            advice="another daemon may be running there: stop it, or choose another --port",
-        ) from error
-    return sockets
+        except OSError as error:
+            failure = error
+            if error.errno not in _NOT_OURS:
+                break
+    else:
+        if sockets:
+            return sockets
+    for bound in sockets:
+        bound.close()
+    raise _cannot_listen(host, port, failure) from failure
+
+
+# `localhost` also names ::1, on machines without IPv6 too.
+_NOT_OURS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
+    advice = {
+        errno.EADDRINUSE: "another daemon may be running there: stop it, or give another --port",
+        errno.EACCES: "ports below 1024 are not for everybody: give another --port",
+    }
+    return ConfigurationError(
+        f"cannot listen on {host}:{port}: {error.strerror or error}",
+        advice=advice.get(error.errno or 0, "give an address of this machine with --host"),
+    )
 
 
 def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:

@@ -8,6 +8,8 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from betterproto.grpc.grpclib_server import ServiceBase
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 from grpclib.server import Stream
 
 from daq.api.bridge import Bridge, Emit
@@ -38,6 +40,12 @@ class TrioService(ServiceBase):
                 await stream.send_message(reply)
 
 
+def _require(request: object) -> None:
+    """Grpclib hands on None when the client ended its side without a message."""
+    if request is None:
+        raise GRPCError(Status.INVALID_ARGUMENT, "the call came without a request message")
+
+
 def unary(
     method: Callable[[Self, Request], Awaitable[Reply]],
 ) -> Callable[[Self, Request], Coroutine[Any, Any, Reply]]:
@@ -45,6 +53,7 @@ def unary(
 
     @functools.wraps(method)
     async def handler(self: Self, request: Request) -> Reply:
+        _require(request)
         return await self._bridge.call(method, self, request)
 
     return handler
@@ -67,6 +76,7 @@ def streaming(
     ) -> Callable[[Self, Request], AsyncIterator[Reply]]:
         @functools.wraps(method)
         async def handler(self: Self, request: Request) -> AsyncGenerator[Reply, None]:
+            _require(request)
             producer = functools.partial(method, self, request)
             async with aclosing(self._bridge.subscribe(producer, buffer=buffer)) as replies:
                 async for reply in replies:

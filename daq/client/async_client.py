@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from daq.client.connection import Connection, default_address
+from daq.client.credentials import Credentials
 from daq.client.devices import DevicesClient
 from daq.client.models import DaemonInfo, LiveStatus
 from daq.client.runs import RunsClient
@@ -33,14 +34,29 @@ class AsyncClient:
     Args:
         address: `HOST:PORT`; by default `DAQ_ADDRESS`, or 127.0.0.1:50051.
         timeout: Seconds for calls that only ask. What an instrument or a stop takes is not cut.
+        credentials: A token and TLS, where the daemon asks for them.
         user: Who is told to the daemon, for the record; by default the login name.
+        resume_s: Seconds for which a stream tries to come back when the connection was lost, before
+            it fails; 0 fails at once. What was missed meanwhile is counted where it can be.
     """
 
     def __init__(
-        self, address: str | None = None, *, timeout: float = 10.0, user: str | None = None
+        self,
+        address: str | None = None,
+        *,
+        timeout: float = 10.0,
+        credentials: Credentials | None = None,
+        user: str | None = None,
+        resume_s: float = 10.0,
     ) -> None:
-        self._connection = Connection(address or default_address(), timeout)
         name = _login_name() if user is None else user
+        self._connection = Connection(
+            address or default_address(),
+            timeout,
+            user=name,
+            credentials=credentials,
+            resume_s=resume_s,
+        )
         self.scripts = ScriptsClient(self._connection, name)
         self.devices = DevicesClient(self._connection)
         self.streams = StreamsClient(self._connection)
@@ -73,6 +89,7 @@ class AsyncClient:
             pb.DaemonInfoRequest(),
             pb.DaemonInfoResponse,
             timeout=self._connection.timeout,
+            repeatable=True,
         )
         return DaemonInfo(
             version=answer.version,

@@ -8,16 +8,24 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from grpclib import Status
 from grpclib.client import Channel, Stream
 from grpclib.config import Configuration
 from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
-from daq.core import CommunicationError, ConfigurationError
+from daq.client.credentials import Credentials
+from daq.core import CommunicationError, ConfigurationError, DaqError
 from daq.core import TimeoutError as NoAnswerError
 from daq.wire.status import from_wire
 
-__all__ = ["DEFAULT_ADDRESS", "Connection", "default_address", "split_address"]
+__all__ = [
+    "DEFAULT_ADDRESS",
+    "Connection",
+    "ConnectionLostError",
+    "default_address",
+    "split_address",
+]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_PORT = 50051
@@ -43,6 +51,10 @@ class WireMessage(Protocol):
 
 
 Answer = TypeVar("Answer", bound=WireMessage)
+
+
+class ConnectionLostError(CommunicationError):
+    """A connection that was there broke: whether the daemon acted on the call is not known."""
 
 
 def default_address() -> str:
@@ -73,17 +85,30 @@ class Connection:
     Nothing is opened before the first call; a lost channel is opened again by the next call.
     """
 
-    def __init__(self, address: str, timeout: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        timeout: float,
+        *,
+        user: str = "",
+        credentials: Credentials | None = None,
+        resume_s: float = 0.0,
+    ) -> None:
         self.address = address
         self.timeout = timeout
+        self.resume_s = resume_s
+        """How long a stream tries to come back after the connection was lost, in seconds."""
+        self._credentials = credentials or Credentials()
+        self._metadata = self._credentials.metadata(user)
         self._host, self._port = split_address(address)
         self._control: Channel | None = None
         self._data: Channel | None = None
 
     def open(self) -> None:
         """Make the channels. Needs a running asyncio loop."""
-        self._control = Channel(self._host, self._port, config=_CONFIGURATION)
-        self._data = Channel(self._host, self._port, config=_CONFIGURATION)
+        context = self._credentials.context()
+        self._control = Channel(self._host, self._port, ssl=context, config=_CONFIGURATION)
+        self._data = Channel(self._host, self._port, ssl=context, config=_CONFIGURATION)
 
     def close(self) -> None:
         """Close both channels; calls in progress fail."""
@@ -93,12 +118,37 @@ class Connection:
         self._control = self._data = None
 
     async def call(
-        self, route: str, request: WireMessage, answer: type[Answer], *, timeout: float | None
+        self,
+        route: str,
+        request: WireMessage,
+        answer: type[Answer],
+        *,
+        timeout: float | None,
+        repeatable: bool = False,
     ) -> Answer:
-        """One request, one answer. `timeout` in seconds; None waits as long as it takes."""
+        """One request, one answer. `timeout` in seconds; None waits as long as it takes.
+
+        A `repeatable` call, which does no harm when the daemon carries it out twice, is made once
+        more when the connection broke under it.
+        """
+        try:
+            return await self._call(route, request, answer, timeout)
+        except ConnectionLostError:
+            if not repeatable:
+                raise
+        return await self._call(route, request, answer, timeout)
+
+    async def _call(
+        self, route: str, request: WireMessage, answer: type[Answer], timeout: float | None
+    ) -> Answer:
         channel = self._opened(self._control)
         stream = channel.request(
-            route, Cardinality.UNARY_UNARY, type(request), answer, timeout=timeout
+            route,
+            Cardinality.UNARY_UNARY,
+            type(request),
+            answer,
+            timeout=timeout,
+            metadata=self._metadata,
         )
         with self._translated(stream, route, timeout):
             async with stream:
@@ -117,7 +167,9 @@ class Connection:
         Without `bulk` it shares the control channel: for the few small messages of a watch.
         """
         channel = self._opened(self._data if bulk else self._control)
-        stream = channel.request(route, Cardinality.UNARY_STREAM, type(request), answer)
+        stream = channel.request(
+            route, Cardinality.UNARY_STREAM, type(request), answer, metadata=self._metadata
+        )
         with self._translated(stream, route, None):
             async with stream:
                 await stream.send_message(request, end=True)
@@ -138,8 +190,7 @@ class Connection:
         try:
             yield
         except GRPCError as error:
-            metadata = _trailers(stream)
-            raise from_wire(error.status.name, error.message or "", metadata) from error
+            raise self._from_status(error, _trailers(stream), route) from error
         except TimeoutError as error:
             if timeout is None or error.errno is not None:
                 raise self._unreachable(error) from error
@@ -148,7 +199,7 @@ class Connection:
                 f"within {timeout:g} s"
             ) from error
         except (StreamTerminatedError, ConnectionResetError, BrokenPipeError) as error:
-            raise CommunicationError(
+            raise ConnectionLostError(
                 f"the connection to the daemon on {self.address} was lost",
                 advice="it ended or the network failed; what it acknowledged is stored",
             ) from error
@@ -158,6 +209,14 @@ class Connection:
             raise CommunicationError(
                 f"what listens on {self.address} does not speak gRPC: {error}"
             ) from error
+
+    def _from_status(self, error: GRPCError, trailers: Mapping[str, str], route: str) -> DaqError:
+        if error.status is Status.UNIMPLEMENTED and not trailers:
+            return CommunicationError(
+                f"the daemon on {self.address} does not know {route.rpartition('/')[2]}",
+                advice="it is of another version than this client: `info()` tells which",
+            )
+        return from_wire(error.status.name, error.message or "", trailers)
 
     def _unreachable(self, error: OSError) -> CommunicationError:
         reason = error.strerror or str(error)

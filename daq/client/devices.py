@@ -15,6 +15,7 @@ from daq.client.models import (
 from daq.client.motion import MotionCalls
 from daq.client.optics import OpticsCalls
 from daq.core import (
+    OPERATIONS,
     DeviceParameter,
     DeviceSnapshot,
     DeviceStop,
@@ -62,7 +63,9 @@ class DevicesClient(MotionCalls, OpticsCalls):
     async def read(self, device: str, *, timeout: float | None = None) -> Sample:
         """Take one reading."""
         request = pb.ReadValueRequest(device)
-        answer = await self._operate("ReadValue", request, pb.ReadValueResponse, timeout)
+        answer = await self._operate(
+            "ReadValue", request, pb.ReadValueResponse, timeout, repeatable=True
+        )
         array = array_from_wire(answer.shape, answer.dtype, answer.data) if answer.shape else None
         return Sample(device, answer.timestamp_ns, answer.value, answer.units, array)
 
@@ -79,8 +82,13 @@ class DevicesClient(MotionCalls, OpticsCalls):
     ) -> Any:
         """Any operation that the device offers, as a script would call it: `home`, `frames`, ..."""
         request = pb.DeviceCommandRequest(device, operation, json.dumps({"args": arguments}))
+        known = OPERATIONS.get(operation)
         answer = await self._operate(
-            "ExecuteDeviceCommand", request, pb.DeviceCommandResponse, timeout
+            "ExecuteDeviceCommand",
+            request,
+            pb.DeviceCommandResponse,
+            timeout,
+            repeatable=known is not None and not known.commands,
         )
         results = json_from_wire(answer.results)
         return results.get("result") if isinstance(results, dict) else results
@@ -94,7 +102,7 @@ class DevicesClient(MotionCalls, OpticsCalls):
     async def get(self, device: str, name: str) -> ParameterReading:
         """Read a parameter."""
         request = pb.GetParameterRequest(device, name)
-        answer = await self._operate("GetParameter", request, pb.ParameterValue)
+        answer = await self._operate("GetParameter", request, pb.ParameterValue, repeatable=True)
         return ParameterReading(device, name, answer.value, answer.units)
 
     async def set(self, device: str, name: str, value: Scalar) -> str:

@@ -20,9 +20,12 @@ class HardwareCalls:
         self._connection = connection
 
     async def _ask(self, method: str, request: WireMessage, answer: type[Answer]) -> Answer:
-        """A call that the daemon answers from what it knows, within the client's timeout."""
+        """A call that the daemon answers from what it knows, within the client's timeout.
+
+        These, and the stop of a device, do no harm when they are made twice.
+        """
         return await self._connection.call(
-            route(method), request, answer, timeout=self._connection.timeout
+            route(method), request, answer, timeout=self._connection.timeout, repeatable=True
         )
 
     async def _operate(
@@ -31,9 +34,13 @@ class HardwareCalls:
         request: WireMessage,
         answer: type[Answer],
         timeout: float | None = None,
+        *,
+        repeatable: bool = False,
     ) -> Answer:
         """A call that an instrument has to carry out; None waits as long as that takes."""
-        message = await self._connection.call(route(method), request, answer, timeout=timeout)
+        message = await self._connection.call(
+            route(method), request, answer, timeout=timeout, repeatable=repeatable
+        )
         if getattr(message, "success", True) is False:
             reason = getattr(message, "error_message", "")
             raise DeviceError(reason or f"{method} failed, and the daemon does not say why")

@@ -152,7 +152,9 @@ class Sample:
     """The waveform (n,) or frame (height, width) itself; None for a scalar."""
     sequence: int = 0
     dropped: int = 0
-    """Samples dropped since the stream began, because the reader was too slow."""
+    """Samples missed since the stream began: the reader was too slow, or the connection lost."""
+    gap: int = 0
+    """Samples of the channel missed right before this one, while the connection was lost."""
 
 
 class FrameQuality(IntEnum):
@@ -178,7 +180,9 @@ class Frame:
     units: str = ""
     exposure_s: float | None = None
     dropped: int = 0
-    """Frames that were not sent since the stream began, because the reader was too slow."""
+    """Frames missed since the stream began: the reader was too slow, or the connection lost."""
+    gap: int = 0
+    """Frames missed right before this one, while the connection was lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,11 @@ class MotionCalls(HardwareCalls):
         """Wait until a motion has ended. Raises DeviceError when it has not within `timeout`."""
         request = pb.WaitSettledRequest(device, _milliseconds(timeout))
         answer = await self._operate(
-            "WaitSettled", request, pb.WaitSettledResponse, self._patience(timeout)
+            "WaitSettled",
+            request,
+            pb.WaitSettledResponse,
+            self._patience(timeout),
+            repeatable=True,
         )
         if not answer.settled:
             raise DeviceError(

@@ -22,7 +22,9 @@ class OpticsCalls(HardwareCalls):
     async def is_open(self, device: str) -> bool:
         """Whether the shutter is open."""
         request = pb.GetShutterRequest(device)
-        return (await self._operate("GetShutter", request, pb.GetShutterResponse)).is_open
+        return (
+            await self._operate("GetShutter", request, pb.GetShutterResponse, repeatable=True)
+        ).is_open
 
     async def _shutter(self, device: str, *, is_open: bool) -> bool:
         request = pb.SetShutterRequest(device, is_open)
@@ -33,7 +35,7 @@ class OpticsCalls(HardwareCalls):
         if nm is None:
             get = pb.GetWavelengthRequest(device)
             return (
-                await self._operate("GetWavelength", get, pb.GetWavelengthResponse)
+                await self._operate("GetWavelength", get, pb.GetWavelengthResponse, repeatable=True)
             ).wavelength_nm
         request = pb.SetWavelengthRequest(device, nm)
         answer = await self._operate("SetWavelength", request, pb.SetWavelengthResponse)
@@ -43,7 +45,9 @@ class OpticsCalls(HardwareCalls):
         """Whether a source emits, after switching it if `on` is given."""
         if on is None:
             get = pb.GetEmissionRequest(device)
-            return (await self._operate("GetEmission", get, pb.GetEmissionResponse)).is_enabled
+            return (
+                await self._operate("GetEmission", get, pb.GetEmissionResponse, repeatable=True)
+            ).is_enabled
         request = pb.SetEmissionRequest(device, on)
         return (await self._operate("SetEmission", request, pb.SetEmissionResponse)).is_enabled
 
@@ -51,7 +55,7 @@ class OpticsCalls(HardwareCalls):
         """The exposure in seconds, after setting it if given."""
         if seconds is None:
             get = pb.GetExposureRequest(device)
-            read = await self._operate("GetExposure", get, pb.GetExposureResponse)
+            read = await self._operate("GetExposure", get, pb.GetExposureResponse, repeatable=True)
             return read.exposure_ms / 1e3
         request = pb.SetExposureRequest(device, seconds * 1e3)
         answer = await self._operate("SetExposure", request, pb.SetExposureResponse)

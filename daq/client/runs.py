@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from daq.client.connection import Answer, Connection, WireMessage
 from daq.client.models import RecordedPoint, RunPage
-from daq.core import NotFoundError, RunSummary
+from daq.core import NotFoundError, RunOutcome, RunSummary
 from daq.wire.convert import (
     RecordedRun,
     json_mapping_from_wire,
@@ -55,9 +55,16 @@ class RunsClient:
         answer = await self._call("RecordPoint", request, pb.RecordPointResponse, operates=True)
         return RecordedPoint(answer.sequence, json_mapping_from_wire(answer.values_json))
 
-    async def stop(self, run_id: str = "", *, reason: str = "", user: str = "") -> RunSummary:
-        """Close a manual run, or the open one."""
-        request = pb.StopRunRequest(run_id, reason, user or self._user)
+    async def stop(
+        self,
+        run_id: str = "",
+        *,
+        reason: str = "",
+        user: str = "",
+        outcome: RunOutcome = RunOutcome.COMPLETED,
+    ) -> RunSummary:
+        """Close a manual run, or the open one, as completed, stopped or failed."""
+        request = pb.StopRunRequest(run_id, reason, user or self._user, outcome.value)
         return run_from_wire(await self._call("StopRun", request, pb.RunInfo, operates=True))
 
     async def list(
@@ -137,5 +144,9 @@ class RunsClient:
         """One call; one that `operates` instruments may take as long as they do."""
         timeout = None if operates else self._connection.timeout
         return await self._connection.call(
-            f"/daq.RunService/{method}", request, answer, timeout=timeout
+            f"/daq.RunService/{method}",
+            request,
+            answer,
+            timeout=timeout,
+            repeatable=method in ("ListRuns", "GetRun"),
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from daq.client.connection import Answer, Connection, WireMessage
 from daq.client.models import ExecutionUpdate, StateChange, UploadedScript
+from daq.client.resuming import resuming
 from daq.core import (
     CommunicationError,
     ExecutionState,
@@ -117,16 +118,28 @@ class ScriptsClient:
     ) -> AsyncGenerator[ExecutionUpdate, None]:
         """State, line, progress and output as they change; ends with the execution.
 
-        Wrap it in `contextlib.aclosing` when you may leave it early.
+        After a lost connection it goes on where it was: no line of output is told twice. Wrap it
+        in `contextlib.aclosing` when you may leave it early.
         """
         request = pb.WatchRequest(reference, max_rate_hz, include_output)
-        updates = self._connection.stream(
-            "/daq.ControlService/WatchExecution", request, pb.ExecutionUpdate, bulk=False
+        updates = resuming(
+            self._connection.resume_s,
+            lambda: self._connection.stream(
+                "/daq.ControlService/WatchExecution", request, pb.ExecutionUpdate, bulk=False
+            ),
         )
+        told, to_skip, seen = 0, 0, 0
         async with aclosing(updates):
-            async for update in updates:
-                output = tuple(output_from_wire(update.output))
-                yield ExecutionUpdate(status_from_wire(update.status), output)
+            async for interruptions, update in updates:
+                if interruptions != seen:  # it begins with all the output again
+                    seen, to_skip = interruptions, told if include_output else 0
+                skipped = min(to_skip, len(update.output))
+                to_skip -= skipped
+                output = tuple(output_from_wire(update.output[skipped:]))
+                told += len(output)
+                view = status_from_wire(update.status)
+                request.execution_id = view.record.id  # the same one after an interruption
+                yield ExecutionUpdate(view, output)
 
     async def wait(self, reference: str = "") -> ExecutionView:
         """Wait until an execution has ended, however long it takes; returns how it ended."""
@@ -176,8 +189,14 @@ class ScriptsClient:
         self, method: str, request: WireMessage, answer: type[Answer], **options: float | None
     ) -> Answer:
         timeout = options.get("timeout", self._connection.timeout)
+        # A start would run twice, and a stop without a name would stop what runs next.
+        named = method != "StopScript" or bool(getattr(request, "execution_id", ""))
         return await self._connection.call(
-            f"/daq.ControlService/{method}", request, answer, timeout=timeout
+            f"/daq.ControlService/{method}",
+            request,
+            answer,
+            timeout=timeout,
+            repeatable=named and method != "StartScript",
         )
 
 

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import numpy as np
 
+from daq.client.connection import Answer, WireMessage
 from daq.client.hardware import HardwareCalls, route
 from daq.client.models import (
     Frame,
@@ -16,6 +17,7 @@ from daq.client.models import (
     Sample,
     StateUpdate,
 )
+from daq.client.resuming import GapCounter, resuming
 from daq.wire.convert import array_from_wire, scalars_from_wire
 from daq.wire.generated import daq as pb
 
@@ -26,7 +28,9 @@ class StreamsClient(HardwareCalls):
     """What `client.streams` offers: async generators that end when they are closed.
 
     Wrap them in `contextlib.aclosing`: leaving such a block tells the daemon at once. A slow reader
-    costs nobody else: it misses values, and is told how many.
+    costs nobody else: it misses values, and is told how many. After a lost connection they go on by
+    themselves, for as long as `AsyncClient(resume_s=...)` allows; measurements and frames count the
+    gap.
     """
 
     async def measurements(
@@ -39,27 +43,29 @@ class StreamsClient(HardwareCalls):
             max_rate_hz: At most that many samples a second of each channel, the newest; 0 for all.
         """
         request = pb.MeasurementRequest(list(channels), max_rate_hz)
-        points = self._connection.stream(
-            "/daq.ControlService/StreamMeasurements", request, pb.DataPoint
-        )
+        points = self._resuming("/daq.ControlService/StreamMeasurements", request, pb.DataPoint)
+        counter = GapCounter()
         async with aclosing(points):
-            async for point in points:
-                yield _sample(point)
+            async for interruptions, point in points:
+                gap, dropped = counter.take(
+                    interruptions, point.channel, point.sequence, point.dropped
+                )
+                yield _sample(point, gap, dropped)
 
     async def readings(self, device: str, rate_hz: int) -> AsyncGenerator[Sample, None]:
         """Readings of a device, taken at a rate; however many watch, it is read once a period."""
         request = pb.StreamValuesRequest(device, rate_hz)
-        updates = self._connection.stream(route("StreamValues"), request, pb.ValueUpdate)
+        updates = self._resuming(route("StreamValues"), request, pb.ValueUpdate)
         async with aclosing(updates):
-            async for u in updates:
+            async for _, u in updates:
                 yield Sample(u.device_id, u.timestamp_ns, u.value, u.units)
 
     async def positions(self, device: str, rate_hz: int) -> AsyncGenerator[PositionUpdate, None]:
         """Where a device is, at a rate; asks the cache, not the instrument."""
         request = pb.StreamPositionRequest(device, rate_hz)
-        updates = self._connection.stream(route("StreamPosition"), request, pb.PositionUpdate)
+        updates = self._resuming(route("StreamPosition"), request, pb.PositionUpdate)
         async with aclosing(updates):
-            async for u in updates:
+            async for _, u in updates:
                 yield PositionUpdate(u.device_id, u.position, u.timestamp_ns, u.is_moving)
 
     async def frames(
@@ -67,10 +73,13 @@ class StreamsClient(HardwareCalls):
     ) -> AsyncGenerator[Frame, None]:
         """Frames of a camera, always the newest; starts it if nothing else has."""
         request = pb.StreamFramesRequest(device, max_fps, pb.StreamQuality(quality.value))
-        frames = self._connection.stream(route("StreamFrames"), request, pb.FrameData)
+        frames = self._resuming(route("StreamFrames"), request, pb.FrameData)
+        counter = GapCounter()
         async with aclosing(frames):
-            async for frame in frames:
-                yield _frame(frame)
+            async for interruptions, frame in frames:
+                dropped = frame.metrics.frames_dropped if frame.metrics else 0
+                gap, missed = counter.take(interruptions, device, frame.frame_number, dropped)
+                yield _frame(frame, gap, missed)
 
     async def states(
         self, *devices: str, max_rate_hz: int = 0, seen: int = 0
@@ -79,11 +88,9 @@ class StreamsClient(HardwareCalls):
         request = pb.DeviceStateSubscribeRequest(
             list(devices), max_rate_hz, seen, include_snapshot=True
         )
-        updates = self._connection.stream(
-            route("SubscribeDeviceState"), request, pb.DeviceStateUpdate
-        )
+        updates = self._resuming(route("SubscribeDeviceState"), request, pb.DeviceStateUpdate)
         async with aclosing(updates):
-            async for u in updates:
+            async for _, u in updates:
                 fields = scalars_from_wire(u.fields_json)
                 yield StateUpdate(u.device_id, u.timestamp_ns, u.version, u.is_snapshot, fields)
 
@@ -97,9 +104,9 @@ class StreamsClient(HardwareCalls):
     ) -> AsyncGenerator[Sample, None]:
         """Numbers of the cached states as `device.name`, when they change by `deadband` or more."""
         request = pb.StreamObservablesRequest(list(devices), list(names), max_rate_hz, deadband)
-        values = self._connection.stream(route("StreamObservables"), request, pb.ObservableValue)
+        values = self._resuming(route("StreamObservables"), request, pb.ObservableValue)
         async with aclosing(values):
-            async for v in values:
+            async for _, v in values:
                 channel = f"{v.device_id}.{v.observable_name}"
                 yield Sample(channel, v.timestamp_ns, v.value, v.units)
 
@@ -108,11 +115,9 @@ class StreamsClient(HardwareCalls):
     ) -> AsyncGenerator[ParameterChange, None]:
         """Changes of parameters that anybody made: a client, a script, a hand on a knob."""
         request = pb.StreamParameterChangesRequest(device, list(names))
-        changes = self._connection.stream(
-            route("StreamParameterChanges"), request, pb.ParameterChange
-        )
+        changes = self._resuming(route("StreamParameterChanges"), request, pb.ParameterChange)
         async with aclosing(changes):
-            async for c in changes:
+            async for _, c in changes:
                 yield ParameterChange(
                     c.device_id, c.name, c.old_value, c.new_value, c.units, c.timestamp_ns
                 )
@@ -128,8 +133,14 @@ class StreamsClient(HardwareCalls):
         answer = await self._operate("StopStream", request, pb.StopStreamResponse)
         return answer.frames_captured
 
+    def _resuming(
+        self, route: str, request: WireMessage, answer: type[Answer]
+    ) -> AsyncGenerator[tuple[int, Answer], None]:
+        connection = self._connection
+        return resuming(connection.resume_s, lambda: connection.stream(route, request, answer))
 
-def _sample(point: pb.DataPoint) -> Sample:
+
+def _sample(point: pb.DataPoint, gap: int, dropped: int) -> Sample:
     return Sample(
         channel=point.channel,
         timestamp_ns=point.timestamp_ns,
@@ -137,11 +148,12 @@ def _sample(point: pb.DataPoint) -> Sample:
         units=point.units,
         array=array_from_wire(point.shape, point.dtype, point.data) if point.shape else None,
         sequence=point.sequence,
-        dropped=point.dropped,
+        dropped=dropped,
+        gap=gap,
     )
 
 
-def _frame(message: pb.FrameData) -> Frame:
+def _frame(message: pb.FrameData, gap: int, dropped: int) -> Frame:
     dtype = message.metadata.get("dtype") or ("<u1" if message.bit_depth <= 8 else "<u2")
     image = np.frombuffer(message.data, dtype=np.dtype(dtype))
     return Frame(
@@ -151,5 +163,6 @@ def _frame(message: pb.FrameData) -> Frame:
         image=image.reshape(message.height, message.width),
         units=message.metadata.get("units", ""),
         exposure_s=None if message.exposure_ms is None else message.exposure_ms / 1e3,
-        dropped=message.metrics.frames_dropped if message.metrics else 0,
+        dropped=dropped,
+        gap=gap,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from daq.core.device import DeviceStop
 from daq.core.parameters import ScriptParameter
@@ -134,6 +135,8 @@ class ExecutionView:
     """Estimated from the progress; None while nothing is known."""
     queue_position: int = 0
     """1 for the next to run; 0 when not waiting."""
+    result: Any = None
+    """What `main` returned, when it is plain data; known until the daemon ends."""
 
 
 @dataclass(frozen=True, slots=True)

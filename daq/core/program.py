@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -51,6 +52,9 @@ class Program(Protocol):
 
     def request_pause(self) -> None: ...
     def request_resume(self) -> None: ...
+    def standing_still(self) -> AbstractContextManager[None]:
+        """While it is kept waiting: that time does not count against its limit of run time."""
+
     def request_stop(self) -> None:
         """Ask for a graceful stop: StopRequested at the next checkpoint, then its cleanup."""
 

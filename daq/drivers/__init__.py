@@ -1,6 +1,7 @@
 """Drivers: the contract, the registry that finds them, and the instruments themselves."""
 
 from daq.drivers.driver import Driver, DriverContext, Timebase
+from daq.drivers.last_will import LastWill, SerialSettings, WillFrame
 from daq.drivers.options import REQUIRED, Options
 from daq.drivers.registry import build_drivers, known_drivers
 
@@ -8,8 +9,11 @@ __all__ = [
     "REQUIRED",
     "Driver",
     "DriverContext",
+    "LastWill",
     "Options",
+    "SerialSettings",
     "Timebase",
+    "WillFrame",
     "build_drivers",
     "known_drivers",
 ]

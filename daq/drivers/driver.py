@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from daq.core import DeviceDescription
+from daq.drivers.last_will import LastWill
 
 __all__ = ["Driver", "DriverContext", "Timebase"]
 
@@ -84,6 +85,13 @@ class Driver(ABC):
         By default that is `stop`; a laser closes its shutter too. True if anything was changed.
         """
         return await self.stop()
+
+    def last_will(self) -> tuple[LastWill, ...]:
+        """What makes the instrument safe when the daemon is gone; known from the options alone.
+
+        By default nothing: an instrument that is safe by itself, or that has no such command.
+        """
+        return ()
 
     @abstractmethod
     async def poll(self) -> Mapping[str, bool | int | float | str]:

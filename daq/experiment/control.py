@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import trio
 
@@ -26,9 +27,10 @@ from daq.core import (
     StorageError,
 )
 from daq.experiment.execution import Execution
+from daq.experiment.pausing import PERSON, Pausing
 from daq.experiment.run_engine import RunEngine
 from daq.storage import Storage
-from daq.supervision import Supervisor
+from daq.supervision import PauseRule, Supervisor
 
 __all__ = ["Control", "StopOrder"]
 
@@ -64,22 +66,28 @@ class Control:
     """The controls of one started execution."""
 
     def __init__(
-        self, execution: Execution, program: Program, supervisor: Supervisor, storage: Storage
+        self,
+        execution: Execution,
+        program: Program,
+        supervisor: Supervisor,
+        storage: Storage,
+        pause_rules: Mapping[str, PauseRule] = MappingProxyType({}),
     ) -> None:
         self._execution = execution
         self._program = program
         self._engine = RunEngine(
-            supervisor, storage, execution.provenance(), self, execution.now_ns
+            supervisor, storage, execution.provenance(), self, execution.now_ns, pause_rules
         )
+        self._pausing = Pausing(execution, program, self._engine)
         self._order: StopOrder | None = None
         self._ordered = trio.Event()
         self._ordered_at = 0.0
         self._grace = trio.CancelScope()
         self._escalated = False
         self._stopped_at_line = 0
-        self._pause_by: str | None = None
-        self._resumed = trio.Event()
         self._devices: tuple[DeviceStop, ...] = ()
+        self._held_back: dict[str, str] = {}
+        """Interlocks that had tripped before it started, with the reason."""
 
     @property
     def line(self) -> int:
@@ -98,6 +106,8 @@ class Control:
     async def run(self) -> None:
         """Run to the verified end. When cancelled, the program is killed and all is made safe."""
         self._execution.enter(ExecutionState.RUNNING, "started")
+        for interlock, reason in self._held_back.items():
+            self._pausing.request(interlock, reason)
         end = ProgramEnd(Ending.KILLED, "the daemon ended")
         try:
             async with trio.open_nursery() as nursery:
@@ -110,6 +120,7 @@ class Control:
 
     async def _conclude(self, end: ProgramEnd) -> None:
         """Hardware first, then the record. Each part is bounded by a deadline of its own."""
+        self._pausing.end()
         state, message = self._verdict(end)
         if state is not ExecutionState.COMPLETED:
             self._devices = await self._engine.make_safe()
@@ -125,7 +136,9 @@ class Control:
             state, message = ExecutionState.ERROR, f"the run could not be closed: {error}"
         self._execution.message = message
         self._execution.traceback = end.traceback
+        self._execution.result = end.result
         self._execution.enter(state, message)
+        self._engine.release_devices()
         self._execution.finished.set()
 
     def _verdict(self, end: ProgramEnd) -> tuple[ExecutionState, str]:
@@ -177,7 +190,7 @@ class Control:
         self._execution.enter(ExecutionState.STOPPING, str(order))
         self._engine.begin_stop()
         self._program.request_stop()
-        self._resumed.set()
+        self._pausing.end()
         self._grace.deadline = self._ordered_at + order.grace_s
         self._ordered.set()
 
@@ -205,38 +218,40 @@ class Control:
     # ------------------------------------------------------------------------------------ pausing
 
     def pause(self, user: str) -> None:
-        """Ask it to pause at its next checkpoint; raises StateError unless it runs."""
-        state = self._execution.state
-        if state is ExecutionState.PAUSED:
-            return
-        if state is not ExecutionState.RUNNING:
-            raise StateError(
-                f"execution {self._execution.id[:8]} is {state}; only a RUNNING one can pause"
-            )
-        self._pause_by = user
-        self._resumed = trio.Event()
-        self._program.request_pause()
-        self._execution.touch()
+        """Ask it to pause. Raises StateError unless it runs, or when a device has a veto."""
+        self._require(ExecutionState.RUNNING, ExecutionState.PAUSED, may="pause")
+        self._pausing.request(PERSON, f"by {user}" if user else "on request")
 
-    def resume(self, user: str) -> None:
+    async def resume(self, user: str) -> None:
         """Let it go on; also takes back a pause that has not been reached yet."""
-        state = self._execution.state
-        if state not in (ExecutionState.PAUSED, ExecutionState.RUNNING):
-            raise StateError(
-                f"execution {self._execution.id[:8]} is {state}; only a PAUSED one can resume"
-            )
-        self._pause_by = None
-        self._program.request_resume()
-        if state is ExecutionState.PAUSED:
-            by = f" by {user}" if user else ""
-            self._execution.enter(ExecutionState.RUNNING, f"resumed{by}")
-        self._resumed.set()
+        self._require(ExecutionState.PAUSED, ExecutionState.RUNNING, may="resume")
+        await self._pausing.resume(f"resumed by {user}" if user else "resumed")
+
+    def hold(self, interlock: str, reason: str) -> None:
+        """An interlock has tripped: pause, and stay so until it has cleared.
+
+        Raises StateError when a device has a veto.
+        """
+        if self._execution.state is ExecutionState.PENDING:
+            self._held_back[interlock] = reason
+        elif self._execution.state in (ExecutionState.RUNNING, ExecutionState.PAUSED):
+            self._pausing.request(interlock, reason)
+
+    async def let_go(self, interlock: str, *, resume: bool) -> None:
+        """The interlock has cleared; with `resume`, go on unless somebody else wants the pause."""
+        reason = f"resumed: interlock {interlock} has cleared"
+        await self._pausing.lift(interlock, reason, resume=resume)
 
     async def wait_paused(self) -> None:
         """Wait until a requested pause is reached, taken back or overtaken by the end."""
-        version = 0
-        while self._pause_by is not None and self._execution.state is ExecutionState.RUNNING:
-            version = await self._execution.wait_changed(version)
+        await self._pausing.wait_reached()
+
+    def _require(self, *states: ExecutionState, may: str) -> None:
+        state = self._execution.state
+        if state not in states:
+            raise StateError(
+                f"execution {self._execution.id[:8]} is {state}; only a {states[0]} one can {may}"
+            )
 
     # --------------------------------------------------------------------- what the engine reports
 
@@ -250,10 +265,4 @@ class Control:
         self._execution.on_run_opened(run_id)
 
     async def on_paused(self, line: int) -> None:
-        user, self._pause_by = self._pause_by, None
-        if user is None or self._execution.state is not ExecutionState.RUNNING:
-            await trio.lowlevel.checkpoint()
-            return
-        by = f" by {user}" if user else ""
-        self._execution.enter(ExecutionState.PAUSED, f"paused{by} at line {line}")
-        await self._resumed.wait()
+        await self._pausing.reached(line or self.line)

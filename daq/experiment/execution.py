@@ -48,6 +48,8 @@ class Execution:
         """What conducts it; there once it started, also after it ended."""
         self.message = ""
         self.traceback = ""
+        self.result: Any = None
+        """What `main` returned, when it is plain data."""
         self.finished = trio.Event()
         """Set when the end is verified: hardware safe, run closed."""
         self._on_change = on_change
@@ -105,6 +107,7 @@ class Execution:
             elapsed,
             _remaining(record, elapsed),
             queue_position,
+            self.result,
         )
 
     def provenance(self) -> Provenance:

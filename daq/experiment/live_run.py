@@ -111,16 +111,7 @@ class LiveRun:
 
     async def acquire(self, device_ids: Sequence[str]) -> list[Measurement]:
         """Read the devices, several at once; may be cancelled, nothing is stored yet."""
-        devices = [self._supervisor.device(device_id) for device_id in device_ids]
-        if len(devices) == 1:
-            return list(await devices[0].acquire())
-        blocks: dict[str, tuple[Measurement, ...]] = {}
-
-        async def acquire(device: Device) -> None:
-            blocks[device.id] = await device.acquire()
-
-        await run_together([lambda device=device: acquire(device) for device in devices])
-        return [block for device in devices for block in blocks[device.id]]
+        return await self._supervisor.acquire(device_ids)
 
     async def store(
         self, blocks: Sequence[Measurement], values: Mapping[str, Any], stream: str, now_ns: int

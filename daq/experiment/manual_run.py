@@ -52,10 +52,16 @@ class ManualRuns:
         blocks = await run.acquire(device_ids)
         return await run.store(blocks, values, "primary", self._now_ns())
 
-    async def stop(self, run_id: str, reason: str, user: str) -> RunSummary:
+    async def stop(
+        self,
+        run_id: str,
+        reason: str,
+        user: str,
+        outcome: RunOutcome = RunOutcome.COMPLETED,
+    ) -> RunSummary:
         """Close the run; returns when its file is complete."""
         run = self._find(run_id)
-        summary = await run.close(RunOutcome.COMPLETED, self._now_ns(), reason, user)
+        summary = await run.close(outcome, self._now_ns(), reason, user)
         self._run = None
         return summary
 

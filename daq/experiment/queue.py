@@ -282,8 +282,7 @@ class ExecutionQueue:
     async def resume(self, ref: str = "", user: str = "") -> ExecutionView:
         """Go on after a pause."""
         execution_id, control = self._controlled(ref)
-        control.resume(user)
-        await trio.lowlevel.checkpoint()
+        await control.resume(user)
         return self._view(execution_id)
 
     # ------------------------------------------------------------------------------------ finding

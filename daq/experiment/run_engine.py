@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import trio
@@ -35,7 +37,16 @@ from daq.core import (
 )
 from daq.experiment.live_run import LiveRun, Provenance, plain_values, run_together
 from daq.storage import Storage
-from daq.supervision import Supervisor
+from daq.supervision import (
+    Claim,
+    Device,
+    Held,
+    PauseRule,
+    Supervisor,
+    hold_devices,
+    refuse_vetoed,
+    restore_devices,
+)
 
 __all__ = ["EngineEvents", "RunEngine"]
 
@@ -43,6 +54,20 @@ log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 1.0
 """What one device gets to stop; all stop at the same time."""
+
+
+_REPEATABLE = frozenset({"move_abs", "home", "wavelength"})
+"""Calls that end in the same place when they are broken off and done again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    """A cancellable step in progress."""
+
+    scope: trio.CancelScope
+    repeatable: bool
+    paused: bool = False
+    """It was broken off by a pause, and is done again after it."""
 
 
 class EngineEvents(Protocol):
@@ -65,17 +90,21 @@ class RunEngine:
         provenance: Provenance,
         events: EngineEvents,
         now_ns: Callable[[], int],
+        pause_rules: Mapping[str, PauseRule] = MappingProxyType({}),
     ) -> None:
         self._supervisor = supervisor
         self._storage = storage
         self._provenance = provenance
         self._events = events
         self._now_ns = now_ns
+        self._pause_rules = pause_rules
         self._run: LiveRun | None = None
         self._touched: set[str] = set()
-        self._in_flight: trio.CancelScope | None = None
+        self._in_flight: set[_Attempt] = set()
+        self._pause_wanted = False
         self._stop_requested = False
         self._who = f"execution {provenance.execution_id[:8]}"
+        self._claim = _claim(provenance)
         self._performers: Mapping[type, Callable[[Any], Awaitable[Any]]] = {
             ListDevices: self._list_devices,
             Describe: self._describe,
@@ -109,8 +138,40 @@ class RunEngine:
         if self._stop_requested:
             return  # a second stop must not cut into the cleanup of the first
         self._stop_requested = True
-        if self._in_flight is not None:
-            self._in_flight.cancel()
+        for attempt in self._in_flight:
+            attempt.scope.cancel()
+
+    def pause_now(self) -> None:
+        """Break off the call in flight, if it can be done again from its beginning afterwards.
+
+        Anything else goes on to its end, and the program pauses at its next checkpoint.
+        """
+        self._pause_wanted = True
+        if len(self._in_flight) != 1:
+            return  # a call in the background: what is recorded beside it belongs to it
+        (attempt,) = self._in_flight
+        if attempt.repeatable:
+            attempt.paused = True
+            attempt.scope.cancel()
+
+    def forget_pause(self) -> None:
+        """The pause is over, or was taken back."""
+        self._pause_wanted = False
+
+    def refuse_vetoed_pause(self) -> None:
+        """Raise StateError when a touched device does not allow a pause."""
+        refuse_vetoed(self._devices(), self._pause_rules)
+
+    async def hold_devices(self) -> tuple[Held, ...]:
+        """Tell the touched devices what a pause means for them."""
+        return await hold_devices(self._devices(), self._pause_rules, self._claim)
+
+    async def restore_devices(self, held: Sequence[Held]) -> None:
+        """Bring them back to how they were; raises DaqError when one cannot be."""
+        await restore_devices(held, self._claim)
+
+    def _devices(self) -> list[Device]:
+        return [self._supervisor.device(device_id) for device_id in sorted(self._touched)]
 
     @property
     def touched(self) -> frozenset[str]:
@@ -123,41 +184,68 @@ class RunEngine:
             sorted(self._touched), timeout=STOP_TIMEOUT_S, safe=True
         )
 
+    def release_devices(self) -> None:
+        """Others may command the devices again."""
+        for device_id in self._touched:
+            self._supervisor.device(device_id).gate.release(self._claim)
+
     async def close_run(self, outcome: RunOutcome, reason: str, by: str) -> None:
         """Close the run if one is open."""
         run, self._run = self._run, None
         if run is not None:
             await run.close(outcome, self._now_ns(), reason, by)
 
-    async def _interruptible(self, step: Callable[[], Awaitable[Any]]) -> Any:
-        """Run a step that a graceful stop cancels: it is then as if it had never been asked for."""
-        with trio.CancelScope() as scope:
-            self._in_flight = scope
+    async def _interruptible(
+        self, step: Callable[[], Awaitable[Any]], *, repeatable: bool = False
+    ) -> Any:
+        """Run a step that a graceful stop cancels: it is then as if it had never been asked for.
+
+        A repeatable one is also broken off by a pause, and done again when that is over.
+        """
+        while True:
+            attempt = _Attempt(trio.CancelScope(), repeatable)
+            if repeatable and self._pause_wanted and not self._in_flight:
+                attempt.paused = True
+                attempt.scope.cancel()
+            self._in_flight.add(attempt)
             try:
-                return await step()
+                with attempt.scope:
+                    return await step()
             finally:
-                self._in_flight = None
-        raise StopRequested
+                self._in_flight.discard(attempt)
+            if attempt.paused and not self._stop_requested:
+                await self._events.on_paused(0)
+            if not attempt.paused or self._stop_requested:
+                raise StopRequested
 
     async def _list_devices(self, _request: ListDevices) -> list[str]:
         return [device.id for device in self._supervisor.devices()]
 
     async def _describe(self, request: Describe) -> DeviceDescription:
-        device = self._supervisor.device(request.device)
+        return self._use(request.device).description
+
+    def _use(self, device_id: str) -> Device:
+        """The device, from now on claimed by this program."""
+        device = self._supervisor.device(device_id)
+        device.gate.take(self._claim)
         self._touched.add(device.id)
-        return device.description
+        return device
 
     async def _call(self, request: Call) -> Any:
-        device = self._supervisor.device(request.device)
-        self._touched.add(device.id)
+        device = self._use(request.device)
         if request.operation == "stop":
             return (await device.stop(timeout=STOP_TIMEOUT_S)).outcome.value
         operation = OPERATIONS.get(request.operation)
         if operation is not None and operation.cancellable:
             return await self._interruptible(
-                lambda: device.call(request.operation, *request.arguments, by=self._who)
+                lambda: device.call(
+                    request.operation, *request.arguments, by=self._who, claim=self._claim
+                ),
+                repeatable=request.operation in _REPEATABLE,
             )
-        return await device.call(request.operation, *request.arguments, by=self._who)
+        return await device.call(
+            request.operation, *request.arguments, by=self._who, claim=self._claim
+        )
 
     async def _open_run(self, request: OpenRun) -> str:
         if self._run is not None:
@@ -189,7 +277,7 @@ class RunEngine:
 
     async def _point(self, request: Point) -> dict[str, Any]:
         run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
-        blocks = await self._interruptible(lambda: self._reach(run, request))
+        blocks = await self._interruptible(lambda: self._reach(run, request), repeatable=True)
         event = await run.store(blocks, request.values, request.stream, self._now_ns())
         return plain_values(event)
 
@@ -208,16 +296,23 @@ class RunEngine:
         return await self._acquire(run, [*request.moves, *others])
 
     async def _call_move(self, device_id: str, target: float) -> None:
-        device = self._supervisor.device(device_id)
-        self._touched.add(device.id)
-        await device.call("move_abs", target, by=self._who)
+        await self._use(device_id).call("move_abs", target, by=self._who, claim=self._claim)
 
     async def _acquire(self, run: LiveRun, device_ids: Sequence[str]) -> list[Measurement]:
         for device_id in device_ids:
-            self._touched.add(self._supervisor.device(device_id).id)
+            self._use(device_id)
         return await run.acquire(device_ids)
 
     async def _pause(self, request: Pause) -> None:
+        if self._in_flight:
+            # A call in the background: its records are only true while both go on together.
+            await trio.lowlevel.checkpoint()
+            return
         await self._events.on_paused(request.line)
         if self._stop_requested:
             raise StopRequested
+
+
+def _claim(provenance: Provenance) -> Claim:
+    by = f", started by {provenance.user}" if provenance.user else ""
+    return Claim(f"execution {provenance.execution_id[:8]} of {provenance.script_name}{by}")

@@ -63,15 +63,16 @@ def plain(value: object, depth: int = 0) -> Any:
     raise CodecError(f"{type(value).__name__} is not plain data")
 
 
-def _check_size(value: object) -> None:
-    """Long lists are slow to check on the other side; arrays are not."""
-    if isinstance(value, list | tuple | dict):
-        if len(value) > _MAX_ITEMS:
-            raise TypeError(
-                f"a {type(value).__name__} of {len(value)} items is too long; use a numpy array"
-            )
-        for item in value.values() if isinstance(value, dict) else value:
-            _check_size(item)
+def _check_size(value: object, budget: int = _MAX_ITEMS) -> int:
+    """Long lists are slow to check on the other side; arrays are not. Returns what is left."""
+    if not isinstance(value, list | tuple | dict):
+        return budget
+    budget -= len(value)
+    if budget < 0:
+        raise TypeError(f"lists of more than {_MAX_ITEMS} items are too long; use a numpy array")
+    for item in value.values() if isinstance(value, dict) else value:
+        budget = _check_size(item, budget)
+    return budget
 
 
 def _encode(value: object) -> object:

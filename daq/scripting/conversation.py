@@ -22,7 +22,7 @@ from daq.core import (
 from daq.scripting.background import BackgroundCall
 from daq.scripting.codec import CodecError
 from daq.scripting.limits import SandboxLimits
-from daq.scripting.process import ConfinedProcess
+from daq.scripting.process import ConfinedProcess, read_message
 from daq.scripting.protocol import (
     MAX_ANSWER_BYTES,
     Asked,
@@ -32,7 +32,6 @@ from daq.scripting.protocol import (
     Message,
     ProtocolError,
     Started,
-    decode,
     describe,
     frame,
     refusal,
@@ -43,7 +42,6 @@ from daq.scripting.throttle import TokenBucket
 __all__ = ["Conversation", "unconfined"]
 
 _BURST_S = 2.0
-_LARGE = 1 << 18
 
 
 class Conversation:
@@ -87,7 +85,7 @@ class Conversation:
         """Until the script's last word, or None when it ended without one."""
         try:
             while (payload := await self._process.receive()) is not None:
-                message = await _decode(payload)
+                message = await read_message(payload)
                 if isinstance(message, Ended):
                     return self._believed(message.end)
                 await self._take(message)
@@ -168,13 +166,6 @@ class Conversation:
             # Unread output fills the socket, and the script waits in its print.
             with trio.move_on_after(delay):
                 await self._hurry.wait()
-
-
-async def _decode(payload: bytes) -> Message:
-    if len(payload) < _LARGE:
-        return decode(payload)
-    # Checking a large frame takes a while, in which the daemon has other things to do.
-    return await trio.to_thread.run_sync(decode, payload)
 
 
 def unconfined(layers: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import product
 from typing import Any, Protocol
@@ -16,6 +16,10 @@ from typing import Any, Protocol
 __all__ = ["Columns", "PlanHost", "Plans"]
 
 Columns = dict[str, list[Any]]
+PerPoint = Callable[[dict[str, float]], Mapping[str, Any] | None]
+"""Called with {motor: target} at each point, settled and before the reading; what it returns is
+recorded beside what is read. Without detectors it does all of the recording itself."""
+
 _MAX_POINTS = 10_000_000
 
 
@@ -29,7 +33,11 @@ class PlanHost(Protocol):
         """One operation of a device."""
 
     def point(
-        self, moves: Mapping[str, float], devices: Sequence[str], dwell: float
+        self,
+        moves: Mapping[str, float],
+        devices: Sequence[str],
+        dwell: float,
+        values: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Move, settle, dwell, read and store in one request; the columns as stored."""
 
@@ -42,8 +50,11 @@ class PlanHost(Protocol):
     def track(self, points: Sequence[Any]) -> Iterable[Any]:
         """The same points; progress follows them."""
 
+    def segment(self) -> AbstractContextManager[None]:
+        """A plan whose points cannot be counted before."""
+
     def progress(self, fraction: float) -> None:
-        """Progress of a plan whose points cannot be counted before."""
+        """Where such a plan stands, 0 to 1."""
 
     def start_move(self, device: str, position: float) -> None:
         """Begin a move that goes on in the background."""
@@ -80,6 +91,7 @@ class Plans:
         *axes: Any,
         num: int | None = None,
         dwell: float = 0.0,
+        per_point: PerPoint | None = None,
         **metadata: Any,
     ) -> Columns:
         """`scan([meter], stage, 0, 10, 11)`: move through equal steps and record at each.
@@ -94,7 +106,7 @@ class Plans:
         points = [
             dict(zip(lines, values, strict=True)) for values in zip(*lines.values(), strict=True)
         ]
-        return self._visit("scan", detectors, points, dwell, metadata)
+        return self._visit("scan", detectors, points, dwell, metadata, per_point)
 
     def rel_scan(
         self,
@@ -102,6 +114,7 @@ class Plans:
         *axes: Any,
         num: int | None = None,
         dwell: float = 0.0,
+        per_point: PerPoint | None = None,
         **metadata: Any,
     ) -> Columns:
         """As `scan`, with distances from where the motors stand; they return at the end."""
@@ -112,13 +125,20 @@ class Plans:
         for motor, start, stop in groups:
             absolute += [motor, origin[motor] + start, origin[motor] + stop]
         metadata.setdefault("plan", "rel_scan")
-        columns = self.scan(detectors, *absolute, num=num, dwell=dwell, **metadata)
+        columns = self.scan(
+            detectors, *absolute, num=num, dwell=dwell, per_point=per_point, **metadata
+        )
         for motor, position in origin.items():
             self._host.call(motor, "move_abs", position)
         return columns
 
     def list_scan(
-        self, detectors: object, *axes: Any, dwell: float = 0.0, **metadata: Any
+        self,
+        detectors: object,
+        *axes: Any,
+        dwell: float = 0.0,
+        per_point: PerPoint | None = None,
+        **metadata: Any,
     ) -> Columns:
         """`list_scan([meter], stage, [0, 1, 4, 9])`: record at each of the positions."""
         groups = self._axes(axes, 2)
@@ -129,7 +149,7 @@ class Plans:
         points = [
             dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)
         ]
-        return self._visit("list_scan", detectors, points, dwell, metadata)
+        return self._visit("list_scan", detectors, points, dwell, metadata, per_point)
 
     def grid_scan(
         self,
@@ -137,6 +157,7 @@ class Plans:
         *axes: Any,
         snake: bool = False,
         dwell: float = 0.0,
+        per_point: PerPoint | None = None,
         **metadata: Any,
     ) -> Columns:
         """`grid_scan([meter], y, 0, 1, 5, x, 0, 1, 5)`: every combination, the last motor fastest.
@@ -150,7 +171,7 @@ class Plans:
         motors = [motor for motor, *_ in groups]
         path = _snake(lines) if snake else product(*lines)
         points = [dict(zip(motors, position, strict=True)) for position in path]
-        return self._visit("grid_scan", detectors, points, dwell, metadata)
+        return self._visit("grid_scan", detectors, points, dwell, metadata, per_point)
 
     def spiral_scan(
         self,
@@ -162,6 +183,7 @@ class Plans:
         radius: float,
         step: float,
         dwell: float = 0.0,
+        per_point: PerPoint | None = None,
         **metadata: Any,
     ) -> Columns:
         """From the centre outwards, with `step` between turns and between points."""
@@ -169,7 +191,7 @@ class Plans:
             raise ValueError(f"radius and step must be positive and of one scale: {radius}, {step}")
         x, y = self._host.name(x_motor), self._host.name(y_motor)
         points = [{x: x_center + dx, y: y_center + dy} for dx, dy in _spiral(radius, step)]
-        return self._visit("spiral_scan", detectors, points, dwell, metadata)
+        return self._visit("spiral_scan", detectors, points, dwell, metadata, per_point)
 
     def adaptive_scan(
         self,
@@ -194,7 +216,7 @@ class Plans:
         name, names = self._host.name(motor), self._names(detectors)
         stepper = _Stepper(start, stop, min_step, max_step, target_delta, backstep)
         columns: Columns = {}
-        with self._host.run("adaptive_scan", metadata):
+        with self._host.run("adaptive_scan", metadata), self._host.segment():
             while not stepper.finished:
                 row = self._host.point({name: stepper.position}, names, dwell)
                 _append(columns, row)
@@ -214,7 +236,7 @@ class Plans:
         """Move from `start` to `stop` without a halt, and record every `interval` seconds."""
         name, names = self._host.name(motor), self._names(detectors)
         columns: Columns = {}
-        with self._host.run("fly_scan", metadata):
+        with self._host.run("fly_scan", metadata), self._host.segment():
             self._host.call(name, "move_abs", start)
             self._host.start_move(name, stop)
             moving = True
@@ -239,13 +261,27 @@ class Plans:
         points: Sequence[Mapping[str, float]],
         dwell: float,
         metadata: Mapping[str, Any],
+        per_point: PerPoint | None,
     ) -> Columns:
         names = self._names(detectors)
         columns: Columns = {}
         with self._host.run(plan, metadata):
             for moves in self._host.track(points):
-                _append(columns, self._host.point(moves, names, dwell))
+                if per_point is None:
+                    _append(columns, self._host.point(moves, names, dwell))
+                else:
+                    _append(columns, self._own_point(per_point, moves, names, dwell))
         return columns
+
+    def _own_point(
+        self, per_point: PerPoint, moves: Mapping[str, float], names: list[str], dwell: float
+    ) -> dict[str, Any]:
+        for motor, position in moves.items():
+            self._host.call(motor, "move_abs", position)
+        values = per_point(dict(moves))
+        if not names:
+            return {}
+        return self._host.point({}, [*moves, *names], dwell, values)
 
     def _names(self, detectors: object) -> list[str]:
         if isinstance(detectors, list | tuple):

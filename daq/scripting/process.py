@@ -15,13 +15,14 @@ from typing import Self
 import trio
 
 from daq.scripting.policy.compiler import SCRIPT
-from daq.scripting.protocol import FrameBuffer
+from daq.scripting.protocol import FrameBuffer, Message, decode
 from daq.scripting.shared_page import Control, SharedPage
 from daq.scripting.zygote import Spawned, Zygote
 
-__all__ = ["ConfinedProcess", "open_process"]
+__all__ = ["ConfinedProcess", "open_process", "read_message"]
 
 _CHUNK = 1 << 16
+_LARGE = 1 << 18
 _LOCATE_S = 0.05
 _GONE_S = 2.0
 _STATUS_S = 1.0
@@ -149,6 +150,14 @@ class ConfinedProcess:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+async def read_message(payload: bytes) -> Message:
+    """What a process says; raises ProtocolError and nothing else."""
+    if len(payload) < _LARGE:
+        return decode(payload)
+    # Checking a large frame takes a while, in which the daemon has other things to do.
+    return await trio.to_thread.run_sync(decode, payload, abandon_on_cancel=True)
 
 
 @asynccontextmanager

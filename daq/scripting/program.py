@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import trio
@@ -71,6 +72,10 @@ class SandboxedProgram:
     def request_resume(self) -> None:
         """Take a pause back."""
         self._want(Control.RUN)
+
+    def standing_still(self) -> AbstractContextManager[None]:
+        """While it is kept waiting: that time does not count against `max_duration_s`."""
+        return self._clock.paused()
 
     def request_stop(self) -> None:
         """Ask for a graceful stop: it is raised in the script once, and its cleanup runs."""

@@ -69,6 +69,7 @@ MAX_ANSWER_BYTES = 64 << 20
 _LENGTH = struct.Struct("<I")
 _MAX_TEXT = 1 << 20
 _MAX_SEQUENCE = 1 << 53
+_MAX_LINE = 1 << 31
 
 
 class ProtocolError(Exception):
@@ -178,6 +179,12 @@ def _count(value: Any) -> int:
     return value
 
 
+def _line(value: Any) -> int:
+    if _count(value) >= _MAX_LINE:
+        raise ProtocolError(f"{value} instead of a line")
+    return value  # type: ignore[no-any-return]
+
+
 def _truth(value: Any) -> bool:
     if type(value) is not bool:
         raise ProtocolError(f"{_show(value)} instead of true or false")
@@ -207,6 +214,7 @@ def _show(value: Any) -> str:
 
 
 _texts = _list_of(_text)
+_rows = _list_of(_list_of(plain))
 _plains = _map_of(plain)
 
 _REQUESTS: dict[str, tuple[type[Any], tuple[Check, ...]]] = {
@@ -214,9 +222,9 @@ _REQUESTS: dict[str, tuple[type[Any], tuple[Check, ...]]] = {
     "close_run": (CloseRun, (_truth, _text)),
     "describe": (Describe, (_text,)),
     "list_devices": (ListDevices, ()),
-    "log": (Log, (_text, _text, _count)),
+    "log": (Log, (_text, _text, _line)),
     "open_run": (OpenRun, (_text, _plains)),
-    "pause": (Pause, (_count,)),
+    "pause": (Pause, (_line,)),
     "point": (Point, (_map_of(_number), _texts, _number, _plains, _text)),
     "progress": (Progress, (_text,)),
     "record": (Record, (_texts, _plains, _text)),
@@ -224,7 +232,7 @@ _REQUESTS: dict[str, tuple[type[Any], tuple[Check, ...]]] = {
 _OPS = {kind: op for op, (kind, _) in _REQUESTS.items()}
 _NAMES = {kind: tuple(f.name for f in fields(kind)) for kind in _OPS}
 _ONE_WAY = frozenset({Log, Progress})
-_LEVELS = frozenset({"output", "debug", "info", "warning", "error"})
+_LEVELS = frozenset({"output", "debug", "info", "warning", "error", "result"})
 
 
 def encode_request(sequence: int, stopping: bool, request: Request) -> bytes:
@@ -287,18 +295,18 @@ def _decode_joined(rest: list[Any]) -> Joined:
 
 
 def _decode_end(rest: list[Any]) -> Ended:
-    ending, message, traceback, line, result = _take(rest, _text, _text, _text, _count, plain)
+    ending, message, traceback, line, result = _take(rest, _text, _text, _text, _line, plain)
     if ending not in (Ending.COMPLETED, Ending.FAILED, Ending.STOPPED):
         raise ProtocolError(f"an end {ending[:40]!r}")
     return Ended(ProgramEnd(Ending(ending), message, traceback, line, result))
 
 
 def _decode_checked(rest: list[Any]) -> Checked:
-    diagnostics, parameters, description = _take(rest, _list_of(list), _list_of(list), _text)
+    diagnostics, parameters, description = _take(rest, _rows, _rows, _text)
     return Checked(
         ScriptCheck(
             tuple(
-                Diagnostic(*_take(d, _count, _count, _count, _count, _text, _text, _text))
+                Diagnostic(*_take(d, _line, _line, _line, _line, _text, _text, _text))
                 for d in diagnostics
             ),
             tuple(ScriptParameter(*_take(p, _text, _text, _truth, plain)) for p in parameters),

@@ -17,6 +17,7 @@ class RunningClock:
         self._started: float | None = None
         self._paused = 0.0
         self._since: float | None = None
+        self._pauses = 0
         self._resumed = trio.Event()
 
     def elapsed(self) -> float:
@@ -28,16 +29,20 @@ class RunningClock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stand still for the block."""
+        """Stand still for the block; blocks may overlap."""
         self.elapsed()
-        self._since = trio.current_time()
-        self._resumed = trio.Event()
+        self._pauses += 1
+        if self._since is None:
+            self._since = trio.current_time()
+            self._resumed = trio.Event()
         try:
             yield
         finally:
-            self._paused += trio.current_time() - self._since
-            self._since = None
-            self._resumed.set()
+            self._pauses -= 1
+            if self._pauses == 0:
+                self._paused += trio.current_time() - self._since
+                self._since = None
+                self._resumed.set()
 
     async def wait_until(self, seconds: float) -> None:
         """Until it has run for so long."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,12 +14,14 @@ from daq.core import Diagnostic, Program, ScriptCheck, StateError
 from daq.scripting.conversation import unconfined
 from daq.scripting.limits import SandboxLimits
 from daq.scripting.policy import too_large
-from daq.scripting.process import open_process
+from daq.scripting.process import open_process, read_message
 from daq.scripting.program import LOST, SandboxedProgram
-from daq.scripting.protocol import Checked, Confined, Message, ProtocolError, decode, frame
+from daq.scripting.protocol import Checked, Confined, Message, ProtocolError, frame
 from daq.scripting.zygote import Zygote, ZygoteLostError
 
 __all__ = ["Sandbox", "SandboxStatistics"]
+
+log = logging.getLogger(__name__)
 
 _READY_S = 30.0
 _PROBE_S = 10.0
@@ -66,6 +69,7 @@ class Sandbox:
                     advice="the standard error of the daemon says more",
                 )
             self._restarts += 1
+            log.warning("the sandbox was lost; it is started again in %.1f s", delay)
             if trio.current_time() - began > _STEADY_S:
                 delay = _FIRST_DELAY_S
             await trio.sleep(delay)
@@ -127,22 +131,24 @@ class Sandbox:
             return ScriptCheck((diagnostic,))
         order = frame(source)
         try:
-            message = await self._ask_once(order)
-        except ZygoteLostError:
             try:
-                message = await self._ask_once(order)
+                message = await self._ask(order)
             except ZygoteLostError:
-                raise StateError(LOST, advice="the sandbox is being restarted; try again") from None
+                message = await self._ask(order)
+        except ZygoteLostError:
+            raise StateError(LOST, advice="the sandbox is being restarted; try again") from None
+        except ProtocolError as error:
+            return _refused(f"the check of the script broke down: {error}")
         return self._checked(message)
 
-    async def _ask_once(self, order: bytes) -> Message | None:
+    async def _ask(self, order: bytes) -> Message | None:
         zygote = await self.zygote()
         with trio.move_on_after(self._limits.check_timeout_s):
             async with open_process(zygote, "check") as process:
                 await process.send(order)
                 payload = await process.receive()
                 if payload is not None:
-                    return decode(payload)
+                    return await read_message(payload)
                 if await process.wait_status() is None:
                     raise ZygoteLostError
         return None
@@ -187,9 +193,9 @@ async def _probe(zygote: Zygote) -> Mapping[str, str]:
         with trio.move_on_after(_PROBE_S):
             async with open_process(zygote, "probe") as process:
                 payload = await process.receive()
-                message = None if payload is None else decode(payload)
+                message = None if payload is None else await read_message(payload)
                 return message.layers if isinstance(message, Confined) else {}
-    except (ZygoteLostError, ProtocolError):
+    except (ZygoteLostError, ProtocolError, StateError):
         return {}
     return {}
 

@@ -16,6 +16,7 @@ import msgpack
 import trio
 
 import daq
+from daq.core import StateError
 from daq.scripting.limits import SandboxLimits
 
 __all__ = ["Spawned", "Zygote", "ZygoteLostError"]
@@ -39,6 +40,8 @@ class Spawned:
     exited: trio.Event = field(default_factory=trio.Event)
     status: int | None = None
     """As `os.waitpid` gives it; None while it lives, and for ever if the zygote was lost."""
+    failure: str = ""
+    """Why there is no process."""
 
 
 class Zygote:
@@ -71,7 +74,8 @@ class Zygote:
     async def spawn(self, kind: str, descriptors: Sequence[int]) -> Spawned:
         """Fork a process for `kind` with a connection, a page and a trace pipe.
 
-        Raises ZygoteLostError. A cancellation waits for the answer, so that no pidfd is lost.
+        Raises ZygoteLostError, and StateError when there is no room for one. A cancellation waits
+        for the answer, so that no pidfd is lost.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         self._count += 1
@@ -82,6 +86,8 @@ class Zygote:
         with trio.CancelScope(shield=True):
             await self._send(msgpack.packb(order), descriptors)
             await spawned.ready.wait()
+        if spawned.failure:
+            raise StateError(spawned.failure)
         if spawned.pidfd < 0:
             raise ZygoteLostError
         return spawned
@@ -123,6 +129,10 @@ class Zygote:
             case ["spawned", identity, pid]:
                 spawned = self._spawned[identity]
                 spawned.pid, spawned.pidfd = pid, descriptors[0]
+                spawned.ready.set()
+            case ["failed", identity, failure]:
+                spawned = self._spawned.pop(identity)
+                spawned.failure = failure
                 spawned.ready.set()
             case ["exited", identity, status]:
                 spawned = self._spawned.pop(identity)

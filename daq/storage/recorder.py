@@ -33,6 +33,7 @@ __all__ = ["RunRecorder"]
 
 _BATCH_BYTES = 1 << 20
 _SYNC_PERIOD_S = 1.0
+_MONITOR_PERIOD_S = 0.02
 _CONVERT_PERIOD_S = 0.5
 
 _log = logging.getLogger(__name__)
@@ -193,6 +194,8 @@ class RunRecorder:
         self, journal: RunJournal, subscription: LosslessSubscription
     ) -> None:
         async for block in subscription:
+            # A moment's worth goes to the journal at once: waking for each costs more than writing.
+            await self._stopped_within(_MONITOR_PERIOD_S)
             blocks = [b for b in _take_batch(block, subscription) if b.event is None]
             try:
                 if blocks:

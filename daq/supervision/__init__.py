@@ -1,8 +1,30 @@
 """Devices as the daemon keeps them: one task each, polled once, stopped in bounded time."""
 
 from daq.supervision.device import Device
+from daq.supervision.gate import Claim, Gate
+from daq.supervision.pausing import (
+    Held,
+    PauseAction,
+    PauseRule,
+    hold_devices,
+    refuse_vetoed,
+    restore_devices,
+)
 from daq.supervision.restart_policy import RestartPolicy
 from daq.supervision.supervisor import Supervisor
 from daq.supervision.timing import Timing
 
-__all__ = ["Device", "RestartPolicy", "Supervisor", "Timing"]
+__all__ = [
+    "Claim",
+    "Device",
+    "Gate",
+    "Held",
+    "PauseAction",
+    "PauseRule",
+    "RestartPolicy",
+    "Supervisor",
+    "Timing",
+    "hold_devices",
+    "refuse_vetoed",
+    "restore_devices",
+]

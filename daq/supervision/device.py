@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -25,6 +27,7 @@ from daq.core import (
 )
 from daq.supervision.acquisition import acquire
 from daq.supervision.device_task import DeviceTask
+from daq.supervision.gate import Claim, Gate
 from daq.supervision.instrument import Instrument
 from daq.supervision.job import Job
 from daq.supervision.operations import ACTIONS, Action
@@ -32,11 +35,21 @@ from daq.supervision.stopper import Stopper
 from daq.supervision.stream import Streamer
 from daq.supervision.timing import Timing
 
-__all__ = ["Device"]
+__all__ = ["Acquisition", "Device"]
 
 logger = logging.getLogger(__name__)
 
 _NOT_STOPPED = (StopOutcome.REFUSED, StopOutcome.UNREACHABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """An acquisition in progress; one of the two must be awaited."""
+
+    finish: Callable[[], Awaitable[tuple[Measurement, ...]]]
+    """Waits for what was taken; cancelled, it stops the device as a cancelled command does."""
+    abandon: Callable[[], Awaitable[None]]
+    """Gives it up, in bounded time and shielded."""
 
 
 class Device:
@@ -52,6 +65,8 @@ class Device:
         self._timing = timing
         self._stopper = Stopper(instrument, task, timing)
         self._streamer = Streamer(instrument, task, timing)
+        self.gate = Gate(instrument.id)
+        """Who may command it now."""
         self._offered: Mapping[str, tuple[Operation, Action]] = {
             operation.name: (operation, ACTIONS[operation.name])
             for operation in instrument.description.operations
@@ -80,7 +95,14 @@ class Device:
         command = self._task.command
         return self._instrument.status.snapshot(str(command) if command else "")
 
-    async def call(self, operation: str, *arguments: Any, by: str = "") -> Any:
+    async def call(
+        self,
+        operation: str,
+        *arguments: Any,
+        by: str = "",
+        claim: Claim | None = None,
+        force: bool = False,
+    ) -> Any:
         """Do one operation of `OPERATIONS`, or `stop`, and return its plain value.
 
         Readings, positions and frames that it takes are published. Moves return the readback.
@@ -89,12 +111,15 @@ class Device:
             operation: Its name, such as `move_abs`.
             *arguments: As its signature says; positions in the description's units.
             by: Who asks, for those who find the device busy.
+            claim: The claim of who asks, to command a device that is claimed.
+            force: Command it in spite of another's claim.
 
         Raises:
             CapabilityError: The device does not offer it; the message lists what it offers.
             LimitError: A value is outside the limits; nothing moved.
             OfflineError: The device cannot be reached; the message says since when and why.
-            BusyError: Another command is in progress.
+            BusyError: Another command is in progress, or an execution has claimed the device.
+            InterlockError: An interlock that has tripped forbids it.
             DeviceError: Wrong arguments, the device refused or failed, or it was stopped.
         """
         if operation == "stop":
@@ -103,6 +128,8 @@ class Device:
         checked = action.check(self._instrument.description, operation, arguments)
         exclusive = offered.commands and not (action.asks_without_arguments and not checked)
         job = Job(operation, checked, operation=offered, exclusive=exclusive, by=by)
+        if exclusive:
+            self.gate.require(job, claim, force=force)
         return await self._perform(job, action.perform, self._instrument, *checked)
 
     async def acquire(self, *, by: str = "") -> tuple[Measurement, ...]:
@@ -110,12 +137,22 @@ class Device:
 
         Raises as `call` does.
         """
+        return await self.begin_acquire(by=by).finish()
+
+    def begin_acquire(self, *, by: str = "") -> Acquisition:
+        """As `acquire`, but begins now and is finished later, so that several go on at once.
+
+        The caller must `finish` or `abandon` it. Raises as `call` does.
+        """
         capabilities = self.description.capabilities
         job = Job("acquire", by=by)
         if Capability.FRAME_PRODUCER in capabilities and Capability.MOVABLE not in capabilities:
             job = Job("frames", (1,), operation=OPERATIONS["frames"], exclusive=True, by=by)
-        blocks: tuple[Measurement, ...] = await self._perform(job, acquire, self._instrument)
-        return blocks
+        self._begin(job, acquire, self._instrument)
+        return Acquisition(
+            finish=functools.partial(self._finish, job),
+            abandon=functools.partial(self._abandon, job),
+        )
 
     async def publish(self, block: Measurement) -> None:
         """Publish what `acquire` took, as the next of its channel."""
@@ -148,12 +185,17 @@ class Device:
             return {}
         return dict(settings)
 
-    async def start_stream(self, count: int | None = None, *, by: str = "") -> None:
+    async def start_stream(
+        self, count: int | None = None, *, by: str = "", force: bool = False
+    ) -> None:
         """Publish frames, or sample blocks, until `count` of them or `stop_stream`.
 
         Frames without a count are a live view: it pauses while anybody else uses the detector. All
-        else is an unbroken series, and whoever wants to acquire meanwhile gets BusyError.
+        else is an unbroken series, and whoever wants to acquire meanwhile gets BusyError: so a
+        device that is claimed gives a live view only, unless `force` is given.
         """
+        if count is not None or Capability.FRAME_PRODUCER not in self.description.capabilities:
+            self.gate.require(Job("stream", by=by), None, force=force)
         await self._streamer.start(count, by)
 
     async def stop_stream(self) -> int:
@@ -173,11 +215,18 @@ class Device:
             ) from None
 
     async def _perform(self, job: Job, step: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        self._begin(job, step, *arguments)
+        return await self._finish(job)
+
+    def _begin(self, job: Job, step: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         self._instrument.status.require_ready()
         if job.is_acquisition and self.streaming:
             step, arguments = self._streamer.before_live_view, (step, *arguments)
+        self._task.start(job, step, *arguments)
+
+    async def _finish(self, job: Job) -> Any:
         try:
-            return await self._task.perform(job, step, *arguments)
+            return await self._task.finish(job)
         except DaqError:
             if job.interrupted and not self._instrument.status.unavailable():
                 await self._let_stop_end(job)
@@ -191,6 +240,10 @@ class Device:
         with trio.move_on_after(self._timing.cleanup_s):
             await self._stopper.wait_idle()
         self._part(job)
+
+    async def _abandon(self, job: Job) -> None:
+        job.scope.cancel()
+        await self._clean_up(job)
 
     async def _clean_up(self, job: Job) -> None:
         """The caller was cancelled: stop what it began, in bounded time."""

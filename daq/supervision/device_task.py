@@ -93,9 +93,8 @@ class DeviceTask:
         if job.is_motion:
             self._follower.notice()
 
-    async def perform(self, job: Job, step: Step, *arguments: Any) -> Any:
-        """Start the job and give its answer. Cancelled, it breaks the job off and does not wait."""
-        self.start(job, step, *arguments)
+    async def finish(self, job: Job) -> Any:
+        """Give the answer of a started job. Cancelled, it breaks the job off and does not wait."""
         try:
             await job.wait_answer()
         except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType
@@ -13,10 +13,10 @@ import trio
 from trio_util import AsyncValue
 
 from daq.bus import Bus
-from daq.core import DeviceStop, StopOutcome, UnknownDeviceError
+from daq.core import DeviceStop, Measurement, StopOutcome, UnknownDeviceError
 from daq.drivers import Driver, DriverContext, Timebase
 from daq.supervision.acquisition import follow_position
-from daq.supervision.device import Device
+from daq.supervision.device import Acquisition, Device
 from daq.supervision.device_task import DeviceTask
 from daq.supervision.instrument import Instrument
 from daq.supervision.outlet import Outlet
@@ -118,6 +118,26 @@ class Supervisor:
         finally:
             self._watchers -= 1
             self._watched_until = trio.current_time() + self._timing.watch_memory_s
+
+    async def acquire(self, ids: Sequence[str], *, by: str = "") -> list[Measurement]:
+        """Take what `record` stores of these devices, all at once; publishes nothing.
+
+        When one fails, the others are given up and its error is raised, as `Device.call` does.
+        """
+        devices = [self.device(device_id) for device_id in ids]
+        started: list[Acquisition] = []
+        blocks: list[Measurement] = []
+        try:
+            for device in devices:
+                # One by one: what began must be known when the next one fails.
+                started.append(device.begin_acquire(by=by))  # noqa: PERF401
+            while started:
+                blocks += await started.pop(0).finish()
+        except BaseException:
+            for acquisition in started:
+                await acquisition.abandon()
+            raise
+        return blocks
 
     async def stop_devices(
         self,

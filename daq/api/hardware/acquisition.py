@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import trio
 
 from daq.api.bridge import Emit
+from daq.api.guard import caller
 from daq.api.hardware.device_service import DeviceService, period_s
 from daq.api.trio_service import streaming, unary
 from daq.core import Capability, Measurement
@@ -22,15 +21,17 @@ class AcquisitionMethods(DeviceService):
 
     @unary
     async def read_value(self, request: pb.ReadValueRequest) -> pb.ReadValueResponse:
+        """What `record` would store of the device: a reading, a position or a frame."""
         device = self._device(request.device_id)
-        value = await self._call(device.id, "read")
-        block = self._reading(device)
+        block = (await device.acquire(by=str(caller())))[0]
+        await device.publish(block)
+        value = block.last()
         parts = array_to_wire(value)
         return pb.ReadValueResponse(
             success=True,
             value=mean(value),
-            units=block.units if block else device.description.units,
-            timestamp_ns=int(block.timestamps[-1]) if block else time.time_ns(),
+            units=block.units,
+            timestamp_ns=int(block.timestamps[-1]),
             shape=parts.shape,
             dtype=parts.dtype,
             data=parts.data,

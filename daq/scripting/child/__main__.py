@@ -2,7 +2,8 @@
 
 It talks to the daemon over a SOCK_SEQPACKET socket: `["spawn", id, job...]` with the descriptors of
 a connection, a shared page and a trace pipe comes in; `["spawned", id]` with a pidfd goes out, and
-`["exited", id, status]` when the process is gone. It ends when the daemon does.
+`["exited", id, status]` when the process is gone; `["failed", id, why]` when there is none. It ends
+when the daemon does.
 """
 
 from __future__ import annotations
@@ -57,18 +58,28 @@ class _Zygote:
         if not data:
             return False
         _, identity, *fields = msgpack.unpackb(data)
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            connection, page, trace = descriptors
-            live(Job(*fields), Outfit(socket.socket(fileno=connection), page, trace), parent)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        try:
+            pid = _fork(Job(*fields), descriptors)
+        except OSError as error:
+            self._say("failed", identity, f"no process could be made: {error.strerror}")
+            return True
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = (pid, identity)
         self._poll.register(pidfd, select.POLLIN)
         self._say("spawned", identity, pid, descriptors=(pidfd,))
         return True
+
+
+def _fork(job: Job, descriptors: list[int]) -> int:
+    zygote = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        connection, page, trace = descriptors
+        live(job, Outfit(socket.socket(fileno=connection), page, trace), zygote)
+    return pid
 
 
 def main() -> None:

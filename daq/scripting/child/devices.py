@@ -38,6 +38,9 @@ class DeviceOperation:
             )
         return bound
 
+    def __bool__(self) -> bool:
+        raise TypeError(f"call it: {self._device}.{_signature(self._name)}")
+
     def __repr__(self) -> str:
         return (
             f"<{self._device}.{self._name}: call it, as in {self._device}.{_signature(self._name)}>"
@@ -69,7 +72,7 @@ class DeviceProxy:
     def _missing(self, name: str) -> str:
         facts = [key for key, value in self._facts.items() if value is not None]
         close = difflib.get_close_matches(name, [*self._operations, *facts], 1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        hint = f"; did you mean '{close[0]}'?" if close else "."
         return (
             f"device '{self._id}' has no '{name}'{hint} It offers "
             f"{', '.join(map(_signature, self._operations))}; facts: {', '.join(sorted(facts))}"

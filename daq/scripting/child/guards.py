@@ -18,7 +18,7 @@ from daq.scripting.child.devices import DeviceProxy
 from daq.scripting.child.facades import Facade
 from daq.scripting.child.runs import Run
 
-__all__ = ["Guards", "get_attribute"]
+__all__ = ["Guards"]
 
 _GENERATOR = type(_ for _ in ())
 _ARRAY = frozenset(
@@ -218,11 +218,6 @@ class Guards:
         made = type(name, bases, namespace)
         self._classes.add(made)
         return made
-
-
-def get_attribute(owner: Any, name: str) -> Any:
-    """As a script without classes of its own reads it."""
-    return Guards().getattr(owner, name)
 
 
 class _ReadOnly:

@@ -122,9 +122,13 @@ class _Host:
         return self._devices.call(device, operation, *arguments)
 
     def point(
-        self, moves: Mapping[str, float], devices: Sequence[str], dwell: float
+        self,
+        moves: Mapping[str, float],
+        devices: Sequence[str],
+        dwell: float,
+        values: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        return self._runs.point(moves, devices, dwell)
+        return self._runs.point(moves, devices, dwell, values)
 
     def record(self, devices: Sequence[str]) -> dict[str, Any]:
         return self._runs.record(*devices)
@@ -135,8 +139,11 @@ class _Host:
     def track(self, points: Sequence[Any]) -> Iterable[Any]:
         return self._tracker.track(points)
 
+    def segment(self) -> AbstractContextManager[None]:
+        return self._tracker.segment()
+
     def progress(self, fraction: float) -> None:
-        self._tracker.show_plan(fraction)
+        self._tracker.show(fraction)
 
     def start_move(self, device: str, position: float) -> None:
         self._session.start(Call(device, "move_abs", [float(position)]))

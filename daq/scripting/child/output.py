@@ -7,7 +7,7 @@ from daq.scripting.child.session import Session
 
 __all__ = ["LEVELS", "Output"]
 
-LEVELS = ("debug", "info", "warning", "error")
+LEVELS = ("debug", "info", "warning", "error", "result")
 _MAX_TEXT = 16 << 10
 
 
@@ -36,7 +36,10 @@ class Output:
             self._session.heed_here()
 
     def log(self, message: object, level: str = "info") -> None:
-        """Say something beside the script's output: `debug`, `info`, `warning` or `error`."""
+        """Say something beside the script's output: `debug`, `info`, `warning` or `error`.
+
+        `result` hands a value to whoever started the script.
+        """
         if level not in LEVELS:
             raise ValueError(f"level is one of {', '.join(LEVELS)}, not {level!r}")
         self._send(str(message), level)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from daq.scripting.shared_page import SharedPage
@@ -46,8 +47,18 @@ class ProgressTracker:
         self._explicit = True
         self._page.progress = min(max(fraction, 0.0), 1.0)
 
-    def show_plan(self, fraction: float) -> None:
-        """Progress of a plan that cannot count its points before."""
+    @contextmanager
+    def segment(self) -> Iterator[None]:
+        """A plan that cannot count its points before; it says where it stands with `show`."""
+        depth = len(self._levels)
+        self._levels.append(_Level(1, 1))
+        try:
+            yield
+        finally:
+            self._leave(depth)
+
+    def show(self, fraction: float) -> None:
+        """Where the innermost segment stands."""
         self._show(fraction)
 
     def track(self, iterable: Iterable[Any], segments: int = 0) -> Iterable[Any]:
@@ -72,9 +83,12 @@ class ProgressTracker:
                     self._show()
                 yield item
         finally:
-            del self._levels[depth:]
-            self._levels[-1].done += 1
-            self._show()
+            self._leave(depth)
+
+    def _leave(self, depth: int) -> None:
+        del self._levels[depth:]
+        self._levels[-1].done += 1
+        self._show()
 
     def _show(self, inner: float = 0.0) -> None:
         if self._explicit:

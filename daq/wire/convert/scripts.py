@@ -65,6 +65,7 @@ def status_to_wire(view: ExecutionView) -> pb.ScriptStatus:
             for t in record.transitions
         ],
         version=view.version,
+        result_json="" if view.result is None else json_to_wire(view.result),
     )
 
 
@@ -101,6 +102,7 @@ def status_from_wire(message: pb.ScriptStatus) -> ExecutionView:
         elapsed_s=message.elapsed_s,
         remaining_s=message.remaining_s,
         queue_position=message.queue_position,
+        result=json_from_wire(message.result_json) if message.result_json else None,
     )
 
 

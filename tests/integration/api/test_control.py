@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import grpc
+import numpy as np
+import pyarrow as pa
 import pytest
 import trio
 
@@ -184,6 +186,31 @@ async def test_measurements_reach_a_client_that_asked_for_their_channel(tmp_path
     assert list(scope.shape) == [3]
     assert scope.units == "V"
     assert "other" not in {point.channel for point in points}
+
+
+async def test_blocks_arrive_as_arrow(tmp_path, stubs):
+    received = []
+
+    def client(address):
+        with grpcio_channel(address) as channel:
+            control = stubs.daq_grpc.ControlServiceStub(channel)
+            stream = control.StreamBlocks(stubs.daq.BlockRequest(channels=["scope"]), timeout=20)
+            received.append(next(stream))
+            stream.cancel()
+
+    async with serving(tmp_path) as served, trio.open_nursery() as nursery:
+        nursery.start_soon(in_thread, client, served.address)
+        number = 0
+        while not received:
+            samples = np.arange(number, number + 100)
+            block = Measurement("scope", samples, samples.astype(float), "V", number)
+            await served.services.bus.publish(block)
+            number += 100
+            await trio.sleep(0.01)
+    table = pa.ipc.open_stream(received[0].ipc).read_all()
+    assert table.num_rows == received[0].samples
+    assert table.column("scope")[0].as_py() == received[0].sequence
+    assert b"V" in table.schema.field("scope").metadata.values()
 
 
 async def test_the_daemon_tells_about_itself(tmp_path, stubs):

@@ -194,12 +194,11 @@ async def test_positions_are_streamed_while_it_moves(tmp_path, stubs):
         stream = api.StreamPosition(
             pb.StreamPositionRequest(device_id="stage", rate_hz=50), timeout=20
         )
-        updates = []
-        for update in stream:
-            updates.append(update)
-            if not update.is_moving and len(updates) > 3:
-                stream.cancel()
-                return updates
+        updates = [next(stream)]
+        while updates[-1].is_moving:
+            updates.append(next(stream))
+        stream.cancel()
+        return updates
 
     async with serving(tmp_path, slow) as served:
         updates = await use(served, stubs, client)

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import socket
 import sys
+from pathlib import Path
 
 import grpc
 import pytest
 import trio
 from grpclib.client import Channel
+from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 
 from daq.api import serve_api
@@ -215,14 +217,13 @@ async def test_a_reader_that_stalls_holds_up_nobody(tmp_path):
             control = pb.ControlServiceStub(channel)
             stream = control.stream_measurements(pb.MeasurementRequest(["image"]))
             await anext(aiter(stream))
-            while published.statistics["count"] < 200:
+            while len(published) < 200:
                 await asyncio.sleep(0.01)
             answer = await asyncio.wait_for(control.get_daemon_info(pb.DaemonInfoRequest()), 5)
             await stream.aclose()
             return answer.version
 
-    class Published:
-        statistics = {"count": 0}
+    published = []
 
     async with serving(tmp_path, QUIET) as served, trio.open_nursery() as nursery:
         image = [[0.0] * 128] * 128
@@ -231,17 +232,18 @@ async def test_a_reader_that_stalls_holds_up_nobody(tmp_path):
             for number in range(10_000):
                 reading = Reading(image, number)
                 await served.services.bus.publish(Measurement.single("image", reading, "", number))
-                Published.statistics["count"] += 1
+                published.append(number)
                 await trio.sleep(0.001)
 
         nursery.start_soon(publish)
-        assert await in_asyncio(client, served.port, Published) == "0.1"
+        assert await in_asyncio(client, served.port, published) == "0.1"
         nursery.cancel_scope.cancel()
 
 
 # In a process of its own: both stacks register the same names with protobuf.
 STANDARD_SERVICES = """
 import sys
+from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
@@ -270,6 +272,25 @@ async def test_health_and_reflection_are_served(tmp_path):
     assert number == "1"
 
 
+GRPCLIB_FIRST = """
+import grpclib.client, grpclib.server
+import sys, pathlib, tempfile, trio
+from tests.integration.api.test_server import QUIET, serving, still_serves
+
+async def main():
+    with tempfile.TemporaryDirectory() as folder:
+        async with serving(pathlib.Path(folder), QUIET) as served:
+            await still_serves(served)
+
+trio.run(main)
+"""
+
+
+async def test_grpclib_may_be_imported_before_the_server():
+    command = [sys.executable, "-W", "ignore", "-c", GRPCLIB_FIRST]
+    await trio.run_process(command, cwd=Path(__file__).parents[3])
+
+
 async def test_a_port_in_use_is_told_with_what_to_do(tmp_path):
     async with serving(tmp_path, QUIET) as served:
         with pytest.raises(ConfigurationError, match=f"127.0.0.1:{served.port}") as caught:
@@ -280,8 +301,10 @@ async def test_a_port_in_use_is_told_with_what_to_do(tmp_path):
 
 async def test_an_address_that_is_not_ours_is_told(tmp_path):
     async with serving(tmp_path, QUIET) as served:
-        with pytest.raises(ConfigurationError, match="cannot listen on"):
-            await serve_api(served.services, "192.0.2.1", 0)
+        for host in ("192.0.2.1", "no.such.host.invalid"):
+            with pytest.raises(ConfigurationError, match="cannot listen on") as caught:
+                await serve_api(served.services, host, 0)
+            assert "--host" in caught.value.advice
 
 
 async def test_the_port_is_free_again_right_after_the_end(tmp_path):
@@ -306,11 +329,11 @@ async def test_at_the_end_streams_are_told_and_calls_may_finish(tmp_path, stubs)
             stream = hardware.StreamPosition(
                 stubs.daq.StreamPositionRequest(device_id="stage", rate_hz=100), timeout=20
             )
-            with pytest.raises(grpc.RpcError) as caught:
+            try:
                 for update in stream:
-                    if update.is_moving:
-                        begun.append(update)
-            outcomes["stream"] = caught.value
+                    begun.extend([update] if update.is_moving else [])
+            except grpc.RpcError as error:
+                outcomes["stream"] = error
             outcomes["move"] = short.result()
 
     async with serving(tmp_path, QUIET) as served, trio.open_nursery() as nursery:
@@ -325,6 +348,53 @@ async def test_at_the_end_streams_are_told_and_calls_may_finish(tmp_path, stubs)
     assert outcomes["stream"].code() is grpc.StatusCode.UNAVAILABLE
     assert outcomes["stream"].details() == "the daemon is stopping"
     assert outcomes["move"].settled
+
+
+async def test_at_the_end_a_move_that_nobody_waits_for_is_stopped_too(tmp_path, stubs):
+    def client(address):
+        with grpcio_channel(address) as channel:
+            hardware = stubs.daq_grpc.HardwareServiceStub(channel)
+            hardware.MoveAbsolute(
+                stubs.daq.MoveRequest(device_id="stage", value=9, wait_for_completion=False)
+            )
+
+    async with serving(tmp_path, QUIET) as served:
+        await in_thread(client, served.address)
+        assert served.stage.snapshot().activity
+        served.api_scope.cancel()
+        with trio.fail_after(8):
+            await served.api_ended.wait()
+        assert not served.stage.snapshot().activity
+        assert await served.stage.call("position") < 8
+
+
+async def test_localhost_is_served_on_every_address_that_there_is(tmp_path):
+    async with serving(tmp_path, QUIET) as served, trio.open_nursery() as nursery:
+        address = await nursery.start(serve_api, served.services, "localhost", 0)
+        stream = await trio.open_tcp_stream("localhost", int(address.rpartition(":")[2]))
+        await stream.aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_call_without_a_message_is_an_invalid_argument(tmp_path):
+    async def client(port):
+        async with TunedChannel("127.0.0.1", port) as channel:
+            route = "/daq.ControlService/ListScripts"
+            cardinality = Cardinality.STREAM_UNARY  # the only one that may send no message
+            stream = channel.request(
+                route, cardinality, pb.ListScriptsRequest, pb.ListScriptsResponse
+            )
+            try:
+                async with stream:
+                    await stream.send_request()
+                    await stream.end()
+                    await stream.recv_message()
+            except GRPCError as error:
+                return error.status
+            return None
+
+    async with serving(tmp_path, QUIET) as served:
+        assert await in_asyncio(client, served.port) is Status.INVALID_ARGUMENT
 
 
 async def test_at_the_end_a_long_move_is_stopped(tmp_path, stubs):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import trio
 
-from daq.core import Call, CloseRun, Ending, Log, OpenRun, Point, Progress, Record
+from daq.core import Call, CloseRun, Ending, Log, OpenRun, ParameterError, Point, Progress, Record
 
 
 async def run(box, bench, source, **parameters):
@@ -90,6 +90,7 @@ async def test_a_device_talks_and_states_its_facts(sandbox, bench, script) -> No
         ("device('stage').move_ab(1)", "did you mean 'move_abs'"),
         ("device('stage').move_abs(1, 2)", "move_abs(position)"),
         ("device('stage').position = 3", "call an operation"),
+        ("if device('laser').is_open: pass", "call it: laser.is_open()"),
         ("device('stag')", "there are stage, rotator"),
         ("device('stage').move_abs(12)", "outside the limits [-10, 10] mm"),
         ("record(3)", "a device or its id belongs here"),
@@ -429,6 +430,37 @@ async def test_values_and_arrays_survive_both_ways(sandbox, bench, script) -> No
     assert (n, text) == (3, "µ")
     assert math.isnan(bad)
     assert (a == np.eye(2)).all()
+
+
+async def test_numpy_can_be_withheld(sandbox, bench) -> None:
+    async with sandbox(numpy=False) as box:
+        check = await box.check("import numpy", "s.py")
+        end = await run(box, bench(), "import math\nprint(math.pi)")
+    assert [d.code for d in check.diagnostics] == ["IMPORT"]
+    assert end.ending is Ending.COMPLETED
+
+
+async def test_parameters_that_cannot_be_handed_over_are_refused(sandbox, bench) -> None:
+    async with sandbox() as box:
+        with pytest.raises(ParameterError, match="cannot be handed"):
+            await run(box, bench(), "def main(a):\n    pass", a=object())
+
+
+async def test_every_layer_of_confinement_is_reported(sandbox) -> None:
+    async with sandbox() as box:
+        layers = box.confinement()
+        assert {"seccomp", "landlock", "memory_limit", "no_new_privileges"} <= set(layers)
+        assert layers["seccomp"] == "active"
+
+
+async def test_a_list_that_is_too_long_is_refused_at_its_line(sandbox, bench) -> None:
+    b = bench()
+    async with sandbox() as box:
+        end = await run(box, b, "x = [1.5] * 200_000\nrecord('meter', x=x)")
+        array = await run(box, b, "import numpy as np\nrecord('meter', x=np.full(200_000, 1.5))")
+    assert "use a numpy array" in end.message
+    assert array.ending is Ending.COMPLETED
+    assert b.requests[-1].values["x"].shape == (200_000,)
 
 
 async def test_many_programs_run_at_once_and_leave_nothing_behind(sandbox, bench) -> None:

@@ -56,9 +56,9 @@ def test_names_do_not_share_a_deadband():
 
 
 async def test_a_deadline_names_what_did_not_end(autojump_clock):
-    with pytest.raises(DeadlineError, match=r"stage: move_abs\(3\) did not end within 250 ms"):
-        with deadline(250, "stage: move_abs(3)"):
-            await trio.sleep(1)
+    wanted = r"stage: move_abs\(3\) did not end within 250 ms"
+    with pytest.raises(DeadlineError, match=wanted), deadline(250, "stage: move_abs(3)"):
+        await trio.sleep(1)
 
 
 @pytest.mark.parametrize("timeout_ms", [None, 0, 5000])

@@ -9,9 +9,11 @@ from importlib.metadata import version
 import betterproto.grpc.grpclib_server
 import grpclib.protocol
 import grpclib.server
+import grpclib.utils
 import pytest
 import trio_asyncio
 from grpclib.const import Handler
+from h2.exceptions import StreamClosedError
 
 from daq.api.grpc_hardening import FRAME_COST, SERVER_CONFIGURATION, TURN_COST, FairStream
 from daq.api.grpc_hardening import tune_allocator as tune
@@ -37,6 +39,11 @@ def test_the_inside_of_grpclib_is_where_it_was():
     made = inspect.getsource(grpclib.protocol.H2Protocol.connection_made)
     assert "self.processor = EventsProcessor(self.handler, self.connection)" in made
     assert Handler._fields == ("func", "cardinality", "request_type", "reply_type")
+
+
+def test_grpclib_still_keeps_the_current_task_of_its_import():
+    assert "_current_task = asyncio.current_task" in inspect.getsource(grpclib.utils)
+    assert "task = _current_task()" in inspect.getsource(grpclib.utils.Wrapper)
 
 
 def test_betterproto_still_leaves_generators_to_the_garbage_collector():
@@ -85,6 +92,11 @@ class Connection:
         self._transport = self
         self.write_ready = asyncio.Event()
         self.write_ready.set()
+
+        self.closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
 
     def write(self, _data) -> None: ...
     def ack(self, _stream, _size) -> None: ...
@@ -146,6 +158,17 @@ async def test_only_the_last_frame_ends_the_stream():
 
     frames = await on_asyncio(client)
     assert frames == [(64 << 10, False), (64 << 10, False), (22 << 10, True)]
+
+
+async def test_nothing_is_sent_to_a_client_that_has_left():
+    async def client():
+        connection = Connection()
+        connection.closing = True
+        with pytest.raises(StreamClosedError):
+            await FairStream(connection, 1).send_data(b"late")
+        return connection._connection.frames
+
+    assert await on_asyncio(client) == []
 
 
 async def test_an_empty_message_is_sent_nevertheless():

@@ -173,7 +173,7 @@ def test_a_daemon_that_goes_away_in_a_stream_is_a_communication_error() -> None:
         await asyncio.sleep(60)
 
     async def ask(daemon: FakeDaemon) -> None:
-        async with AsyncClient(daemon.address) as client:
+        async with AsyncClient(daemon.address, resume_s=0.2) as client:
             async for _ in client.streams.measurements():
                 daemon.go_away()
 

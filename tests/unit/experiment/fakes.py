@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import trio
 
@@ -37,6 +38,7 @@ class FakeProgram:
         self.pause_asked = False
         self.scope = trio.CancelScope()
         self.killed = None
+        self.stood_still = 0.0
 
     async def run(self, interpreter):
         with self.scope:
@@ -57,6 +59,14 @@ class FakeProgram:
 
     def request_resume(self):
         self.pause_asked = False
+
+    @contextmanager
+    def standing_still(self):
+        self.stood_still -= trio.current_time()
+        try:
+            yield
+        finally:
+            self.stood_still += trio.current_time()
 
     def kill(self, reason):
         self.killed = reason

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import trio
@@ -109,6 +109,19 @@ def test_a_loop_that_is_left_counts_as_done(page) -> None:
     assert page.progress == 1
 
 
+def test_a_plan_without_a_count_has_its_share(page) -> None:
+    tracker = ProgressTracker(page)
+    tracker.begin(2)
+    with tracker.segment():
+        tracker.show(0.5)
+        assert page.progress == 0.25
+    assert page.progress == 0.5
+    with tracker.segment():
+        tracker.show(0.5)
+        assert page.progress == 0.75
+    assert page.progress == 1
+
+
 def test_an_error_inside_leaves_the_outer_loop_in_order(page) -> None:
     tracker = ProgressTracker(page)
     kept = []
@@ -204,6 +217,9 @@ class FakeHost:
 
     def track(self, points):
         return points
+
+    def segment(self):
+        return nullcontext()
 
     def progress(self, fraction) -> None:
         assert 0 <= fraction <= 1

@@ -273,3 +273,11 @@ def test_plain_data_is_bounded_in_depth() -> None:
         deep = [deep]
     with pytest.raises(CodecError):
         plain(deep)
+
+
+@pytest.mark.parametrize(
+    "rest", [[[], [None], ""], [[None], [], ""], [[[1]], [], ""], [[], [[1, 2, 3, 4]], ""]]
+)
+def test_a_forged_check_is_refused(rest) -> None:
+    with pytest.raises(ProtocolError):
+        decode(msgpack.packb(["checked", *rest]))

@@ -56,6 +56,7 @@ views = st.builds(
     elapsed_s=floats,
     remaining_s=maybe(floats),
     queue_position=numbers,
+    result=jsons,
 )
 script_parameters = st.one_of(
     st.builds(core.ScriptParameter, words, texts, st.just(True)),

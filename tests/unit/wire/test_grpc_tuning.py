@@ -1,4 +1,4 @@
-"""Guards: each fails when the library's inside that `daq.wire.grpc_tuning` relies on has changed."""
+"""Guards: each fails when the inside that `daq.wire.grpc_tuning` relies on has changed."""
 
 from __future__ import annotations
 

@@ -236,6 +236,10 @@ class ScriptStatus(betterproto.Message):
     traceback: str = betterproto.string_field(61)
     transitions: List["StateTransition"] = betterproto.message_field(62)
     version: int = betterproto.uint64_field(63)
+    result_json: str = betterproto.string_field(64)
+    """
+    What main() returned, as JSON; empty when it returned nothing or something that is no plain data.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -267,7 +271,9 @@ class ExecutionUpdate(betterproto.Message):
 class OutputEntry(betterproto.Message):
     timestamp_ns: int = betterproto.uint64_field(1)
     level: str = betterproto.string_field(2)
-    """output, info, warning or error."""
+    """
+    output, debug, info, warning, error, or result for a value that the script hands out.
+    """
 
     text: str = betterproto.string_field(3)
     line: int = betterproto.uint32_field(4)
@@ -315,6 +321,36 @@ class DataPoint(betterproto.Message):
     """The waveform or frame itself, C order."""
 
     dropped: int = betterproto.uint64_field(55)
+    """
+    Samples of this stream that were dropped since it began, because the reader was too slow.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class BlockRequest(betterproto.Message):
+    channels: List[str] = betterproto.string_field(1)
+    """Glob patterns such as "stage" or "laser.*"; none for all."""
+
+    max_rate_hz: int = betterproto.uint32_field(2)
+    """
+    How often samples are gathered into messages; 50 times a second when 0. Nothing is left out.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class MeasurementBlock(betterproto.Message):
+    channel: str = betterproto.string_field(1)
+    ipc: bytes = betterproto.bytes_field(2)
+    """
+    An Arrow IPC stream of one record batch: "time" (timestamp[ns, UTC]) and the channel; waveforms
+     and frames as fixed_shape_tensor, units in the field's metadata.
+    """
+
+    sequence: int = betterproto.uint64_field(3)
+    """Of the first sample."""
+
+    samples: int = betterproto.uint32_field(4)
+    dropped: int = betterproto.uint64_field(5)
     """
     Samples of this stream that were dropped since it began, because the reader was too slow.
     """
@@ -948,6 +984,8 @@ class StopRunRequest(betterproto.Message):
 
     reason: str = betterproto.string_field(2)
     user: str = betterproto.string_field(3)
+    outcome: str = betterproto.string_field(4)
+    """completed (also when empty), stopped or failed."""
 
 
 @dataclass(eq=False, repr=False)
@@ -1302,6 +1340,24 @@ class ControlServiceStub(betterproto.ServiceStub):
             "/daq.ControlService/WatchExecution",
             watch_request,
             ExecutionUpdate,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
+
+    async def stream_blocks(
+        self,
+        block_request: "BlockRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> AsyncIterator[MeasurementBlock]:
+        async for response in self._unary_stream(
+            "/daq.ControlService/StreamBlocks",
+            block_request,
+            MeasurementBlock,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
@@ -2014,6 +2070,12 @@ class ControlServiceBase(ServiceBase):
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
         yield ExecutionUpdate()
 
+    async def stream_blocks(
+        self, block_request: "BlockRequest"
+    ) -> AsyncIterator[MeasurementBlock]:
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+        yield MeasurementBlock()
+
     async def __rpc_upload_script(
         self, stream: "grpclib.server.Stream[UploadRequest, UploadResponse]"
     ) -> None:
@@ -2122,6 +2184,16 @@ class ControlServiceBase(ServiceBase):
             request,
         )
 
+    async def __rpc_stream_blocks(
+        self, stream: "grpclib.server.Stream[BlockRequest, MeasurementBlock]"
+    ) -> None:
+        request = await stream.recv_message()
+        await self._call_rpc_handler_server_stream(
+            self.stream_blocks,
+            stream,
+            request,
+        )
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/daq.ControlService/UploadScript": grpclib.const.Handler(
@@ -2207,6 +2279,12 @@ class ControlServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_STREAM,
                 WatchRequest,
                 ExecutionUpdate,
+            ),
+            "/daq.ControlService/StreamBlocks": grpclib.const.Handler(
+                self.__rpc_stream_blocks,
+                grpclib.const.Cardinality.UNARY_STREAM,
+                BlockRequest,
+                MeasurementBlock,
             ),
         }
 

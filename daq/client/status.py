@@ -1,0 +1,149 @@
+"""An operation under way: ask, wait, be called back, watch, cancel. Fits `bluesky.protocols`."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
+
+from daq.client.portal import Call, Portal
+from daq.core import DeviceError
+from daq.core import TimeoutError as NotDoneError
+
+__all__ = ["MotionProgress", "Status"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class MotionProgress:
+    """What a motion is about, for those who watch it."""
+
+    name: str
+    initial: float
+    target: float
+    units: str
+    positions: Callable[[], Iterable[float]]
+    """The position, again and again, while somebody iterates."""
+
+
+class Status(Generic[Result]):
+    """The outcome of an operation that has begun, such as a move; several may be under way.
+
+        status = stage.move(3.0, wait=False)
+        status.add_callback(print)
+        status.wait(timeout=10)
+    """
+
+    def __init__(
+        self,
+        portal: Portal,
+        call: Call[Result],
+        what: str,
+        progress: MotionProgress | None = None,
+    ) -> None:
+        self._portal = portal
+        self._call = call
+        self._what = what
+        self._progress = progress
+        self._began = time.monotonic()
+
+    def __repr__(self) -> str:
+        if not self.done:
+            return "Status(pending)"
+        return "Status(done)" if self.success else "Status(failed)"
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, however it did."""
+        return self._call.future.done()
+
+    @property
+    def success(self) -> bool:
+        """Whether it has ended well."""
+        return self.done and self._call.future.exception() is None
+
+    def exception(self, timeout: float | None = 0.0) -> BaseException | None:
+        """What went wrong, or None. Waits `timeout` seconds for the end, or without limit for None.
+
+        Raises daq's TimeoutError when it has not ended by then.
+        """
+        try:
+            error = self._call.future.exception(timeout)
+        except concurrent.futures.TimeoutError:
+            raise NotDoneError(
+                f"{self._what} has not ended after {timeout:g} s",
+                advice="it goes on; `cancel()` stops it",
+            ) from None
+        if isinstance(error, asyncio.CancelledError):
+            return DeviceError(f"{self._what} was cancelled")
+        return error
+
+    def wait(self, timeout: float | None = None) -> Result:
+        """Wait for the end and return the result, such as the position read back.
+
+        Raises what went wrong, or daq's TimeoutError after `timeout` seconds: it then goes on.
+        Ctrl-C cancels the operation, so that a motion is stopped.
+        """
+        try:
+            error = self.exception(timeout)
+        except KeyboardInterrupt:
+            self._portal.settle(self._call)
+            raise
+        if error is not None:
+            raise error
+        return self._call.future.result()
+
+    def add_callback(self, callback: Callable[[Self], object]) -> None:
+        """Call `callback(status)` at the end, or now if it has ended.
+
+        Callbacks run one after the other in a thread of their own; what they raise is logged.
+        """
+        self._call.future.add_done_callback(lambda _: self._portal.notify(callback, self))
+
+    def cancel(self) -> None:
+        """End the operation; a motion is stopped. `wait` then raises that it was cancelled."""
+        self._call.cancel()
+
+    def watch(self, watcher: Callable[..., object]) -> None:
+        """Call `watcher` with keywords as the operation goes on, in the terms of ophyd's progress.
+
+        `name current initial target unit precision fraction time_elapsed time_remaining`, where
+        `fraction` is what is left: 1 at the start, 0 at the end. What does not move has nothing to
+        watch.
+        """
+        if self._progress is not None and not self.done:
+            threading.Thread(
+                target=self._tell, args=(watcher, self._progress), name="daq watch", daemon=True
+            ).start()
+
+    def _tell(self, watcher: Callable[..., object], progress: MotionProgress) -> None:
+        for position in progress.positions():
+            self._portal.notify(_keywords(watcher, self._state(progress, position)))
+            if self.done:
+                return
+
+    def _state(self, progress: MotionProgress, position: float) -> dict[str, Any]:
+        distance = progress.target - progress.initial
+        left = abs((progress.target - position) / distance) if distance else 0.0
+        left = min(left, 1.0)
+        elapsed = time.monotonic() - self._began
+        return {
+            "name": progress.name,
+            "current": position,
+            "initial": progress.initial,
+            "target": progress.target,
+            "unit": progress.units,
+            "precision": 3,
+            "fraction": left,
+            "time_elapsed": elapsed,
+            "time_remaining": elapsed * left / (1.0 - left) if 0.0 < left < 1.0 else None,
+        }
+
+
+def _keywords(watcher: Callable[..., object], state: dict[str, Any]) -> Callable[[], object]:
+    return lambda: watcher(**state)

@@ -1,0 +1,35 @@
+"""Bytes to instruments: ports, one exchange at a time, framing, serial lines and TCP."""
+
+from daq.transport.framing import FixedLength, Framing, IdleGap, Terminated
+from daq.transport.inbox import ConnectionLostError
+from daq.transport.line import Dialect, Line
+from daq.transport.loopback import LoopbackStream, loopback_pair
+from daq.transport.port import Port, Ports
+from daq.transport.serial_port import open_serial_loop
+from daq.transport.settings import DATA_BITS, FLOW_CONTROLS, PARITIES, STOP_BITS, PortSettings
+from daq.transport.stream import ByteStream, OpenStream, open_stream
+from daq.transport.trace import trace_device
+
+__all__ = [
+    "DATA_BITS",
+    "FLOW_CONTROLS",
+    "PARITIES",
+    "STOP_BITS",
+    "ByteStream",
+    "ConnectionLostError",
+    "Dialect",
+    "FixedLength",
+    "Framing",
+    "IdleGap",
+    "Line",
+    "LoopbackStream",
+    "OpenStream",
+    "Port",
+    "PortSettings",
+    "Ports",
+    "Terminated",
+    "loopback_pair",
+    "open_serial_loop",
+    "open_stream",
+    "trace_device",
+]

@@ -1,0 +1,224 @@
+"""One device's way to its instrument: questions and commands over a port that it may share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from daq.core import OfflineError
+from daq.transport.framing import Framing, Terminated
+from daq.transport.inbox import ConnectionLostError
+from daq.transport.owed import Accepts, OwedReply
+from daq.transport.port import Connection, Port
+from daq.transport.trace import Trace
+
+__all__ = ["Dialect", "Line"]
+
+_ENCODING: Final = "latin-1"
+"""One character for each byte, so that no reply can fail to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How an instrument writes and is written to."""
+
+    framing: Framing = field(default_factory=Terminated)
+    """Of its replies."""
+    end: bytes = b"\n"
+    """After each command."""
+    timeout_s: float = 1.0
+    """For a reply, unless the exchange says otherwise."""
+    pause_s: float = 0.0
+    """From the end of one exchange to the begin of the next."""
+    quiet_s: float = 0.05
+    """How long to listen for a reply that is late already."""
+    echoes: bool = False
+    """It repeats every command before it answers."""
+
+
+class Line:
+    """Talks for one device.
+
+    An exchange that timed out or was cancelled spoils nothing: its reply, when it comes late, is
+    not taken for the reply to a later command (`OwedReplies`).
+
+    Args:
+        port: Shared with other devices, or not.
+        device_id: Whose errors and trace these are.
+        dialect: How the instrument writes.
+    """
+
+    def __init__(self, port: Port, device_id: str, dialect: Dialect | None = None) -> None:
+        self.dialect = dialect or Dialect()
+        self._port = port
+        self._device_id = device_id
+        self._trace = Trace(device_id, str(port.settings), trio.current_time)
+        self._connection: Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"<Line of {self._device_id} on {self._port.settings}>"
+
+    @property
+    def address(self) -> str:
+        """The port's address, as configured."""
+        return self._port.settings.address
+
+    async def open(self) -> None:
+        """Open the port, or join those who have it open. Raises OfflineError."""
+        try:
+            self._connection = await self._port.join(self)
+        except OfflineError as error:
+            message = f"{self._device_id}: {error.message}"
+            raise OfflineError(message, advice=error.advice) from error
+        self._trace.event("open")
+
+    async def close(self) -> None:
+        """Let the port go; the last one closes it."""
+        if self._connection is not None:
+            self._connection = None
+            self._trace.event("closed")
+        await self._port.leave(self)
+
+    async def query(
+        self, command: str, *, accepts: Accepts | None = None, timeout_s: float | None = None
+    ) -> str:
+        """Send a command and return its reply.
+
+        Args:
+            command: Without its end.
+            accepts: Tells this reply from those to others on the same bus; what it does not take
+                is passed over. Without it, the next reply is taken.
+            timeout_s: For the whole exchange, once it is this one's turn.
+
+        Raises:
+            OfflineError: No reply in time, or the connection is lost; names port and command.
+        """
+        seconds = self.dialect.timeout_s if timeout_s is None else timeout_s
+        async with self._exchange(command) as connection:
+            await self._collect_late(connection)
+            deadline = trio.current_time() + seconds
+            expected = self._expect(connection, command, accepts or _anything, deadline)
+            reply = None
+            with trio.move_on_at(deadline):
+                await self._send(connection, command)
+                echo = command if self.dialect.echoes else None
+                reply = await self._reply(connection, echo, accepts or _anything)
+            if reply is None:
+                raise self._silent(connection, command, seconds)
+            for owed in expected:
+                connection.owed.received(owed)
+            return await self._newest(connection, reply, deadline, accepts or _anything)
+
+    async def command(self, command: str, *, timeout_s: float | None = None) -> None:
+        """Send a command that is not answered. Raises OfflineError."""
+        seconds = self.dialect.timeout_s if timeout_s is None else timeout_s
+        async with self._exchange(command) as connection:
+            with trio.move_on_after(seconds) as scope:
+                await self._send(connection, command)
+                if self.dialect.echoes:
+                    await self._reply(connection, None, lambda text: text == command)
+            if scope.cancelled_caught:
+                raise self._silent(connection, command, seconds)
+
+    @asynccontextmanager
+    async def _exchange(self, command: str) -> AsyncIterator[Connection]:
+        """This device's turn on a connection that is usable; a loss is told by OfflineError."""
+        async with self._port.turn():
+            connection = self._require(command)
+            try:
+                await trio.sleep_until(connection.not_before)
+                yield connection
+            except ConnectionLostError as error:
+                self._trace.event(f"lost: {error}")
+                raise OfflineError(
+                    f"{self._device_id}: the connection to {self._port.settings} was lost "
+                    f"in {command!r}: {error}"
+                ) from error
+            finally:
+                connection.not_before = trio.current_time() + self.dialect.pause_s
+
+    def _require(self, command: str) -> Connection:
+        connection = self._connection
+        if connection is None:
+            why = f"it is not connected to {self._port.settings}"
+        elif connection.lost is not None:
+            why = f"the connection to {self._port.settings} was lost: {connection.lost}"
+        else:
+            return connection
+        raise OfflineError(f"{self._device_id}: {command!r} was not sent: {why}")
+
+    def _expect(
+        self, connection: Connection, command: str, accepts: Accepts, deadline: float
+    ) -> list[OwedReply]:
+        expected = [connection.owed.expect(accepts, deadline)]
+        if self.dialect.echoes:
+            expected.append(connection.owed.expect(lambda text: text == command, deadline))
+        return expected
+
+    async def _send(self, connection: Connection, command: str) -> None:
+        stale = connection.discard()
+        if stale:
+            self._trace.discarded(stale, "nobody asked for it")
+        data = command.encode(_ENCODING) + self.dialect.end
+        self._trace.sent(data)
+        await connection.send(data)
+
+    async def _collect_late(self, connection: Connection) -> None:
+        """Listen a moment for replies that earlier exchanges did not wait for."""
+        owed = connection.owed
+        due = owed.listen_until()
+        if due is None:
+            return
+        with trio.move_on_at(max(due, trio.current_time()) + self.dialect.quiet_s):
+            while owed.listen_until() is not None:
+                self._pass_over(connection, await connection.next_frame(self.dialect.framing))
+        owed.give_up()
+
+    async def _reply(self, connection: Connection, echo: str | None, accepts: Accepts) -> str:
+        while True:
+            frame = await connection.next_frame(self.dialect.framing)
+            text = frame.decode(_ENCODING)
+            if text == echo:
+                self._trace.received(frame, "echo")
+                echo = None
+            elif accepts(text):
+                self._trace.received(frame)
+                return text
+            else:
+                self._pass_over(connection, frame)
+
+    def _pass_over(self, connection: Connection, frame: bytes) -> None:
+        late = connection.owed.settle(frame.decode(_ENCODING))
+        self._trace.received(frame, "late: to an earlier command" if late else "not asked for")
+
+    async def _newest(
+        self, connection: Connection, reply: str, deadline: float, accepts: Accepts
+    ) -> str:
+        """The last reply, when it could be one that is still owed: that would have come first."""
+        owed = connection.owed
+        with trio.move_on_at(deadline):
+            while owed.is_ambiguous(reply):
+                newer = await self._reply(connection, None, accepts)
+                self._trace.event(f"{reply!r} was late: to an earlier command")
+                owed.settle(reply)
+                reply = newer
+        owed.forgive(reply)
+        return reply
+
+    def _silent(self, connection: Connection, command: str, seconds: float) -> OfflineError:
+        came = connection.pending
+        rest = f"; an incomplete reply came: {came!r}" if came else ""
+        self._trace.event(f"no reply to {command!r} within {seconds:g} s{rest}")
+        return OfflineError(
+            f"{self._device_id}: no reply to {command!r} within {seconds:g} s "
+            f"on {self._port.settings}{rest}",
+            advice="check power and cable, and the port's settings: baud rate, parity, flow control",
+        )
+
+
+def _anything(text: str) -> bool:  # noqa: ARG001 - on a line of one instrument every frame is its
+    return True

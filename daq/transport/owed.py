@@ -1,0 +1,79 @@
+"""Replies that were asked for and did not come yet: which frame may still be one of them. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Accepts", "OwedReplies", "OwedReply"]
+
+Accepts = Callable[[str], bool]
+"""Tells a command's reply from those to other commands."""
+
+_MOST = 16
+"""An instrument that is silent for long answers no more; what it owes from long ago is forgotten."""
+
+
+@dataclass(eq=False, slots=True)
+class OwedReply:
+    """One reply that an exchange expects, or expected until it gave up."""
+
+    accepts: Accepts
+    due: float
+    """Until when it may well come, s."""
+    awaited: bool = False
+    """Somebody has listened for it once more, in vain."""
+
+
+class OwedReplies:
+    """What the instruments on one connection owe.
+
+    An instrument answers in order. So where a reply is still owed, and one comes that could be
+    either, it is the older one's, and the newer comes after it.
+    """
+
+    def __init__(self) -> None:
+        self._owed: list[OwedReply] = []
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def __repr__(self) -> str:
+        return f"<OwedReplies {len(self._owed)}>"
+
+    def expect(self, accepts: Accepts, due: float) -> OwedReply:
+        """A command was sent that will be answered."""
+        owed = OwedReply(accepts, due)
+        self._owed.append(owed)
+        del self._owed[:-_MOST]
+        return owed
+
+    def received(self, owed: OwedReply) -> None:
+        """This one has come."""
+        if owed in self._owed:
+            self._owed.remove(owed)
+
+    def settle(self, text: str) -> bool:
+        """A frame came that nobody waits for: whether it was the oldest owed one that it fits."""
+        for owed in self._owed:
+            if owed.accepts(text):
+                self._owed.remove(owed)
+                return True
+        return False
+
+    def forgive(self, text: str) -> None:
+        """What could have been taken for `text` will not come any more."""
+        self._owed = [owed for owed in self._owed if not owed.accepts(text)]
+
+    def is_ambiguous(self, text: str) -> bool:
+        """Whether this reply could be an older one, still owed."""
+        return any(owed.accepts(text) for owed in self._owed)
+
+    def listen_until(self) -> float | None:
+        """When nobody needs to listen for late replies any more, s; None when nothing is owed."""
+        return max((owed.due for owed in self._owed if not owed.awaited), default=None)
+
+    def give_up(self) -> None:
+        """Somebody has listened, and these did not come."""
+        for owed in self._owed:
+            owed.awaited = True

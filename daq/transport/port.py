@@ -1,0 +1,174 @@
+"""A port and all who use it: opened by the first, closed by the last, one exchange at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+import trio
+
+from daq.core import ConfigurationError, OfflineError
+from daq.transport.framing import Framing
+from daq.transport.inbox import ConnectionLostError
+from daq.transport.owed import OwedReplies
+from daq.transport.settings import PortSettings
+from daq.transport.stream import ByteStream, OpenStream, open_stream
+
+__all__ = ["Connection", "Port", "Ports"]
+
+_LONGEST_FRAME = 1 << 16
+_CLOSE_S = 2.0
+
+
+class Connection:
+    """One opening of a port. Who got it and finds it lost has to come back for a new one."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self.lost: str | None = None
+        """Why it cannot be used any more."""
+        self.owed = OwedReplies()
+        self.not_before = -math.inf
+        """Trio time of the next exchange at the earliest."""
+        self._stream = stream
+        self._buffer = bytearray()
+
+    @property
+    def pending(self) -> bytes:
+        """What has come of a frame that is not whole yet."""
+        return bytes(self._buffer)
+
+    async def send(self, data: bytes) -> None:
+        """Raises ConnectionLostError."""
+        try:
+            await self._stream.send(data)
+        except ConnectionLostError as error:
+            self.lost = str(error)
+            raise
+
+    async def next_frame(self, framing: Framing) -> bytes:
+        """The next whole frame; waits for it. Raises ConnectionLostError."""
+        while True:
+            frame = framing.split(self._buffer)
+            if frame is not None:
+                await trio.lowlevel.checkpoint()
+                return frame
+            if len(self._buffer) > _LONGEST_FRAME:
+                frame = bytes(self._buffer)
+                self._buffer.clear()
+                return frame
+            with trio.CancelScope() as gap:
+                if framing.idle_s is not None and self._buffer:
+                    gap.deadline = trio.current_time() + framing.idle_s
+                await self._receive()
+            if gap.cancelled_caught:
+                frame = bytes(self._buffer)
+                self._buffer.clear()
+                return frame
+
+    def discard(self) -> bytes:
+        """Throw away, and return, whatever has come until now."""
+        stale = bytes(self._buffer) + self._stream.receive_nowait()
+        self._buffer.clear()
+        return stale
+
+    async def close(self) -> None:
+        """Bounded and shielded."""
+        self.lost = self.lost or "the port was closed"
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_S):
+            await self._stream.close()
+
+    async def _receive(self) -> None:
+        try:
+            self._buffer += await self._stream.receive()
+        except ConnectionLostError as error:
+            self.lost = str(error)
+            raise
+
+
+class Port:
+    """A serial line or a TCP connection that one or several devices share."""
+
+    def __init__(self, settings: PortSettings, opener: OpenStream) -> None:
+        self.settings = settings
+        self._opener = opener
+        self._turn = trio.Lock()
+        self._connection: Connection | None = None
+        self._users: set[object] = set()
+
+    def __repr__(self) -> str:
+        state = "open" if self._connection is not None and not self._connection.lost else "closed"
+        return f"<Port {self.settings} {state}, {len(self._users)} users>"
+
+    async def join(self, user: object) -> Connection:
+        """The connection, opened when nobody has it open. Raises OfflineError."""
+        async with self._turn:
+            if self._connection is not None and self._connection.lost is not None:
+                lost, self._connection = self._connection, None
+                await lost.close()
+            if self._connection is None:
+                self._connection = Connection(await self._open())
+            self._users.add(user)
+            return self._connection
+
+    async def leave(self, user: object) -> None:
+        """The last one closes the port. Whoever is not in may leave too."""
+        self._users.discard(user)
+        if not self._users and self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """For one exchange; in the order in which they were asked for."""
+        async with self._turn:
+            yield
+
+    async def _open(self) -> ByteStream:
+        try:
+            return await self._opener(self.settings)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OfflineError(
+                f"the port {self.settings} cannot be opened: {reason}", advice=_advice(error)
+            ) from error
+
+
+class Ports:
+    """The ports of one daemon by address, so that devices on one port share it."""
+
+    def __init__(self, opener: OpenStream = open_stream) -> None:
+        self._opener = opener
+        # A port lives as long as a driver holds it: one that was configured away leaves nothing.
+        self._ports: WeakValueDictionary[str, Port] = WeakValueDictionary()
+
+    def port(self, settings: PortSettings) -> Port:
+        """The port of that address.
+
+        Raises ConfigurationError when another device on it asks for other settings.
+        """
+        try:
+            settings.tcp  # noqa: B018 - a mistake in it is found here, not when it is opened
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        port = self._ports.get(settings.address)
+        if port is None:
+            port = self._ports[settings.address] = Port(settings, self._opener)
+        elif port.settings != settings:
+            raise ConfigurationError(
+                f"devices on the port {settings} disagree: "
+                f"{port.settings.differences(settings)}",
+                advice="give all devices on one port the same settings",
+            )
+        return port
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "is the instrument plugged in and switched on?"
+    if isinstance(error, PermissionError):
+        return "the daemon's user needs access to it: on most systems the group dialout has it"
+    if isinstance(error, BlockingIOError):
+        return "another program has the port open"
+    return ""

@@ -1,0 +1,152 @@
+"""Serial ports: pyserial-asyncio behind the door of trio-asyncio, on Trio's thread.
+
+The only module besides the API's that knows of asyncio. pyserial-asyncio's transport needs a loop
+for its readers and writers and nothing else; bytes cross over by plain callbacks, so an exchange
+costs no hand-over between the two worlds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import termios
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import trio
+import trio_asyncio
+from serial import Serial
+from serial_asyncio import SerialTransport
+
+from daq.transport.inbox import ConnectionLostError, Inbox
+from daq.transport.settings import PortSettings
+
+__all__ = ["SerialStream", "open_serial", "open_serial_loop"]
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_S = 1.0
+_PARITY = {"none": "N", "even": "E", "odd": "O", "mark": "M", "space": "S"}
+
+_current_loop: ContextVar[trio_asyncio.TrioEventLoop] = ContextVar("serial_loop")
+
+
+@asynccontextmanager
+async def open_serial_loop() -> AsyncIterator[None]:
+    """Serial ports can be opened within this block, by its task and all that are started in it.
+
+    The loop ends after the block: it outlives a cancellation, so that instruments can still be made
+    safe on the way out.
+    """
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope(shield=True)
+        loop = await nursery.start(_run_loop, scope)
+        token = _current_loop.set(loop)
+        try:
+            yield
+        finally:
+            _current_loop.reset(token)
+            scope.cancel()
+
+
+async def _run_loop(
+    scope: trio.CancelScope, *, task_status: trio.TaskStatus[trio_asyncio.TrioEventLoop]
+) -> None:
+    with scope:
+        async with trio_asyncio.open_loop() as loop:
+            loop.set_exception_handler(_log_loop_error)
+            task_status.started(loop)
+            await trio.sleep_forever()
+
+
+def _log_loop_error(_loop: object, context: Mapping[str, Any]) -> None:
+    """trio-asyncio would end the daemon with an error that no callback took care of.
+
+    The one that comes is a failed write to a port that was unplugged, and whoever uses the port is
+    told of that by `connection_lost`.
+    """
+    logger.debug("serial: %s", context.get("message"), exc_info=context.get("exception"))
+
+
+async def open_serial(settings: PortSettings) -> SerialStream:
+    """Open and set up a serial port, for this process alone. Raises OSError or ValueError."""
+    loop = _current_loop.get(None)
+    if loop is None:
+        raise RuntimeError("serial ports are opened within `async with open_serial_loop()`")
+    # Some adapters take their time to open and to be set up.
+    port = await trio.to_thread.run_sync(_open, settings)
+    return SerialStream(loop, port)
+
+
+def _open(settings: PortSettings) -> Serial:
+    return Serial(
+        settings.address,
+        baudrate=settings.baudrate,
+        bytesize=settings.data_bits,
+        parity=_PARITY[settings.parity],
+        stopbits=settings.stop_bits,
+        xonxoff=settings.flow_control == "software",
+        rtscts=settings.flow_control == "hardware",
+        timeout=0,
+        write_timeout=0,
+        exclusive=True,
+    )
+
+
+class SerialStream(asyncio.Protocol):
+    """Bytes over an open serial port that this object owns."""
+
+    def __init__(self, loop: trio_asyncio.TrioEventLoop, port: Serial) -> None:
+        self._inbox = Inbox()
+        self._closed = trio.Event()
+        self._writable = trio.Event()
+        self._transport = SerialTransport(loop, self, port)
+        # Told when everything was written, not when a buffer of 64 KiB is half empty.
+        self._transport.set_write_buffer_limits(high=0)
+
+    async def send(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self._inbox.require_open()  # pyserial-asyncio takes bytes for a port that is gone
+        self._writable = trio.Event()
+        self._transport.write(data)
+        try:
+            await self._writable.wait()
+        except trio.Cancelled:
+            self._transport.flush()  # what the line did not take must not come out later
+            raise
+        self._inbox.require_open()
+
+    async def receive(self) -> bytes:
+        return await self._inbox.take()
+
+    def receive_nowait(self) -> bytes:
+        return self._inbox.take_nowait()
+
+    async def close(self) -> None:
+        """Bounded, also when flow control holds the line."""
+        if not self._transport.is_closing():
+            # Closing waits, on the loop, until the line has sent everything: at 9600 baud that
+            # takes long, and with CTS low for ever. So nothing is left to send.
+            try:
+                self._transport.serial.reset_output_buffer()
+            except (OSError, termios.error) as error:
+                logger.debug("serial: %s", error)
+            self._transport.abort()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_S):
+            await self._closed.wait()
+
+    # What pyserial-asyncio calls.
+
+    def data_received(self, data: bytes) -> None:
+        self._inbox.put(data)
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._inbox.end(str(exc) if exc else "the port was closed")
+        self._writable.set()
+        self._closed.set()
+

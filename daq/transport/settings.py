@@ -1,0 +1,49 @@
+"""How a port is reached and set up: pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DATA_BITS", "FLOW_CONTROLS", "PARITIES", "STOP_BITS", "PortSettings"]
+
+DATA_BITS = (5, 6, 7, 8)
+PARITIES = ("none", "even", "odd", "mark", "space")
+STOP_BITS = (1.0, 1.5, 2.0)
+FLOW_CONTROLS = ("none", "software", "hardware")
+
+
+@dataclass(frozen=True, slots=True)
+class PortSettings:
+    """A serial line, or a TCP connection to a serial server or an instrument."""
+
+    address: str
+    """`/dev/ttyUSB0`; or `host:port`, also written `socket://host:port`."""
+    baudrate: int = 9600
+    """Bits/s; this and the rest hold for serial lines only."""
+    data_bits: int = 8
+    parity: str = "none"
+    """One of `PARITIES`."""
+    stop_bits: float = 1.0
+    flow_control: str = "none"
+    """`software` is XON/XOFF, `hardware` is RTS/CTS."""
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def tcp(self) -> tuple[str, int] | None:
+        """Host and port of a TCP connection, None for a serial line. Raises ValueError."""
+        text = self.address.removeprefix("socket://")
+        if text == self.address and ("/" in text or ":" not in text):
+            return None
+        host, _, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"{self.address!r} is not host:port with a port from 1 to 65535")
+        return host, int(port)
+
+    def differences(self, other: PortSettings) -> str:
+        """What another use of the same port asks for that this one does not, for people."""
+        names = ("baudrate", "data_bits", "parity", "stop_bits", "flow_control")
+        pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
+        return ", ".join(f"{name} {mine} and {its}" for name, mine, its in pairs if mine != its)

@@ -1,0 +1,60 @@
+"""The wire trace of a device: what was sent and received, byte by byte, with times.
+
+Each device has a logger of its own, `daq.trace.<device>`, silent unless somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+__all__ = ["Trace", "trace_device"]
+
+_ROOT = "daq.trace"
+
+
+def trace_device(device_id: str) -> None:
+    """Log everything that is exchanged with this device from now on, at level DEBUG."""
+    logging.getLogger(f"{_ROOT}.{device_id}").setLevel(logging.DEBUG)
+
+
+class Trace:
+    """Writes one device's exchanges to its logger.
+
+    Args:
+        device_id: Whose exchanges these are.
+        port: The port's address, as configured.
+        clock: Seconds; only differences matter.
+    """
+
+    def __init__(self, device_id: str, port: str, clock: Callable[[], float]) -> None:
+        self._logger = logging.getLogger(f"{_ROOT}.{device_id}")
+        # Silent under `--log-level debug` too: polling writes several lines a second.
+        if self._logger.level == logging.NOTSET:
+            self._logger.setLevel(logging.INFO)
+        self._port = port
+        self._clock = clock
+        self._sent_at = 0.0
+
+    def sent(self, data: bytes) -> None:
+        """These bytes were handed to the port."""
+        self._sent_at = self._clock()
+        self._logger.debug("%s > %r", self._port, data)
+
+    def received(self, frame: bytes, note: str = "") -> None:
+        """A whole frame came; `note` says what is odd about it."""
+        self._log("<", frame, note)
+
+    def discarded(self, data: bytes, why: str) -> None:
+        """These bytes were thrown away."""
+        self._log("x", data, why)
+
+    def event(self, text: str) -> None:
+        """The port was opened, lost or closed, or a reply did not come."""
+        self._logger.debug("%s - %s", self._port, text)
+
+    def _log(self, mark: str, data: bytes, note: str) -> None:
+        if self._logger.isEnabledFor(logging.DEBUG):
+            after = (self._clock() - self._sent_at) * 1e3
+            suffix = f", {note}" if note else ""
+            self._logger.debug("%s %s %r (after %.2f ms%s)", self._port, mark, data, after, suffix)
