@@ -24,6 +24,7 @@ __all__ = [
     "DeviceConfig",
     "GuardConfig",
     "InterlockConfig",
+    "RingConfig",
     "ScriptsConfig",
     "ServerConfig",
     "StorageConfig",
@@ -45,6 +46,8 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 50051
     """0 takes any free port."""
+    flight_port: int | None = None
+    """Arrow Flight is served there too; 0 takes any free port, absent for no Flight."""
 
 
 def default_data_directory() -> Path:
@@ -57,6 +60,19 @@ class StorageConfig:
     """`[storage]`: where runs, scripts and the journal are kept."""
 
     directory: Path = field(default_factory=default_data_directory)
+    compression: str = ""
+    """Of frames and waveforms: `gzip`, `lzf` or a filter of hdf5plugin; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingConfig:
+    """`[ring]`: recent data for other processes of the machine, in a memory-mapped file."""
+
+    enabled: bool = True
+    size_mb: int = 64
+    """How much history; the file has this size from the start."""
+    path: Path | None = None
+    """Such as `/dev/shm/daq-ring`; absent for `ring` in the storage directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +133,7 @@ class Config:
 
     server: ServerConfig = field(default_factory=ServerConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
+    ring: RingConfig = field(default_factory=RingConfig)
     scripts: ScriptsConfig = field(default_factory=ScriptsConfig)
     guard: GuardConfig = field(default_factory=GuardConfig)
     interlocks: Mapping[str, InterlockConfig] = field(default_factory=dict)
@@ -132,7 +149,7 @@ class Config:
             host=self.server.host if host is None else host,
             port=self.server.port if port is None else port,
         )
-        storage = self.storage if directory is None else StorageConfig(directory)
+        storage = self.storage if directory is None else replace(self.storage, directory=directory)
         return replace(self, server=server, storage=storage)
 
 
@@ -159,6 +176,7 @@ def parse_config(text: str, path: Path | None) -> Config:
     sections = {
         "server": ServerConfig,
         "storage": StorageConfig,
+        "ring": RingConfig,
         "scripts": ScriptsConfig,
         "guard": GuardConfig,
     }

@@ -25,6 +25,7 @@ from daq.experiment import ExecutionQueue, ManualRuns, software_versions
 from daq.scripting import Sandbox, SandboxLimits
 from daq.storage import Storage
 from daq.supervision import Supervisor
+from daq.transport import open_serial_loop
 
 __all__ = ["run_daemon", "serve"]
 
@@ -62,7 +63,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as storing:
             await storing.start(storage.run)
-            async with trio.open_nursery() as devices:
+            async with open_serial_loop(), trio.open_nursery() as devices:
                 await devices.start(supervisor.run)
                 try:
                     async with trio.open_nursery() as executions:

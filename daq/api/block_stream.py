@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import trio
 
 from daq.api.bridge import Emit
 from daq.api.ipc import measurement_to_ipc
 from daq.api.measurement_stream import viewer_capacity
 from daq.bus import Bus, LossySubscription
-from daq.core import Measurement
+from daq.core import Measurement, merge_blocks
 from daq.supervision import Device
 from daq.wire.generated import daq as pb
 
-__all__ = ["merge", "stream_blocks"]
+__all__ = ["stream_blocks"]
 
 DEFAULT_RATE_HZ = 50
 GATHER_BYTES = 1 << 20
@@ -35,7 +34,7 @@ async def stream_blocks(
     with bus.view(*request.channels, capacity=capacity) as view:
         while True:
             gathered, is_full = await _gather(view)
-            for block in merge(gathered):
+            for block in merge_blocks(gathered):
                 await emit(
                     pb.MeasurementBlock(
                         channel=block.channel,
@@ -60,38 +59,3 @@ async def _gather(view: LossySubscription) -> tuple[list[Measurement], bool]:
         blocks.append(block)
         size += block.nbytes
     return blocks, True
-
-
-def merge(blocks: Iterable[Measurement]) -> list[Measurement]:
-    """Join the blocks of each channel that follow one another without a gap, in their order."""
-    rows: list[list[Measurement]] = []
-    open_row: dict[str, list[Measurement]] = {}
-    for block in blocks:
-        row = open_row.get(block.channel)
-        if row is not None and _continues(row[-1], block):
-            row.append(block)
-        else:
-            open_row[block.channel] = row = [block]
-            rows.append(row)
-    return [_joined(row) for row in rows]
-
-
-def _continues(before: Measurement, block: Measurement) -> bool:
-    return (
-        block.sequence == before.sequence + len(before)
-        and block.sample_shape == before.sample_shape
-        and block.values.dtype == before.values.dtype
-        and block.units == before.units
-    )
-
-
-def _joined(row: list[Measurement]) -> Measurement:
-    if len(row) == 1:
-        return row[0]
-    return Measurement(
-        row[0].channel,
-        np.concatenate([block.timestamps for block in row]),
-        np.concatenate([block.values for block in row]),
-        row[0].units,
-        row[0].sequence,
-    )

@@ -40,6 +40,7 @@ class RunService(TrioService, pb.RunServiceBase):
             request.name,
             json_mapping_from_wire(request.metadata_json),
             request.user or caller().user,
+            request.durability or "process",
         )
         return pb.StartRunResponse(run_id)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-
-import trio
+from typing import Protocol
 
 from daq.core import Measurement
 
-__all__ = ["ChannelLog", "Entry"]
+__all__ = ["ChannelLog", "Entry", "Reader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +20,13 @@ class Entry:
     """Counts the blocks of all channels, so that a viewer of several reads them in order."""
     samples_before: int
     bytes_before: int
+
+
+class Reader(Protocol):
+    """Somebody who reads a log."""
+
+    def arrived(self, arrival: int) -> None:
+        """There is an entry for a reader that had read everything."""
 
 
 class ChannelLog:
@@ -37,8 +43,8 @@ class ChannelLog:
         self.samples = 0
         """Samples that were ever appended."""
         self.bytes = 0
-        self.waiting: set[trio.Event] = set()
-        """Wake-ups of the viewers that have read everything."""
+        self.idle: set[Reader] = set()
+        """The readers that have read everything: they are told of the next entry, once."""
         self._entries: deque[Entry] = deque()
         self._capacity = 0
         self._capacity_bytes = 0
@@ -67,10 +73,10 @@ class ChannelLog:
         self.samples += len(block)
         self.bytes += block.nbytes
         self._shorten()
-        if self.waiting:
-            for arrived in self.waiting:
-                arrived.set()
-            self.waiting.clear()
+        if self.idle:
+            for reader in self.idle:
+                reader.arrived(arrival)
+            self.idle.clear()
 
     def _shorten(self) -> None:
         entries = self._entries

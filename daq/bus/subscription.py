@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from heapq import heappop, heappush, heapreplace
 from typing import Self
 
 import trio
@@ -103,13 +104,23 @@ class _Subscription(ABC):
 class _Place:
     """How far a viewer has read in one channel's log."""
 
-    __slots__ = ("index", "log", "samples")
+    __slots__ = ("_viewer", "index", "log", "samples")
 
-    def __init__(self, log: ChannelLog) -> None:
+    def __init__(self, log: ChannelLog, viewer: LossySubscription) -> None:
+        self._viewer = viewer
         self.log = log
         self.index = log.end
         self.samples = log.samples
         """Samples of the channel that are accounted for: delivered or dropped."""
+
+    def arrived(self, arrival: int) -> None:
+        self._viewer.take_note(self, arrival)
+
+    def next_arrival(self) -> int:
+        return self.log.entry(self.index).arrival
+
+    def is_at_end(self) -> bool:
+        return self.index == self.log.end
 
     def catch_up(self, capacity: int, capacity_bytes: int) -> int:
         """Skip what is more than may wait; returns how many samples that were."""
@@ -150,6 +161,9 @@ class LossySubscription(_Subscription):
             raise ValueError(f"a subscription holds at least one block, not {capacity}")
         self._capacity = 1 if overflow is Overflow.LATEST else capacity
         self._places: list[_Place] = []
+        self._unread: list[tuple[int, _Place]] = []
+        """A heap of the places that are not at the end of their logs, by the arrival of what comes
+        next; one that has dropped something since stands too early in it."""
         self._rest: deque[Measurement] = deque()
         """What was not yet received when it was closed."""
         self._readers: set[trio.Event] = set()
@@ -161,14 +175,27 @@ class LossySubscription(_Subscription):
         """How many blocks, and how many bytes, of a channel may wait for it."""
         return (self._capacity, self._capacity_bytes)
 
+    @property
+    def dropped(self) -> int:
+        """Samples that were dropped before what was received last; `statistics` knows of all."""
+        return self._dropped
+
     def follow(self, log: ChannelLog) -> None:
         """Read this log from its end on."""
-        self._places.append(_Place(log))
-        log.waiting |= self._readers
+        place = _Place(log, self)
+        self._places.append(place)
+        log.idle.add(place)
+
+    def take_note(self, place: _Place, arrival: int) -> None:
+        """Something came for a place that had read everything."""
+        heappush(self._unread, (arrival, place))
+        for arrived in self._readers:
+            arrived.set()
 
     def statistics(self) -> Statistics:
-        self._catch_up()
-        lag = sum(place.log.samples - place.samples for place in self._places)
+        for _, place in self._unread:
+            self._dropped += place.catch_up(*self.bounds)
+        lag = sum(place.log.samples - place.samples for _, place in self._unread)
         lag += sum(len(block) for block in self._rest)
         return Statistics(self._delivered, self._dropped, lag)
 
@@ -179,7 +206,7 @@ class LossySubscription(_Subscription):
             self._rest.append(block)
         self._closed = True
         for place in self._places:
-            place.log.waiting -= self._readers
+            place.log.idle.discard(place)
         self._places.clear()
         for arrived in self._readers:
             arrived.set()
@@ -187,31 +214,28 @@ class LossySubscription(_Subscription):
     def _take(self) -> Measurement | None:
         if self._closed:
             return self._rest.popleft() if self._rest else None
-        self._catch_up()
-        waiting = [place for place in self._places if place.index < place.log.end]
-        if not waiting:
-            return None
-        return min(waiting, key=_next_arrival).take()
-
-    def _catch_up(self) -> None:
-        for place in self._places:
+        while self._unread:
+            arrival, place = self._unread[0]
             self._dropped += place.catch_up(self._capacity, self._capacity_bytes)
+            if place.next_arrival() != arrival:
+                heapreplace(self._unread, (place.next_arrival(), place))
+                continue
+            block = place.take()
+            if place.is_at_end():
+                heappop(self._unread)
+                place.log.idle.add(place)
+            else:
+                heapreplace(self._unread, (place.next_arrival(), place))
+            return block
+        return None
 
     async def _wait(self) -> None:
         arrived = trio.Event()
         self._readers.add(arrived)
-        for place in self._places:
-            place.log.waiting.add(arrived)
         try:
             await arrived.wait()
         finally:
             self._readers.discard(arrived)
-            for place in self._places:
-                place.log.waiting.discard(arrived)
-
-
-def _next_arrival(place: _Place) -> int:
-    return place.log.entry(place.index).arrival
 
 
 class LosslessSubscription(_Subscription):

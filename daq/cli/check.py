@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 import trio
 
+from daq.cli.description import show_description
 from daq.cli.output import Cell, Output
 from daq.cli.sources import read_source
 from daq.config import Config, load_config
 from daq.core import ScriptCheck, ScriptSyntaxError, signature
 from daq.drivers import Timebase, build_drivers
+from daq.drivers.declarative import is_description
 from daq.scripting import Sandbox, SandboxLimits
 
 __all__ = ["check"]
@@ -22,13 +24,14 @@ __all__ = ["check"]
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def check(ctx: click.Context, file: Path, as_json: bool) -> None:
-    """Check FILE without running it: a script (.py) or a configuration (.toml).
+    """Check FILE without running it: a script (.py), a configuration or a description (.toml).
 
     Prints what was found, or every problem with its place; exit status 1 when there is one.
     """
     output = Output(as_json=as_json)
     if file.suffix == ".toml":
-        ctx.exit(_show_configuration(output, file))
+        show = show_description if is_description(read_source(file)) else _show_configuration
+        ctx.exit(show(output, file))
     if file.suffix != ".py":
         raise click.BadParameter(f"{file} is neither a script (.py) nor a configuration (.toml)")
     result = trio.run(_checked, read_source(file), file.name)

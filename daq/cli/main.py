@@ -20,6 +20,7 @@ _COMMANDS = {
     "demo": ("daq.cli.demo", "A whole session on the simulated bench, in one command."),
     "serve": ("daq.cli.serve", "Run the daemon until Ctrl-C or SIGTERM."),
     "run": ("daq.cli.run", "Run a script without a daemon: start one, run, leave."),
+    "simulate": ("daq.cli.simulate", "Simulate a serial instrument on a pty or a TCP port."),
     "check": ("daq.cli.check", "Check a script or a configuration without running it."),
     "client": ("daq.cli.client", "Talk to a running daemon."),
     "completion": ("daq.cli.completion", "Print the shell's completion script."),

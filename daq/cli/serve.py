@@ -59,12 +59,19 @@ def configure_logging(level: str, stream: TextIO) -> None:
     default="info",
     show_default=True,
 )
+@click.option(
+    "--trace",
+    multiple=True,
+    metavar="DEVICE",
+    help="Log every byte to and from this device, with times. May be repeated.",
+)
 def serve(
     config: Path | None,
     host: str | None,
     port: int | None,
     data_dir: Path | None,
     log_level: str,
+    trace: tuple[str, ...],
 ) -> None:
     """Run the daemon until Ctrl-C or SIGTERM.
 
@@ -74,7 +81,15 @@ def serve(
     # The daemon's libraries load only here: other commands start without them.
     from daq.config import load_config
     from daq.daemon import serve as run_daemon
+    from daq.transport import trace_device
 
     configure_logging(log_level, sys.stderr)
     settings = load_config(config).with_overrides(host, port, data_dir)
+    for device_id in trace:
+        if device_id not in settings.devices:
+            raise click.BadParameter(
+                f"there is no device {device_id!r}; there are {', '.join(settings.devices)}",
+                param_hint="--trace",
+            )
+        trace_device(device_id)
     run_daemon(settings, lambda address: click.echo(f"daq is serving on {address}"))

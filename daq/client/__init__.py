@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from daq.client.async_client import AsyncClient
+    from daq.client.bench import Bench, RemoteFunction, connect
+    from daq.client.blocking_stream import BlockingStream
+    from daq.client.camera import Camera, Digitizer
     from daq.client.connection import DEFAULT_ADDRESS, default_address
+    from daq.client.credentials import Credentials
+    from daq.client.detector import Detector, Signal, Subscription
+    from daq.client.device import Device
     from daq.client.devices import DevicesClient
+    from daq.client.execution import Execution
+    from daq.client.light import Laser, Shutter
+    from daq.client.manual_run import ManualRun
     from daq.client.models import (
         DaemonInfo,
         DeviceInfo,
@@ -27,45 +36,93 @@ if TYPE_CHECKING:
         StateUpdate,
         UploadedScript,
     )
+    from daq.client.motor import Motor
+    from daq.client.progress import Display
+    from daq.client.readings import Readings
+    from daq.client.run_log import Run, RunLog
     from daq.client.runs import RunsClient
     from daq.client.scripts import ScriptsClient
+    from daq.client.status import Status
     from daq.client.streams import StreamsClient
+
+_MODULES = {
+    "AsyncClient": "async_client",
+    "Bench": "bench",
+    "BlockingStream": "blocking_stream",
+    "Camera": "camera",
+    "Credentials": "credentials",
+    "DEFAULT_ADDRESS": "connection",
+    "Detector": "detector",
+    "Device": "device",
+    "DevicesClient": "devices",
+    "Digitizer": "camera",
+    "Display": "progress",
+    "Execution": "execution",
+    "Laser": "light",
+    "ManualRun": "manual_run",
+    "Motor": "motor",
+    "Readings": "readings",
+    "RemoteFunction": "bench",
+    "Run": "run_log",
+    "RunLog": "run_log",
+    "RunsClient": "runs",
+    "ScriptsClient": "scripts",
+    "Shutter": "light",
+    "Signal": "detector",
+    "Status": "status",
+    "StreamsClient": "streams",
+    "Subscription": "detector",
+    "connect": "bench",
+    "default_address": "connection",
+}
+"""Where the names are that are not in `models`."""
 
 __all__ = [
     "DEFAULT_ADDRESS",
     "AsyncClient",
+    "Bench",
+    "BlockingStream",
+    "Camera",
+    "Credentials",
     "DaemonInfo",
+    "Detector",
+    "Device",
     "DeviceInfo",
     "DeviceListing",
     "DevicesClient",
+    "Digitizer",
+    "Display",
+    "Execution",
     "ExecutionUpdate",
     "Frame",
     "FrameQuality",
+    "Laser",
     "LiveStatus",
+    "ManualRun",
+    "Motor",
     "ParameterChange",
     "ParameterReading",
     "PositionUpdate",
+    "Readings",
     "RecordedPoint",
+    "RemoteFunction",
+    "Run",
+    "RunLog",
     "RunPage",
     "RunsClient",
     "Sample",
     "ScriptsClient",
+    "Shutter",
+    "Signal",
     "StateChange",
     "StateUpdate",
+    "Status",
     "StreamsClient",
+    "Subscription",
     "UploadedScript",
+    "connect",
     "default_address",
 ]
-
-_MODULES = {
-    "AsyncClient": "async_client",
-    "DEFAULT_ADDRESS": "connection",
-    "default_address": "connection",
-    "DevicesClient": "devices",
-    "RunsClient": "runs",
-    "ScriptsClient": "scripts",
-    "StreamsClient": "streams",
-}
 
 
 def __getattr__(name: str) -> object:

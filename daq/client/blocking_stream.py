@@ -35,7 +35,7 @@ class BlockingStream(Generic[Item]):
         self._depth = depth
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
-        self._room: asyncio.Event | None = None
+        self._make_room: Callable[[], object] = lambda: None
         self._ended = False
         self._error: BaseException | None = None
         self._call: Call[None] | None = None
@@ -47,9 +47,8 @@ class BlockingStream(Generic[Item]):
 
     async def pump(self, client: AsyncClient) -> None:
         """Take items off the wire; runs in the portal's thread."""
-        loop = asyncio.get_running_loop()
-        self._loop = loop
-        room = self._room = asyncio.Event()
+        loop, room = asyncio.get_running_loop(), asyncio.Event()
+        self._make_room = lambda: loop.call_soon_threadsafe(room.set)
         try:
             async with aclosing(self._source(client)) as items:
                 async for item in items:
@@ -83,8 +82,8 @@ class BlockingStream(Generic[Item]):
                 self._changed.wait()
             was_full = len(self._items) >= self._depth
             item = self._items.popleft()
-        if was_full and self._room is not None and not self._ended:
-            self._loop.call_soon_threadsafe(self._room.set)
+            if was_full and not self._ended:
+                self._make_room()
         return item
 
     def close(self) -> None:

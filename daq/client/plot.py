@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from daq.core import Column, NotFoundError, StorageError
 from daq.wire.convert import RecordedRun
 
-__all__ = ["plot_run"]
+__all__ = ["draw_run", "plot_run", "save_figure"]
 
 Array = npt.NDArray[Any]
 Table = Mapping[str, Array]
@@ -26,12 +26,29 @@ _LEAST_GRID = 2
 
 
 def plot_run(run: RecordedRun, table: Table, path: Path) -> Path:
-    """Draw a stream of a run into an image file and return its path.
+    """Draw a stream of a run into an image file and return its path; see `draw_run`.
+
+    Raises StorageError when `path` cannot be written.
+    """
+    save_figure(draw_run(run, table), path)
+    return path
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure to a file. Raises StorageError when it cannot be written."""
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: the picture cannot be written: {error}") from error
+
+
+def draw_run(run: RecordedRun, table: Table) -> Figure:
+    """Draw a stream of a run.
 
     `table` holds the stream's columns as arrays of shape (n, *sample_shape), and `time`. What was
     moved is the axis. One axis: every detector against it, one below the other. Two axes: a map, of
     cells when the points fill a grid, else of coloured points. Waveforms and frames: the last one.
-    Raises NotFoundError when there is nothing to draw, StorageError when `path` cannot be written.
+    Raises NotFoundError when there is nothing to draw.
     """
     columns = [c for c in _columns(run, table) if table[c.name].dtype.kind in "biuf"]
     signals = [c for c in columns if c.role == "detector"] or columns[-1:]
@@ -44,11 +61,7 @@ def plot_run(run: RecordedRun, table: Table, path: Path) -> Path:
     panels = figure.subplots(len(signals), 1, squeeze=False)[:, 0]
     for panel, signal in zip(panels, signals, strict=True):
         _draw(panel, signal, axes, table)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: the picture cannot be written: {error}") from error
-    return path
+    return figure
 
 
 def _columns(run: RecordedRun, table: Table) -> tuple[Column, ...]:

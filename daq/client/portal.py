@@ -176,6 +176,8 @@ class Portal:
         call = self.start(action)
         try:
             return call.future.result()
+        except asyncio.CancelledError:
+            raise CommunicationError("the connection was closed during the call") from None
         except KeyboardInterrupt:
             self.settle(call)
             raise
@@ -197,7 +199,15 @@ class Portal:
     def notify(self, function: Callable[..., object], *arguments: object) -> None:
         """Call a function of the user's in the thread for callbacks; what it raises is logged."""
         with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody is told any more
-            self._running().notices.submit(_told, function, arguments)
+            self._running().notices.submit(self.tell, function, *arguments)
+
+    @staticmethod
+    def tell(function: Callable[..., object], *arguments: object) -> None:
+        """Call a function of the user's here and now; what it raises is logged."""
+        try:
+            function(*arguments)
+        except Exception:
+            log.exception("the callback %r failed", function)
 
     def close(self) -> None:
         """End the thread and the connection; safe to do twice."""
@@ -206,10 +216,3 @@ class Portal:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
-
-
-def _told(function: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    try:
-        function(*arguments)
-    except Exception:
-        log.exception("the callback %r failed", function)

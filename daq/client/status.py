@@ -24,19 +24,20 @@ class MotionProgress:
     """What a motion is about, for those who watch it."""
 
     name: str
-    initial: float
-    target: float
     units: str
     positions: Callable[[], Iterable[float]]
     """The position, again and again, while somebody iterates."""
+    target: float | None = None
+    distance: float = 0.0
+    """From where it was to the target, where no target is given."""
 
 
 class Status(Generic[Result]):
     """The outcome of an operation that has begun, such as a move; several may be under way.
 
-        status = stage.move(3.0, wait=False)
-        status.add_callback(print)
-        status.wait(timeout=10)
+    status = stage.move(3.0, wait=False)
+    status.add_callback(print)
+    status.wait(timeout=10)
     """
 
     def __init__(
@@ -99,10 +100,13 @@ class Status(Generic[Result]):
         return self._call.future.result()
 
     def add_callback(self, callback: Callable[[Self], object]) -> None:
-        """Call `callback(status)` at the end, or now if it has ended.
+        """Call `callback(status)` at the end, or here and now if it has ended.
 
         Callbacks run one after the other in a thread of their own; what they raise is logged.
         """
+        if self.done:
+            self._portal.tell(callback, self)
+            return
         self._call.future.add_done_callback(lambda _: self._portal.notify(callback, self))
 
     def cancel(self) -> None:
@@ -122,21 +126,24 @@ class Status(Generic[Result]):
             ).start()
 
     def _tell(self, watcher: Callable[..., object], progress: MotionProgress) -> None:
+        initial: float | None = None
         for position in progress.positions():
-            self._portal.notify(_keywords(watcher, self._state(progress, position)))
+            initial = position if initial is None else initial
+            state = self._state(progress, initial, position)
+            self._portal.notify(_keywords(watcher, state))
             if self.done:
                 return
 
-    def _state(self, progress: MotionProgress, position: float) -> dict[str, Any]:
-        distance = progress.target - progress.initial
-        left = abs((progress.target - position) / distance) if distance else 0.0
-        left = min(left, 1.0)
+    def _state(self, progress: MotionProgress, initial: float, position: float) -> dict[str, Any]:
+        target = initial + progress.distance if progress.target is None else progress.target
+        distance = target - initial
+        left = min(abs((target - position) / distance), 1.0) if distance else 0.0
         elapsed = time.monotonic() - self._began
         return {
             "name": progress.name,
             "current": position,
-            "initial": progress.initial,
-            "target": progress.target,
+            "initial": initial,
+            "target": target,
             "unit": progress.units,
             "precision": 3,
             "fraction": left,

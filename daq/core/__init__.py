@@ -65,7 +65,8 @@ from daq.core.execution import (
     StopReport,
     Transition,
 )
-from daq.core.measurement import Measurement, Reading
+from daq.core.interlock import InterlockStatus
+from daq.core.measurement import Measurement, Reading, merge_blocks
 from daq.core.parameters import (
     DeviceParameter,
     Scalar,
@@ -131,6 +132,7 @@ __all__ = [
     "ExposureControl",
     "FrameProducer",
     "InterlockError",
+    "InterlockStatus",
     "Interpreter",
     "LimitError",
     "Limits",
@@ -181,6 +183,7 @@ __all__ = [
     "convert_parameters",
     "error_class",
     "format_quantity",
+    "merge_blocks",
     "operations_of",
     "parse_scalar",
     "signature",

@@ -48,6 +48,9 @@ class RunStart:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Software: daq, python, numpy, h5py, ..."""
     host: str = ""
+    durability: str = "process"
+    """What an acknowledged event survives: `process`, the death of the daemon; `disk`, also a power
+    cut, for which every acknowledgement waits for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class EventBlock:
     """Shape (n,)."""
     values: Mapping[str, Array]
     """Column name to an array of shape (n, *column.shape)."""
+    column_times: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """Column name to when each of its values was read, shape (n,); without one: `timestamps`."""
 
 
 @dataclass(frozen=True, slots=True)

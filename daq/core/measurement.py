@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Measurement", "Reading"]
+__all__ = ["Measurement", "Reading", "merge_blocks"]
 
 Array = npt.NDArray[Any]
 
@@ -82,3 +83,38 @@ class Measurement:
     def in_event(self, event: int) -> Measurement:
         """The same block, marked as part of an event."""
         return replace(self, event=event)
+
+
+def merge_blocks(blocks: Iterable[Measurement]) -> list[Measurement]:
+    """Join the blocks of each channel that follow one another without a gap, in their order."""
+    rows: list[list[Measurement]] = []
+    open_row: dict[str, list[Measurement]] = {}
+    for block in blocks:
+        row = open_row.get(block.channel)
+        if row is not None and _continues(row[-1], block):
+            row.append(block)
+        else:
+            open_row[block.channel] = row = [block]
+            rows.append(row)
+    return [_joined(row) for row in rows]
+
+
+def _continues(before: Measurement, block: Measurement) -> bool:
+    return (
+        block.sequence == before.sequence + len(before)
+        and block.sample_shape == before.sample_shape
+        and block.values.dtype == before.values.dtype
+        and block.units == before.units
+    )
+
+
+def _joined(row: list[Measurement]) -> Measurement:
+    if len(row) == 1:
+        return row[0]
+    return Measurement(
+        row[0].channel,
+        np.concatenate([block.timestamps for block in row]),
+        np.concatenate([block.values for block in row]),
+        row[0].units,
+        row[0].sequence,
+    )

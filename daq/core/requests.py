@@ -59,6 +59,8 @@ class OpenRun:
 
     name: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    durability: str = "process"
+    """What an acknowledged event survives: see `RunStart.durability`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -50,6 +51,8 @@ class DriverContext:
     shared: dict[Any, Any] = field(default_factory=dict)
     """What the drivers of one daemon share, such as a bus that several of them sit on or the
     physics of the simulated bench; each family of drivers keeps its own key."""
+    directory: Path | None = None
+    """Where relative paths in options begin: the folder of the configuration file."""
 
 
 class Driver(ABC):

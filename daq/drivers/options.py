@@ -77,6 +77,13 @@ class Options:
             raise self._wrong(name, value, expected)
         return value
 
+    def texts(self, name: str, default: tuple[str, ...], expected: str) -> tuple[str, ...]:
+        """A list of strings; `expected` says what of, such as "a list of devices"."""
+        value = self._take(name, default, expected)
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            raise self._wrong(name, value, expected)
+        return tuple(value)
+
     def choice(self, name: str, default: str | _Required, choices: Iterable[str]) -> str:
         """One of a few words."""
         known = tuple(choices)

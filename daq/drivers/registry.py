@@ -43,7 +43,10 @@ def build_drivers(
     drivers: dict[str, Driver] = {}
     failures: dict[str, str] = {}
     for device_id, config in configs.items():
-        context = DriverContext(device_id, config.driver, timebase, config.options, shared)
+        directory = None if config.path is None else config.path.parent
+        context = DriverContext(
+            device_id, config.driver, timebase, config.options, shared, directory
+        )
         try:
             drivers[device_id] = _factory(config.driver, offers)(context)
         except ConfigurationError as error:

@@ -86,12 +86,18 @@ class Control:
         self._escalated = False
         self._stopped_at_line = 0
         self._devices: tuple[DeviceStop, ...] = ()
+        self._ended_at = 0
+        """The line that ended it: the program itself has moved on to leave its `with` blocks."""
         self._held_back: dict[str, str] = {}
         """Interlocks that had tripped before it started, with the reason."""
 
     @property
+    def state(self) -> ExecutionState:
+        return self._execution.state
+
+    @property
     def line(self) -> int:
-        return self._program.line
+        return self._ended_at or self._program.line
 
     @property
     def progress(self) -> float | None:
@@ -121,6 +127,7 @@ class Control:
     async def _conclude(self, end: ProgramEnd) -> None:
         """Hardware first, then the record. Each part is bounded by a deadline of its own."""
         self._pausing.end()
+        self._ended_at = end.line
         state, message = self._verdict(end)
         if state is not ExecutionState.COMPLETED:
             self._devices = await self._engine.make_safe()

@@ -89,6 +89,7 @@ class LiveRun:
         name: str,
         metadata: Mapping[str, Any],
         now_ns: int,
+        durability: str = "process",
     ) -> LiveRun:
         """Open a run: notes down everything that is known, including all devices' settings."""
         start = RunStart(
@@ -106,6 +107,7 @@ class LiveRun:
             devices=await _settings(supervisor),
             versions=software_versions(),
             host=socket.gethostname(),
+            durability=durability,
         )
         return cls(await storage.open_run(start), supervisor, name)
 

@@ -23,7 +23,9 @@ class ManualRuns:
         self._run: LiveRun | None = None
         self._opening = False
 
-    async def start(self, name: str, metadata: Mapping[str, Any], user: str) -> str:
+    async def start(
+        self, name: str, metadata: Mapping[str, Any], user: str, durability: str = "process"
+    ) -> str:
         """Open a run; returns its id. Raises StateError while another is open."""
         if self._run is not None or self._opening:
             name = self._run.name if self._run else "another"
@@ -39,6 +41,7 @@ class ManualRuns:
                 name or "manual",
                 metadata,
                 self._now_ns(),
+                durability,
             )
         finally:
             self._opening = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import trio
 
@@ -119,8 +118,8 @@ class Pausing:
                 await self._hold()
                 if self._ended:
                     return
-                reasons = ", ".join(self._wanted.values())
-                self._execution.enter(ExecutionState.PAUSED, f"paused at line {line} {reasons}")
+                reasons = " and ".join(self._wanted.values())
+                self._execution.enter(ExecutionState.PAUSED, f"paused {reasons} at line {line}")
             await self._resumed.wait()
 
     async def _hold(self) -> None:
@@ -128,7 +127,7 @@ class Pausing:
             self._held = await self._engine.hold_devices()
         for held in self._held:
             if held.problem:
-                self._say(f"paused, but {held.problem}")
+                self._say(f"paused, but {held.device.id} did not do its part: {held.problem}")
 
     async def _restore(self) -> None:
         restored = False

@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import trio
 
@@ -28,8 +29,9 @@ from daq.core import (
 )
 from daq.experiment.control import Control, StopOrder
 from daq.experiment.execution import Execution, source_line
+from daq.experiment.interlocked import InterlockedPrograms
 from daq.storage import Storage
-from daq.supervision import Supervisor
+from daq.supervision import PauseRule, Supervisor
 
 __all__ = ["ExecutionQueue"]
 
@@ -53,6 +55,7 @@ class ExecutionQueue:
         storage: Storage,
         now_ns: Callable[[], int],
         grace_s: float = 5.0,
+        pause_rules: Mapping[str, PauseRule] = MappingProxyType({}),
     ) -> None:
         self._factory = factory
         self._supervisor = supervisor
@@ -60,6 +63,9 @@ class ExecutionQueue:
         self._ledger = storage.ledger
         self._now_ns = now_ns
         self._grace_s = grace_s
+        self._pause_rules = pause_rules
+        self.interlocked = InterlockedPrograms(grace_s)
+        """What interlocks may do here."""
         self._scripts: dict[str, Script] = {}
         self._past: dict[str, ExecutionRecord] = {}
         self._executions: dict[str, Execution] = {}
@@ -107,14 +113,18 @@ class ExecutionQueue:
         program = self._factory.program(
             script.source, filename(script.name), execution.parameters, execution.id
         )
-        control = Control(execution, program, self._supervisor, self._storage)
+        control = Control(
+            execution, program, self._supervisor, self._storage, self._pause_rules
+        )
         execution.control = control
+        self.interlocked.begin(control)
         for waiting in self._waiting:
             waiting.touch()  # it moved up
         try:
             await control.run()
         finally:
             self._current = None
+            self.interlocked.end()
 
     async def shutdown(self, reason: str) -> None:
         """Take nothing new, cancel what waits, stop what runs gracefully."""

@@ -253,11 +253,19 @@ class RunEngine:
                 f"run {self._run.name!r} is still open",
                 advice="a script records into one run at a time: leave its `with` block first",
             )
-        return (await self._open(request.name, request.metadata)).run_id
+        return (await self._open(request.name, request.metadata, request.durability)).run_id
 
-    async def _open(self, name: str, metadata: Mapping[str, Any]) -> LiveRun:
+    async def _open(
+        self, name: str, metadata: Mapping[str, Any], durability: str = "process"
+    ) -> LiveRun:
         self._run = run = await LiveRun.open(
-            self._storage, self._supervisor, self._provenance, name, metadata, self._now_ns()
+            self._storage,
+            self._supervisor,
+            self._provenance,
+            name,
+            metadata,
+            self._now_ns(),
+            durability,
         )
         self._events.on_run_opened(run.run_id)
         return run

@@ -27,6 +27,7 @@ _LOCATE_S = 0.05
 _GONE_S = 2.0
 _STATUS_S = 1.0
 _TRACE_BYTES = 1 << 16
+_TRACE_HEAD = b"most recent call first"
 _TRACE_LINE = re.compile(rb'File "' + re.escape(SCRIPT).encode() + rb'", line (\d+) in ')
 
 
@@ -41,6 +42,7 @@ class ConfinedProcess:
         trace: int,
     ) -> None:
         self._spawned = spawned
+        self._connection = connection
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(connection))
         self._frames = FrameBuffer()
         self._received: deque[bytes] = deque()
@@ -54,10 +56,22 @@ class ConfinedProcess:
     async def send(self, data: bytes) -> bool:
         """Send a frame; False when nobody takes it any more."""
         try:
-            await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            sent = self._send_nowait(data)
+            if sent < len(data):
+                await self._stream.send_all(memoryview(data)[sent:])
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         return True
+
+    def _send_nowait(self, data: bytes) -> int:
+        """What fits into the socket now: nearly every answer, without a turn of the loop.
+
+        Whoever sends also receives, and every receive lets the other tasks run.
+        """
+        try:
+            return self._connection.send(data)
+        except BlockingIOError:
+            return 0
 
     async def receive(self) -> bytes | None:
         """The next frame's payload, or None at the end; ProtocolError when it is too large."""
@@ -115,21 +129,28 @@ class ConfinedProcess:
     async def locate(self) -> int:
         """The line now, also inside of a long C call; 0 when it cannot be told in time."""
         async with self._locating:
-            self.crash_line()  # what an earlier question left behind
+            self._read_trace()  # what an earlier question left behind
             self.signal(signal.SIGUSR2)
+            dump = b""
             with trio.move_on_after(_LOCATE_S):
-                await trio.lowlevel.wait_readable(self._trace)
-                return self.crash_line()
+                while not (line := _top_line(dump)):
+                    await trio.lowlevel.wait_readable(self._trace)
+                    data = self._read_trace()  # the dump comes in pieces
+                    if not data:
+                        break  # the process has ended
+                    dump += data
+                return line
         return 0
 
     def crash_line(self) -> int:
-        """The line in the newest dump of the process's stack; 0 without one."""
+        """The line at which the interpreter crashed, once it has; 0 when it did not tell."""
+        return _top_line(self._read_trace())
+
+    def _read_trace(self) -> bytes:
         try:
-            dump = os.read(self._trace, _TRACE_BYTES)
+            return os.read(self._trace, _TRACE_BYTES)
         except BlockingIOError:
-            return 0
-        found = _TRACE_LINE.search(dump)
-        return int(found[1]) if found else 0
+            return b""
 
     # Ending
 
@@ -150,6 +171,13 @@ class ConfinedProcess:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _top_line(dump: bytes) -> int:
+    """The innermost line of the script in the newest dump of the stack; 0 without one."""
+    head = dump.rfind(_TRACE_HEAD)
+    found = _TRACE_LINE.search(dump, head) if head >= 0 else None
+    return int(found[1]) if found else 0
 
 
 async def read_message(payload: bytes) -> Message:

@@ -223,7 +223,7 @@ _REQUESTS: dict[str, tuple[type[Any], tuple[Check, ...]]] = {
     "describe": (Describe, (_text,)),
     "list_devices": (ListDevices, ()),
     "log": (Log, (_text, _text, _line)),
-    "open_run": (OpenRun, (_text, _plains)),
+    "open_run": (OpenRun, (_text, _plains, _text)),
     "pause": (Pause, (_line,)),
     "point": (Point, (_map_of(_number), _texts, _number, _plains, _text)),
     "progress": (Progress, (_text,)),

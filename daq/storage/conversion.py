@@ -219,8 +219,8 @@ def convert_journal(
 
 def _start_of(journal: Path) -> RunStart | None:
     with JournalReplay(journal) as replay:
-        batches = replay.read()
-    return batches[0] if batches and isinstance(batches[0], RunStart) else None
+        first = next(replay.read() or iter(()), None)
+    return first if isinstance(first, RunStart) else None
 
 
 def _set_aside(path: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from daq.storage.placed import Placed, Sample
 
-__all__ = ["GrowingDataset", "dataset_name", "text_type"]
+__all__ = ["GrowingDataset", "text_type"]
 
 _CHUNK_BYTES = 64 << 10
 _CHUNK_ROWS = 1024
@@ -21,15 +21,6 @@ _DIRECT_BYTES = 16 << 10
 def text_type() -> Any:
     """Variable-length UTF-8."""
     return h5py.string_dtype("utf-8")
-
-
-def dataset_name(name: str, taken: Sequence[str] = ()) -> str:
-    """A name that HDF5 can take for a column, device or channel called `name`."""
-    safe = name.replace("/", "_").replace("\0", "_").strip() or "unnamed"
-    safe = "_" if safe in {".", ".."} else safe
-    while safe in taken:
-        safe += "_"
-    return safe
 
 
 class GrowingDataset:

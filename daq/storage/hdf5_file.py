@@ -31,9 +31,10 @@ import numpy as np
 from daq.core import Column, RunStart, RunStop, StorageError
 from daq.storage.channel import ChannelInfo
 from daq.storage.directories import sync_directory
-from daq.storage.hdf5_columns import GrowingDataset, dataset_name
+from daq.storage.hdf5_columns import GrowingDataset
 from daq.storage.nexus import nexus_group, write_start, write_stop
 from daq.storage.records import BlockBatch, RowBatch
+from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
 
 __all__ = ["RunFile", "partial_path"]
 
@@ -127,7 +128,9 @@ class RunFile:
         return self._monitors.get(index) or self._add_monitor(index, channel)
 
     def _add_stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
-        group = nexus_group(self._entry, dataset_name(name, list(self._entry)), "NXcollection")
+        group = nexus_group(
+            self._entry, dataset_name(name, [*ENTRY_PARTS, *self._entry]), "NXcollection"
+        )
         group.attrs["stream"] = name
         group.attrs["index"] = len(self._streams)
         stamps = nexus_group(group, "timestamps", "NXcollection")

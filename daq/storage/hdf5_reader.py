@@ -49,7 +49,8 @@ def read_block(path: Path, stream: str, wanted: Sequence[str], first: int) -> Ev
             return None
         names = {str(d.attrs["column"]): name for name, d in _datasets(group)}
         values = {c.name: _values(group[names[c.name]], first, end) for c in columns}
-        return EventBlock(stream, first, columns, group["time"][first:end], values)
+        times = {c.name: group["timestamps"][names[c.name]][first:end] for c in columns}
+        return EventBlock(stream, first, columns, group["time"][first:end], values, times)
 
 
 def require_stream(stream: str, streams: Sequence[str]) -> None:

@@ -117,6 +117,11 @@ class JournalWriter:
         return self._size
 
     @property
+    def synced(self) -> int:
+        """Bytes that also survive a power cut."""
+        return self._synced
+
+    @property
     def dirty(self) -> bool:
         """Whether something was acknowledged since the last `sync`."""
         return self._synced < self._size

@@ -2,33 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
+import trio
 
 from daq.core import EventBlock, StorageError
 from daq.storage.hdf5_reader import select_columns
+from daq.storage.recorder import RunRecorder
 from daq.storage.records import RowBatch
-from daq.storage.replay import JournalReplay
+from daq.storage.replay import Batch, JournalReplay
 
-__all__ = ["journal_blocks"]
+__all__ = ["follow_journal", "read_journal"]
+
+_GATHER_S = 0.02
+"""What comes within this time travels together: a follower is woken 50 times a second at most."""
 
 
-def journal_blocks(
-    path: Path, placed: Path, end: int, stream: str, wanted: Sequence[str]
-) -> Generator[EventBlock, None, None]:
-    """The events of a stream that were acknowledged before the journal's offset `end`.
+class JournalBlocks:
+    """The events of an open run. Blocks: for worker threads, one at a time.
 
-    `placed` is the file in which large samples lie. Raises StorageError when the run is closed
-    meanwhile and that file is gone.
+    `placed` is the file in which large samples lie. Of all streams, or of one.
     """
-    with JournalReplay(path, placed) as replay:
-        while (batches := replay.read(end)) is not None:
-            for batch in batches:
-                if isinstance(batch, RowBatch) and batch.stream == stream:
-                    yield _block(batch, wanted)
-        if replay.cut:
+
+    def __init__(
+        self, path: Path, placed: Path, stream: str | None = None, wanted: Sequence[str] = ()
+    ) -> None:
+        self._replay = JournalReplay(path, placed)
+        self._batches: Iterator[Batch] | None = None
+        self._stream = stream
+        self._wanted = wanted
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._replay.close()
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the journal that were read."""
+        return self._replay.offset
+
+    @property
+    def cut(self) -> bool:
+        """Whether a large sample was not there any more: the run has ended meanwhile."""
+        return self._replay.cut
+
+    def next(self, end: int) -> EventBlock | None:
+        """The next events that were acknowledged before the journal's offset `end`."""
+        while True:
+            for batch in self._batches or ():
+                if isinstance(batch, RowBatch) and self._stream in (None, batch.stream):
+                    return _block(batch, self._wanted)
+            self._batches = self._replay.read(end)
+            if self._batches is None:
+                return None
+
+
+async def follow_journal(recorder: RunRecorder, placed: Path) -> AsyncGenerator[EventBlock, None]:
+    """The events of all streams of an open run, as they are acknowledged, until it is closed.
+
+    The last ones may be missing then: they are in the run's file.
+    """
+    with await trio.to_thread.run_sync(JournalBlocks, recorder.path, placed) as blocks:
+        while not blocks.cut:
+            end = recorder.acknowledged
+            while (block := await trio.to_thread.run_sync(blocks.next, end)) is not None:
+                yield block
+            if not await recorder.wait_beyond(end):
+                return
+            await trio.sleep(_GATHER_S)
+
+
+async def read_journal(
+    recorder: RunRecorder, placed: Path, stream: str, wanted: Sequence[str]
+) -> AsyncGenerator[EventBlock, None]:
+    """The events of one stream of an open run that are acknowledged by now.
+
+    Raises StorageError when the run is closed meanwhile and its large samples have moved.
+    """
+    end = recorder.acknowledged
+    opened = trio.to_thread.run_sync(JournalBlocks, recorder.path, placed, stream, wanted)
+    with await opened as blocks:
+        while (block := await trio.to_thread.run_sync(blocks.next, end)) is not None:
+            yield block
+        if blocks.cut:
             raise StorageError(
                 f"{placed}: the run was closed while it was being read", advice="read it again"
             )
@@ -37,4 +104,6 @@ def journal_blocks(
 def _block(batch: RowBatch, wanted: Sequence[str]) -> EventBlock:
     columns = select_columns(batch.stream, batch.columns, wanted)
     values = {column.name: np.asarray(batch.values[column.name]) for column in columns}
-    return EventBlock(batch.stream, batch.first, columns, batch.timestamps, values)
+    index = {column.name: number for number, column in enumerate(batch.columns)}
+    times = {c.name: batch.column_times[:, index[c.name]] for c in columns}
+    return EventBlock(batch.stream, batch.first, columns, batch.timestamps, values, times)

@@ -15,8 +15,9 @@ import numpy as np
 
 from daq.core import RunOutcome, RunStart, RunStop
 from daq.storage.directories import iso_time
-from daq.storage.hdf5_columns import dataset_name, text_type
+from daq.storage.hdf5_columns import text_type
 from daq.storage.records import clean_text, plain
+from daq.wire.hdf5_names import dataset_name
 
 __all__ = ["nexus_group", "read_start", "read_stop", "write_start", "write_stop"]
 
@@ -40,6 +41,7 @@ def write_start(entry: h5py.Group, start: RunStart) -> None:
     _write_script(nexus_group(entry, "script", "NXnote"), start)
     _mapping(entry, "metadata", start.metadata)
     _mapping(entry, "versions", start.versions)
+    entry.attrs["durability"] = start.durability
     devices = nexus_group(entry, "devices", "NXcollection")
     for device, settings in start.devices.items():
         _mapping(devices, device, settings)
@@ -91,6 +93,7 @@ def read_start(entry: h5py.Group) -> RunStart:
         },
         versions=_read_mapping(entry["versions"]),
         host=_string(script["host"]),
+        durability=str(entry.attrs.get("durability", "process")),
     )
 
 

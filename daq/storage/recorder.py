@@ -29,12 +29,16 @@ from daq.storage.conversion import Conversion, close_summary, convert_journal, s
 from daq.storage.directories import Directories
 from daq.storage.run_journal import RunJournal, again, begin_journal, in_thread
 
-__all__ = ["RunRecorder"]
+__all__ = ["DURABILITIES", "RunRecorder"]
 
 _BATCH_BYTES = 1 << 20
 _SYNC_PERIOD_S = 1.0
 _MONITOR_PERIOD_S = 0.02
 _CONVERT_PERIOD_S = 0.5
+
+DISK = "disk"
+DURABILITIES = ("process", DISK)
+"""What an acknowledged event can survive; see `RunStart.durability`."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +95,20 @@ class RunRecorder:
         """Every stream so far: its columns, and how many events it has."""
         return self._journal.streams() if self._journal else {}
 
+    async def wait_beyond(self, offset: int) -> bool:
+        """Until something behind this offset of the journal can be read; False at the run's end."""
+        if self._journal is None or self._stopping.is_set():
+            return False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_at_stop, nursery.cancel_scope)
+            await self._journal.wait_beyond(offset)
+            nursery.cancel_scope.cancel()
+        return not self._stopping.is_set()
+
+    async def _cancel_at_stop(self, scope: trio.CancelScope) -> None:
+        await self._stopping.wait()
+        scope.cancel()
+
     async def append(self, event: Event) -> None:
         """Store an event; it survives the death of the daemon when this returns.
 
@@ -142,7 +160,9 @@ class RunRecorder:
                 writer = await in_thread(lambda: begin_journal(self.path, self.start))
                 try:
                     conversion = await in_thread(lambda: Conversion(self.path, self._directories))
-                    journal = self._journal = RunJournal(writer, conversion)
+                    journal = self._journal = RunJournal(
+                        writer, conversion, on_disk=self.start.durability == DISK
+                    )
                     await self._record(journal, conversion, subscription)
                     await self._finish(journal, conversion)
                 finally:

@@ -92,15 +92,21 @@ class RowBatch:
     """Column name to an array of shape (n, *column.shape); strings as objects; large samples as a
     list of n samples, some of which may lie elsewhere."""
 
-    def head(self, rows: int) -> RowBatch:
-        """Its first rows."""
-        values = {name: column[:rows] for name, column in self.values.items()}
+    def part(self, begin: int, end: int) -> RowBatch:
+        """Its rows from `begin` to before `end`."""
         return replace(
             self,
-            timestamps=self.timestamps[:rows],
-            column_times=self.column_times[:rows],
-            values=values,
+            first=self.first + begin,
+            timestamps=self.timestamps[begin:end],
+            column_times=self.column_times[begin:end],
+            values={name: column[begin:end] for name, column in self.values.items()},
         )
+
+    @property
+    def sample_bytes(self) -> int:
+        """Of one row, what its large samples take when they are fetched."""
+        large = [c for c in self.columns if isinstance(self.values[c.name], list)]
+        return sum(_size(column) for column in large)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +119,16 @@ class BlockBatch:
     timestamps: npt.NDArray[np.int64]
     values: Array | list[Sample]
     """An array of shape (n, *channel.shape), or a list of n large samples."""
+
+    def part(self, begin: int, end: int) -> BlockBatch:
+        """Its samples from `begin` to before `end`."""
+        times, values = self.timestamps[begin:end], self.values[begin:end]
+        return replace(self, timestamps=times, values=values)
+
+    @property
+    def sample_bytes(self) -> int:
+        """What a large sample takes when it is fetched."""
+        return self.channel.sample_bytes if isinstance(self.values, list) else 0
 
 
 def plain(value: Any) -> Any:

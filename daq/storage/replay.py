@@ -19,6 +19,8 @@ from daq.storage.records import BlockBatch, Kind, RowBatch, RowLayout
 
 __all__ = ["Batch", "JournalReplay", "RecordDecoder"]
 
+_PART_BYTES = 16 << 20
+
 Batch = RunStart | RowBatch | BlockBatch | RunStop
 
 
@@ -86,26 +88,28 @@ class JournalReplay:
         """Bytes behind the last good record, once `read` has returned nothing."""
         return self._reader.torn
 
-    def read(self, end: int | None = None) -> list[Batch] | None:
+    def read(self, end: int | None = None) -> Iterator[Batch] | None:
         """The next few MiB, as batches; None at the end, or at the offset `end`.
 
-        The list may be empty: descriptors of streams say something, but are no batch.
+        There may be no batch in them: descriptors of streams say something, but are none. Take all
+        before the next call. Large samples are fetched while they are taken, some MiB at a time:
+        a few MiB of a journal may tell of gigabytes of frames.
         """
         raw = [] if self.cut else self._reader.read(end)
         if not raw:
             return None
         batches = self._decoder.decode(raw)
-        return list(batches if self._placed is None else self._fetch(batches, self._placed))
+        return batches if self._placed is None else self._fetch(batches, self._placed)
 
     def _fetch(self, batches: Iterable[Batch], placed: PlacedReader) -> Iterator[Batch]:
-        for batch in batches:
-            if isinstance(batch, RunStart | RunStop):
-                yield batch
+        for part in chain.from_iterable(map(_in_parts, batches)):
+            if isinstance(part, RunStart | RunStop):
+                yield part
                 continue
-            whole = _fetch_samples(batch, placed)
+            whole = _fetch_samples(part, placed)
             if len(whole.timestamps):
                 yield whole
-            if len(whole.timestamps) < len(batch.timestamps):
+            if len(whole.timestamps) < len(part.timestamps):
                 self.cut = True
                 return
 
@@ -134,6 +138,16 @@ def _join(batches: list[BlockBatch]) -> BlockBatch:
     return replace(first, timestamps=timestamps, values=values)
 
 
+def _in_parts(batch: Batch) -> Iterator[Batch]:
+    """The same batch in pieces that fit into memory when their large samples are there too."""
+    if isinstance(batch, RunStart | RunStop) or not batch.sample_bytes:
+        yield batch
+        return
+    rows = max(1, _PART_BYTES // batch.sample_bytes)
+    for begin in range(0, len(batch.timestamps), rows):
+        yield batch.part(begin, begin + rows)
+
+
 def _fetch_samples(batch: RowBatch | BlockBatch, placed: PlacedReader) -> RowBatch | BlockBatch:
     """The batch with its samples; shorter by what follows the first one that is not there."""
     if isinstance(batch, BlockBatch):
@@ -147,7 +161,7 @@ def _fetch_samples(batch: RowBatch | BlockBatch, placed: PlacedReader) -> RowBat
         if isinstance(column := batch.values[c.name], list)
     }
     rows = min(map(len, large.values()), default=len(batch.timestamps))
-    return replace(batch, values={**batch.values, **large}).head(rows)
+    return replace(batch, values={**batch.values, **large}).part(0, rows)
 
 
 def _fetch_column(

@@ -57,11 +57,15 @@ def begin_journal(path: Path, start: RunStart) -> JournalWriter:
 class RunJournal:
     """Appends events and blocks. The first failure of the disk is final: the run has failed."""
 
-    def __init__(self, writer: JournalWriter, placer: Placer) -> None:
+    def __init__(self, writer: JournalWriter, placer: Placer, *, on_disk: bool = False) -> None:
         self._writer = writer
+        self._on_disk = on_disk
+        """Whether every acknowledgement waits for the disk."""
+        self._commit_turn = trio.Lock()
         self._placer = placer
         self._encoder = RunEncoder(placer)
         self._turn = trio.Lock()
+        self._grown = trio.Event()
         self._points = 0
         self._last_ns = 0
         self._failure: StorageError | None = None
@@ -79,7 +83,7 @@ class RunJournal:
     @property
     def size(self) -> int:
         """Bytes acknowledged so far."""
-        return self._writer.size
+        return self._writer.synced if self._on_disk else self._writer.size
 
     @property
     def failure(self) -> StorageError | None:
@@ -89,6 +93,13 @@ class RunJournal:
     def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
         """Every stream so far: its columns, and how many events it has."""
         return self._encoder.streams()
+
+    async def wait_beyond(self, size: int) -> None:
+        """Until more than `size` bytes are acknowledged."""
+        while self.size <= size:
+            if self._grown.is_set():
+                self._grown = trio.Event()
+            await self._grown.wait()
 
     async def append_event(self, event: Event) -> None:
         """Returns when the event would survive the death of this process."""
@@ -122,6 +133,23 @@ class RunJournal:
             await self._write(buffers)
         finally:
             self._turn.release()
+        if self._on_disk:
+            await self._commit(self._writer.size)
+        self._grown.set()
+
+    async def _commit(self, size: int) -> None:
+        """Return when the journal is on disk up to `size`; whoever waits shares the next fsync."""
+        with trio.CancelScope(shield=True):  # each fsync is bounded
+            async with self._commit_turn:
+                if self._failure is not None:
+                    raise again(self._failure)
+                if self._writer.synced >= size:
+                    return
+                try:
+                    await self._bounded(self._sync)
+                except StorageError as error:
+                    self.fail(error)
+                    raise
 
     async def _write(self, buffers: list[Buffer]) -> None:
         try:

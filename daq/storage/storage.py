@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from daq.bus import Bus
 from daq.core import (
     EventBlock,
     NotFoundError,
+    ParameterError,
     RunOutcome,
     RunStart,
     RunStop,
@@ -25,9 +27,9 @@ from daq.storage.database import Database
 from daq.storage.directories import Directories
 from daq.storage.hdf5_file import partial_path
 from daq.storage.hdf5_reader import StreamInfo, describe_file, read_block, require_stream
-from daq.storage.journal_reader import journal_blocks
+from daq.storage.journal_reader import follow_journal, read_journal
 from daq.storage.ledger import Ledger
-from daq.storage.recorder import RunRecorder
+from daq.storage.recorder import DURABILITIES, RunRecorder
 from daq.storage.recovery import recover_runs
 
 __all__ = ["RunDescription", "Storage"]
@@ -132,8 +134,14 @@ class Storage:
     async def open_run(self, start: RunStart) -> RunRecorder:
         """Open a run; what the bus carries from now on is stored in it.
 
-        Raises StorageError when the disk refuses, StateError when storage does not run.
+        Raises StorageError when the disk refuses, StateError when storage does not run,
+        ParameterError for a durability that there is not.
         """
+        if start.durability not in DURABILITIES:
+            raise ParameterError(
+                f"a run cannot have the durability {start.durability!r}",
+                advice=f"choose one of {', '.join(DURABILITIES)}",
+            )
         if self._opening is None or start.run_id in self._open:
             what = "is open already" if start.run_id in self._open else "cannot be opened now"
             raise StateError(f"run {start.run_id} {what}")
@@ -208,25 +216,47 @@ class Storage:
         summary = await self._known(run_id)
         recorder = self._open.get(run_id)
         if recorder is not None:
+            await recorder.wait_ready()
             require_stream(stream, tuple(recorder.streams()))
-            blocks = journal_blocks(
-                recorder.path,
-                partial_path(self._directories.run_file(recorder.start)),
-                recorder.acknowledged,
-                stream,
-                columns,
-            )
-            try:
-                while (block := await trio.to_thread.run_sync(next, blocks, None)) is not None:
+            blocks = read_journal(recorder, self._placed(recorder), stream, columns)
+        else:
+            blocks = _read_file(_file_of(summary), stream, columns)
+        async with aclosing(blocks):
+            async for block in blocks:
+                yield block
+
+    async def follow_run(self, run_id: str) -> AsyncGenerator[EventBlock, None]:
+        """The events of all streams from the first on; of an open run as they come, to its end.
+
+        Those of one stream come in their order. Raises NotFoundError for an unknown run,
+        StorageError for one whose file could not be completed.
+        """
+        await self._known(run_id)
+        seen: dict[str, int] = {}
+        recorder = self._open.get(run_id)
+        if recorder is not None:
+            await recorder.wait_ready()
+            blocks = follow_journal(recorder, self._placed(recorder))
+            async with aclosing(blocks):
+                async for block in blocks:
+                    seen[block.stream] = block.first + len(block.timestamps)
                     yield block
-            finally:
-                blocks.close()
-            return
-        path, first = _file_of(summary), 0
-        read = partial(read_block, path, stream, columns)
-        while (block := await trio.to_thread.run_sync(read, first)) is not None:
-            yield block
-            first += len(block.timestamps)
+            await recorder.wait_ended()
+        path = _file_of(await self._known(run_id))
+        _, _, streams = await trio.to_thread.run_sync(describe_file, path)
+        for stream in streams:
+            blocks = _read_file(path, stream.name, (), seen.get(stream.name, 0))
+            async with aclosing(blocks):
+                async for block in blocks:
+                    yield block
+
+    def file_of(self, run: RunDescription) -> Path:
+        """The run's HDF5 file: where it is, or where it will be when the run has ended."""
+        return Path(run.summary.path or self._directories.run_file(run.start)).absolute()
+
+    def _placed(self, recorder: RunRecorder) -> Path:
+        """Where the large samples of an open run lie."""
+        return partial_path(self._directories.run_file(recorder.start))
 
     async def _known(self, run_id: str) -> RunSummary:
         summary = await self._catalogue.get(run_id)
@@ -245,3 +275,13 @@ def _file_of(summary: RunSummary) -> Path:
             advice="if its journal is there, the daemon's next start completes the file",
         )
     return path
+
+
+async def _read_file(
+    path: Path, stream: str, columns: Sequence[str], first: int = 0
+) -> AsyncGenerator[EventBlock, None]:
+    """The events of a finished run from `first` on."""
+    read = partial(read_block, path, stream, columns)
+    while (block := await trio.to_thread.run_sync(read, first)) is not None:
+        yield block
+        first += len(block.timestamps)

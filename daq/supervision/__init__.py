@@ -2,6 +2,8 @@
 
 from daq.supervision.device import Device
 from daq.supervision.gate import Claim, Gate
+from daq.supervision.guard import Guard, GuardStatistics
+from daq.supervision.interlocks import Interlocks, Programs
 from daq.supervision.pausing import (
     Held,
     PauseAction,
@@ -11,6 +13,7 @@ from daq.supervision.pausing import (
     restore_devices,
 )
 from daq.supervision.restart_policy import RestartPolicy
+from daq.supervision.safety_settings import InterlockSettings, SafetySettings, read_safety
 from daq.supervision.supervisor import Supervisor
 from daq.supervision.timing import Timing
 
@@ -18,13 +21,20 @@ __all__ = [
     "Claim",
     "Device",
     "Gate",
+    "Guard",
+    "GuardStatistics",
     "Held",
+    "InterlockSettings",
+    "Interlocks",
     "PauseAction",
     "PauseRule",
+    "Programs",
     "RestartPolicy",
+    "SafetySettings",
     "Supervisor",
     "Timing",
     "hold_devices",
+    "read_safety",
     "refuse_vetoed",
     "restore_devices",
 ]

@@ -170,6 +170,13 @@ class Device:
         """
         return await self._stopper.stop(timeout, safe=safe, by=by)
 
+    def let_go(self, reason: str) -> None:
+        """Somebody else had the instrument: whatever is in progress fails, and it is connected anew.
+
+        What was known about it is forgotten.
+        """
+        self._task.lost(reason)
+
     async def settings(self) -> Mapping[str, Scalar]:
         """What a run's record should hold of this device; empty when it cannot be asked now."""
         if self._instrument.status.unavailable():

@@ -8,6 +8,7 @@ from daq.transport.port import Port, Ports
 from daq.transport.serial_port import open_serial_loop
 from daq.transport.settings import DATA_BITS, FLOW_CONTROLS, PARITIES, STOP_BITS, PortSettings
 from daq.transport.stream import ByteStream, OpenStream, open_stream
+from daq.transport.tcp import TcpStream
 from daq.transport.trace import trace_device
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Port",
     "PortSettings",
     "Ports",
+    "TcpStream",
     "Terminated",
     "loopback_pair",
     "open_serial_loop",

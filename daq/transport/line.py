@@ -129,6 +129,7 @@ class Line:
         """This device's turn on a connection that is usable; a loss is told by OfflineError."""
         async with self._port.turn():
             connection = self._require(command)
+            connection.tap = self._trace.received
             try:
                 await trio.sleep_until(connection.not_before)
                 yield connection
@@ -139,6 +140,7 @@ class Line:
                     f"in {command!r}: {error}"
                 ) from error
             finally:
+                connection.tap = None
                 connection.not_before = trio.current_time() + self.dialect.pause_s
 
     def _require(self, command: str) -> Connection:
@@ -162,7 +164,7 @@ class Line:
     async def _send(self, connection: Connection, command: str) -> None:
         stale = connection.discard()
         if stale:
-            self._trace.discarded(stale, "nobody asked for it")
+            self._trace.event(f"discarded, it came before the command: {stale!r}")
         data = command.encode(_ENCODING) + self.dialect.end
         self._trace.sent(data)
         await connection.send(data)
@@ -183,17 +185,16 @@ class Line:
             frame = await connection.next_frame(self.dialect.framing)
             text = frame.decode(_ENCODING)
             if text == echo:
-                self._trace.received(frame, "echo")
                 echo = None
             elif accepts(text):
-                self._trace.received(frame)
                 return text
             else:
                 self._pass_over(connection, frame)
 
     def _pass_over(self, connection: Connection, frame: bytes) -> None:
         late = connection.owed.settle(frame.decode(_ENCODING))
-        self._trace.received(frame, "late: to an earlier command" if late else "not asked for")
+        why = "late, to an earlier command" if late else "not to this command"
+        self._trace.event(f"passed over, {why}: {frame!r}")
 
     async def _newest(
         self, connection: Connection, reply: str, deadline: float, accepts: Accepts
@@ -203,7 +204,7 @@ class Line:
         with trio.move_on_at(deadline):
             while owed.is_ambiguous(reply):
                 newer = await self._reply(connection, None, accepts)
-                self._trace.event(f"{reply!r} was late: to an earlier command")
+                self._trace.event(f"passed over, late, to an earlier command: {reply!r}")
                 owed.settle(reply)
                 reply = newer
         owed.forgive(reply)
@@ -216,7 +217,7 @@ class Line:
         return OfflineError(
             f"{self._device_id}: no reply to {command!r} within {seconds:g} s "
             f"on {self._port.settings}{rest}",
-            advice="check power and cable, and the port's settings: baud rate, parity, flow control",
+            advice="check power, cable and the port's settings: baud rate, parity, flow control",
         )
 
 

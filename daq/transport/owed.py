@@ -1,4 +1,4 @@
-"""Replies that were asked for and did not come yet: which frame may still be one of them. No I/O."""
+"""Replies that were asked for and did not come: which frame may still be one of them. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Accepts = Callable[[str], bool]
 """Tells a command's reply from those to other commands."""
 
 _MOST = 16
-"""An instrument that is silent for long answers no more; what it owes from long ago is forgotten."""
+"""What an instrument owes from long ago is forgotten."""
 
 
 @dataclass(eq=False, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -20,6 +22,11 @@ __all__ = ["Connection", "Port", "Ports"]
 
 _LONGEST_FRAME = 1 << 16
 _CLOSE_S = 2.0
+_ADVICE = {
+    errno.ENOENT: "is the instrument plugged in and switched on?",
+    errno.EACCES: "the daemon's user needs access to it: most often the group dialout has it",
+    errno.ECONNREFUSED: "nothing listens there: is the serial server or the instrument on?",
+}
 
 
 class Connection:
@@ -31,6 +38,8 @@ class Connection:
         self.owed = OwedReplies()
         self.not_before = -math.inf
         """Trio time of the next exchange at the earliest."""
+        self.tap: Callable[[bytes], None] | None = None
+        """Is shown every piece that arrives during an exchange."""
         self._stream = stream
         self._buffer = bytearray()
 
@@ -81,10 +90,13 @@ class Connection:
 
     async def _receive(self) -> None:
         try:
-            self._buffer += await self._stream.receive()
+            data = await self._stream.receive()
         except ConnectionLostError as error:
             self.lost = str(error)
             raise
+        self._buffer += data
+        if self.tap is not None:
+            self.tap(data)
 
 
 class Port:
@@ -129,9 +141,9 @@ class Port:
         try:
             return await self._opener(self.settings)
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason, advice = _reason(error)
             raise OfflineError(
-                f"the port {self.settings} cannot be opened: {reason}", advice=_advice(error)
+                f"the port {self.settings} cannot be opened: {reason}", advice=advice
             ) from error
 
 
@@ -157,18 +169,16 @@ class Ports:
             port = self._ports[settings.address] = Port(settings, self._opener)
         elif port.settings != settings:
             raise ConfigurationError(
-                f"devices on the port {settings} disagree: "
-                f"{port.settings.differences(settings)}",
+                f"devices on the port {settings} disagree: {port.settings.differences(settings)}",
                 advice="give all devices on one port the same settings",
             )
         return port
 
 
-def _advice(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "is the instrument plugged in and switched on?"
-    if isinstance(error, PermissionError):
-        return "the daemon's user needs access to it: on most systems the group dialout has it"
-    if isinstance(error, BlockingIOError):
-        return "another program has the port open"
-    return ""
+def _reason(error: OSError) -> tuple[str, str]:
+    """What went wrong and what helps. pyserial keeps the number and words the rest at length."""
+    number = error.errno
+    what = os.strerror(number) if number is not None else str(error)
+    if number == errno.EAGAIN:
+        return "another program has it open", "end that program, or another daemon on this port"
+    return what, _ADVICE.get(number or 0, "")

@@ -20,7 +20,7 @@ import trio_asyncio
 from serial import Serial
 from serial_asyncio import SerialTransport
 
-from daq.transport.inbox import ConnectionLostError, Inbox
+from daq.transport.inbox import Inbox
 from daq.transport.settings import PortSettings
 
 __all__ = ["SerialStream", "open_serial", "open_serial_loop"]
@@ -146,7 +146,8 @@ class SerialStream(asyncio.Protocol):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._inbox.end(str(exc) if exc else "the port was closed")
+        self._inbox.end("it hung up, as when it is unplugged" if exc else "it was closed")
+        if exc is not None:
+            logger.debug("serial: %s", exc)
         self._writable.set()
         self._closed.set()
-

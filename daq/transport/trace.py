@@ -41,20 +41,12 @@ class Trace:
         self._sent_at = self._clock()
         self._logger.debug("%s > %r", self._port, data)
 
-    def received(self, frame: bytes, note: str = "") -> None:
-        """A whole frame came; `note` says what is odd about it."""
-        self._log("<", frame, note)
-
-    def discarded(self, data: bytes, why: str) -> None:
-        """These bytes were thrown away."""
-        self._log("x", data, why)
+    def received(self, data: bytes) -> None:
+        """These bytes came, in one piece."""
+        if self._logger.isEnabledFor(logging.DEBUG):
+            after_ms = (self._clock() - self._sent_at) * 1e3
+            self._logger.debug("%s < %r (after %.2f ms)", self._port, data, after_ms)
 
     def event(self, text: str) -> None:
-        """The port was opened, lost or closed, or a reply did not come."""
+        """The port was opened, lost or closed, or a reply is not what it seems."""
         self._logger.debug("%s - %s", self._port, text)
-
-    def _log(self, mark: str, data: bytes, note: str) -> None:
-        if self._logger.isEnabledFor(logging.DEBUG):
-            after = (self._clock() - self._sent_at) * 1e3
-            suffix = f", {note}" if note else ""
-            self._logger.debug("%s %s %r (after %.2f ms%s)", self._port, mark, data, after, suffix)

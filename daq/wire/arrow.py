@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from daq.core import Column, EventBlock
+from daq.core import Column, EventBlock, Measurement
 
-__all__ = ["TIME", "column_values", "from_arrow", "to_arrow"]
+__all__ = ["TIME", "column_values", "from_arrow", "measurement_to_arrow", "to_arrow"]
 
 TIME = "time"
 """The name of the first column: when each event was taken."""
@@ -38,6 +38,17 @@ def to_arrow(block: EventBlock) -> pa.RecordBatch:
         arrays.append(array)
     metadata: dict[bytes | str, bytes | str] = {"stream": block.stream, "first": str(block.first)}
     return pa.record_batch(arrays, schema=pa.schema(fields, metadata=metadata))
+
+
+def measurement_to_arrow(block: Measurement) -> pa.RecordBatch:
+    """The samples as the rows of a table with one column, which bears the channel's name.
+
+    The schema's metadata hold the channel as `stream` and the first sample's number as `first`.
+    """
+    channel = block.channel
+    column = Column(channel, block.units, block.values.dtype.str, block.sample_shape)
+    values = {channel: block.values}
+    return to_arrow(EventBlock(channel, block.sequence, (column,), block.timestamps, values))
 
 
 def from_arrow(batch: pa.RecordBatch) -> EventBlock:

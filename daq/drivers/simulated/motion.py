@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -81,17 +82,23 @@ class Axis:
     """A motor and the carriage that it moves, where they physically are at any time.
 
     The carriage follows the motor with a play of `backlash`: after a reversal the motor turns that
-    far before the carriage follows. Encoders sit on the motor.
+    far before the carriage follows. Encoders sit on the motor. Time is Trio's, or that of `clock`.
     """
 
     def __init__(
-        self, position: float, velocity: float, acceleration: float, backlash: float = 0.0
+        self,
+        position: float,
+        velocity: float,
+        acceleration: float,
+        backlash: float = 0.0,
+        clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self.velocity = velocity
         """Cruising speed of the next motion, units/s."""
         self.acceleration = acceleration
         """Of the next motion, units/s²."""
         self._backlash = backlash
+        self._clock = clock
         self._profile = Profile(position, position)
         self._began = -math.inf
         self._carriage_began = position
@@ -109,13 +116,13 @@ class Axis:
 
     def halt(self) -> None:
         """Slow down to rest as fast as it can; returns at once."""
-        profile, t = self._profile, trio.current_time() - self._began
+        profile, t = self._profile, self._clock() - self._began
         speed = profile.direction * profile.velocity(t)
         self._follow(braking(profile.position(t), speed, self.acceleration))
 
     def position(self) -> float:
         """Where the motor is now."""
-        return self._profile.position(trio.current_time() - self._began)
+        return self._profile.position(self._clock() - self._began)
 
     def carriage(self) -> float:
         """Where the carriage is now."""
@@ -123,7 +130,7 @@ class Axis:
         return min(max(self._carriage_began, motor - play), motor + play)
 
     def is_moving(self) -> bool:
-        return trio.current_time() < self.ends_at
+        return self._clock() < self.ends_at
 
     @property
     def braking_time(self) -> float:
@@ -132,10 +139,10 @@ class Axis:
 
     @property
     def ends_at(self) -> float:
-        """Trio time at which the motion is or was over."""
+        """The clock's time at which the motion is or was over."""
         return self._began + self._profile.duration
 
     def _follow(self, profile: Profile) -> None:
         self._carriage_began = self.carriage()
         self._profile = profile
-        self._began = trio.current_time()
+        self._began = self._clock()

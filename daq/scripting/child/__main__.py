@@ -86,7 +86,9 @@ def main() -> None:
     """Warm up, then serve on the socket whose descriptor is the first argument."""
     control, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Signals to the whole group or service are for the daemon, which ends scripts in good order.
+    for group_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(group_signal, signal.SIG_IGN)
     # A stop may reach a script's process before its own handler stands; it must not kill it.
     for control_signal in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(control_signal, signal.SIG_IGN)

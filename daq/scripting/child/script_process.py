@@ -77,7 +77,6 @@ def live(job: Job, outfit: Outfit, parent: int) -> NoReturn:
 
 
 def _prepare(outfit: Outfit) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from daq.core import Call, CloseRun, Ending, Log
+from daq.core import Call, CloseRun, Ending, Log, Record
 
 PATIENCE_S = 10
 
@@ -153,7 +153,8 @@ async def test_a_stop_ends_a_fly_scan_and_its_move(sandbox, bench) -> None:
     source = "print('go')\nfly_scan(['meter'], 'stage', 0, 9, interval=0.01)"
 
     async def disturb(program) -> None:
-        await wait_for(lambda: b.moving)
+        # The move to the start is over: this one is the flight.
+        await wait_for(lambda: any(isinstance(request, Record) for request in b.requests))
         await stopping(b)(program)
 
     async with sandbox() as box:
@@ -227,6 +228,7 @@ async def test_the_line_inside_of_a_c_call_is_located(sandbox, bench) -> None:
     async def disturb(program) -> None:
         while not lines or lines[-1] != 5:
             lines.append(await program.locate())
+        assert [await program.locate() for _ in range(30)] == [5] * 30
         program.kill("seen")
 
     source = "def main():\n    def inner():\n        x = 3\n        print('go')\n        return sum(range(10**12))\n    inner()"
@@ -335,6 +337,22 @@ async def test_a_lost_zygote_ends_its_programs_and_comes_back(sandbox, bench) ->
             assert (await box.check("x = 1", "s.py")).accepted
             assert (await box.program("x = 1", "s.py", {}, "e").run(b)).ending is Ending.COMPLETED
         assert box.statistics().restarts == 1
+
+
+async def test_signals_for_the_service_are_left_to_the_daemon(sandbox, bench) -> None:
+    b = bench()
+    async with sandbox() as box:
+
+        async def disturb(program) -> None:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                os.kill(box.statistics().zygote_pid, number)
+                os.kill(program._process._spawned.pid, number)
+            await trio.sleep(0.02)
+            await stopping(b)(program)
+
+        end, _ = await run_and(box, b, "print('go')\nwhile True:\n    pass", disturb)
+        assert box.statistics().restarts == 0
+    assert end.ending is Ending.STOPPED
 
 
 async def test_checks_are_bounded_in_time(sandbox) -> None:

@@ -6,9 +6,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.api.block_stream import merge, stream_blocks
+from daq.api.block_stream import stream_blocks
 from daq.bus import Bus
-from daq.core import Measurement
+from daq.core import Measurement, merge_blocks
 from daq.wire.generated import daq as pb
 
 
@@ -18,7 +18,7 @@ def block(channel: str, first: int, samples: int, units: str = "V") -> Measureme
 
 
 def test_blocks_without_a_gap_are_joined():
-    (joined,) = merge([block("a", 0, 2), block("a", 2, 3)])
+    (joined,) = merge_blocks([block("a", 0, 2), block("a", 2, 3)])
     assert joined.values.tolist() == [0, 1, 2, 3, 4]
     assert joined.timestamps.tolist() == [0, 1, 2, 3, 4]
 
@@ -26,7 +26,7 @@ def test_blocks_without_a_gap_are_joined():
 def test_a_gap_another_unit_or_another_shape_begins_a_new_message():
     frames = Measurement("a", np.arange(2), np.zeros((2, 3)), "V", 5)
     blocks = [block("a", 0, 2), block("a", 3, 1), block("a", 4, 1, "mV"), frames]
-    assert merge(blocks) == blocks
+    assert merge_blocks(blocks) == blocks
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5), st.booleans()), max_size=30))
@@ -37,7 +37,7 @@ def test_no_sample_is_lost_or_changes_its_place(steps):
         following[channel] += gap
         blocks.append(block(channel, following[channel], samples))
         following[channel] += samples
-    merged = merge(blocks)
+    merged = merge_blocks(blocks)
     for channel in "abc":
         before = [int(t) for b in blocks if b.channel == channel for t in b.timestamps]
         after = [int(t) for b in merged if b.channel == channel for t in b.timestamps]

@@ -144,7 +144,7 @@ async def test_a_block_is_stored_once_for_all_viewers_and_not_at_all_without_any
         for sequence in range(1, 50):
             await bus.publish(block(sequence=sequence))
         assert log.end - log.first == 20
-        assert log.waiting == set()
+        assert log.idle == set()
         assert len(drain(patient)) == 20
         assert repr(log) == "<ChannelLog stage 30 to 50>"
     assert log.end - log.first == 0
@@ -382,11 +382,12 @@ async def test_a_reader_that_waits_leaves_no_trace_on_quiet_channels(autojump_cl
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(view.receive)
                 await trio.testing.wait_all_tasks_blocked()
-                assert len(bus._logs["quiet"].waiting) == 1
+                assert len(view._readers) == 1
                 await bus.publish(block("busy", sequence))
             with trio.move_on_after(1):
                 await view.receive()
-        assert bus._logs["quiet"].waiting == set()
+        assert view._readers == set()
+        assert len(bus._logs["quiet"].idle) == 1
         async with trio.open_nursery() as nursery:
 
             @nursery.start_soon
@@ -396,7 +397,7 @@ async def test_a_reader_that_waits_leaves_no_trace_on_quiet_channels(autojump_cl
 
             await trio.testing.wait_all_tasks_blocked()
             view.close()
-            assert bus._logs["quiet"].waiting == set()
+            assert bus._logs["quiet"].idle == set()
 
 
 async def test_one_of_two_readers_may_be_cancelled(autojump_clock):

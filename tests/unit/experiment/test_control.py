@@ -282,7 +282,7 @@ async def test_a_pause_takes_effect_at_the_checkpoint_and_names_the_line(autojum
         assert execution.state is ExecutionState.PAUSED
         assert execution.record().transitions[-1].reason == "paused by ada at line 3"
         await trio.sleep(100)
-        control.resume("bob")
+        await control.resume("bob")
         assert execution.state is ExecutionState.RUNNING
         await execution.finished.wait()
         assert execution.state is ExecutionState.COMPLETED
@@ -296,7 +296,7 @@ async def test_a_pause_that_is_taken_back_before_its_checkpoint_never_happens(au
 
     async with running(body) as (execution, control, _, _):
         control.pause("ada")
-        control.resume("ada")
+        await control.resume("ada")
         await execution.finished.wait()
         states = [t.state for t in execution.record().transitions]
         assert ExecutionState.PAUSED not in states
@@ -324,7 +324,7 @@ async def test_only_what_runs_can_pause_and_only_what_is_alive_can_resume(autoju
         with pytest.raises(StateError, match="is COMPLETED; only a RUNNING one can pause"):
             control.pause("")
         with pytest.raises(StateError, match="only a PAUSED one can resume"):
-            control.resume("")
+            await control.resume("")
 
 
 async def test_a_program_that_claims_to_be_stopped_unasked_is_not_believed(autojump_clock):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from daq.core import Column, RunOutcome, RunStart, RunStop
-from daq.storage.hdf5_columns import dataset_name
+from daq.wire.hdf5_names import dataset_name
 from daq.storage.hdf5_file import RunFile
 from daq.storage.hdf5_reader import describe_file, read_block
 from daq.storage.records import RowBatch

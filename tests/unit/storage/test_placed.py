@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -18,7 +19,7 @@ from daq.storage.directories import Directories
 from daq.storage.encoder import RunEncoder
 from daq.storage.hdf5_file import RunFile, partial_path
 from daq.storage.journal import JournalWriter, encode_record
-from daq.storage.journal_reader import journal_blocks
+from daq.storage.journal_reader import read_journal
 from daq.storage.placed import sample_check
 from daq.storage.run_journal import begin_journal
 
@@ -177,16 +178,17 @@ def test_frames_go_to_the_journal_once_hdf5_has_failed(
     check_file(run.recover().path, events=3, streamed=2)
 
 
-def test_an_open_run_is_read_with_its_frames(tmp_path: Path) -> None:
+async def test_an_open_run_is_read_with_its_frames(tmp_path: Path) -> None:
     run = Recording(tmp_path)
     run.record(*MIXED)
     partial = partial_path(run.directories.run_file(START))
-    blocks = list(journal_blocks(run.journal, partial, run.writer.size, "primary", ["camera"]))
+    open_run = SimpleNamespace(path=run.journal, acknowledged=run.writer.size)
+    blocks = [block async for block in read_journal(open_run, partial, "primary", ["camera"])]
     frames = np.concatenate([block.values["camera"] for block in blocks])
     np.testing.assert_array_equal(frames, np.stack([frame(i) for i in range(4)]))
     run.finish()
     with pytest.raises(StorageError, match="closed while it was being read"):
-        list(journal_blocks(run.journal, partial, run.writer.size, "primary", []))
+        [block async for block in read_journal(open_run, partial, "primary", [])]
 
 
 def test_an_event_that_is_refused_leaves_no_frame_behind(tmp_path: Path) -> None:

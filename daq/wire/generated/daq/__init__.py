@@ -419,6 +419,14 @@ class DaemonInfoResponse(betterproto.Message):
     )
     """The sandbox's, the storage's and the loop's counters, by name."""
 
+    ring_path: str = betterproto.string_field(56)
+    """
+    The memory-mapped ring of recent data, for processes on the daemon's machine; empty without.
+    """
+
+    flight_address: str = betterproto.string_field(57)
+    """host:port" where Arrow Flight is served; empty without."""
+
 
 @dataclass(eq=False, repr=False)
 class ListDevicesRequest(betterproto.Message):
@@ -951,6 +959,11 @@ class StartRunRequest(betterproto.Message):
     """Each value as JSON."""
 
     user: str = betterproto.string_field(3)
+    durability: str = betterproto.string_field(4)
+    """
+    What an acknowledged event survives: "process" (also when empty), the death of the daemon, or
+     "disk", also a power cut.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1102,6 +1115,26 @@ class RunBatch(betterproto.Message):
 
     first: int = betterproto.uint64_field(2)
     rows: int = betterproto.uint32_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class DocumentsRequest(betterproto.Message):
+    run_id: str = betterproto.string_field(1)
+    """As in GetRun; empty for the newest run."""
+
+
+@dataclass(eq=False, repr=False)
+class Document(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    """
+    start, descriptor, event_page, stream_resource, stream_datum or stop.
+    """
+
+    json: str = betterproto.string_field(2)
+    """
+    As event-model has it. Samples of two dimensions or of 64 KiB and more are not in the events,
+     but in the HDF5 file that a stream_resource names.
+    """
 
 
 class ControlServiceStub(betterproto.ServiceStub):
@@ -1998,6 +2031,24 @@ class RunServiceStub(betterproto.ServiceStub):
             "/daq.RunService/ReadRun",
             read_run_request,
             RunBatch,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
+
+    async def stream_documents(
+        self,
+        documents_request: "DocumentsRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> AsyncIterator[Document]:
+        async for response in self._unary_stream(
+            "/daq.RunService/StreamDocuments",
+            documents_request,
+            Document,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
@@ -2906,6 +2957,12 @@ class RunServiceBase(ServiceBase):
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
         yield RunBatch()
 
+    async def stream_documents(
+        self, documents_request: "DocumentsRequest"
+    ) -> AsyncIterator[Document]:
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+        yield Document()
+
     async def __rpc_start_run(
         self, stream: "grpclib.server.Stream[StartRunRequest, StartRunResponse]"
     ) -> None:
@@ -2951,6 +3008,16 @@ class RunServiceBase(ServiceBase):
             request,
         )
 
+    async def __rpc_stream_documents(
+        self, stream: "grpclib.server.Stream[DocumentsRequest, Document]"
+    ) -> None:
+        request = await stream.recv_message()
+        await self._call_rpc_handler_server_stream(
+            self.stream_documents,
+            stream,
+            request,
+        )
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/daq.RunService/StartRun": grpclib.const.Handler(
@@ -2988,5 +3055,11 @@ class RunServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_STREAM,
                 ReadRunRequest,
                 RunBatch,
+            ),
+            "/daq.RunService/StreamDocuments": grpclib.const.Handler(
+                self.__rpc_stream_documents,
+                grpclib.const.Cardinality.UNARY_STREAM,
+                DocumentsRequest,
+                Document,
             ),
         }

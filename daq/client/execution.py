@@ -1,0 +1,201 @@
+"""A script under way in the daemon, as whoever started it sees it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from daq import core
+from daq.client.async_client import AsyncClient
+from daq.client.literals import parse_literal
+from daq.client.models import ExecutionUpdate
+from daq.client.portal import Portal
+from daq.client.progress import DisplayFactory
+from daq.core import (
+    CommunicationError,
+    DaqError,
+    ExecutionState,
+    ExecutionView,
+    ScriptError,
+    StopReport,
+)
+
+__all__ = ["Execution", "begin"]
+
+WATCH_RATE_HZ = 10.0
+START_S = 15.0
+
+Relocate = Callable[[str], str]
+
+
+def begin(
+    portal: Portal,
+    source: str,
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    relocate: Relocate | None = None,
+) -> Execution:
+    """Upload a script and start it; Ctrl-C meanwhile does not leave it running behind one's back.
+
+    Raises ScriptSyntaxError with every violation when it is refused.
+    """
+    places = relocate or _as_is
+
+    async def start(client: AsyncClient) -> str:
+        script = await client.scripts.upload(source, name=name, metadata={"sent by": "client"})
+        return await client.scripts.start(script.id, parameters)
+
+    call = portal.start(start)
+    try:
+        return Execution(portal, call.future.result(), name, places)
+    except KeyboardInterrupt:
+        Execution(portal, call.future.result(START_S), name, places).stop(reason="Ctrl-C")
+        raise
+    except core.ScriptSyntaxError as error:
+        raise core.ScriptSyntaxError(places(error.message), advice=error.advice) from None
+
+
+class Execution:
+    """An execution: watch it, wait for it, stop it, take what it returns.
+
+    Iterating gives the values that it hands out, as they come. Ctrl-C while waiting stops it
+    gracefully, so that its cleanup runs; a second Ctrl-C by force.
+    """
+
+    def __init__(
+        self, portal: Portal, execution_id: str, name: str, relocate: Relocate | None = None
+    ) -> None:
+        self.id = execution_id
+        self.name = name
+        self._portal = portal
+        self._relocate = relocate or _as_is
+        self._end: ExecutionView | None = None
+
+    def __repr__(self) -> str:
+        state = self._end.record.state if self._end else "under way"
+        return f"<Execution {self.id[:8]} {self.name!r} {state}>"
+
+    @property
+    def view(self) -> ExecutionView:
+        """How it is now: state, line, progress."""
+        if self._end is not None:
+            return self._end
+        return self._portal.call(lambda client: client.scripts.status(self.id))
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, however it did."""
+        return self.view.record.state.is_final
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The runs that it recorded so far."""
+        return self.view.record.run_ids
+
+    def stop(
+        self, *, force: bool = False, grace_s: float | None = None, reason: str = ""
+    ) -> StopReport:
+        """Stop it; returns when that is verified, with what became of each device."""
+        return self._portal.call(
+            lambda client: client.scripts.stop(self.id, force=force, grace_s=grace_s, reason=reason)
+        )
+
+    def pause(self) -> None:
+        """Pause it at its next checkpoint."""
+        self._portal.call(lambda client: client.scripts.pause(self.id))
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._portal.call(lambda client: client.scripts.resume(self.id))
+
+    def updates(self) -> Iterator[ExecutionUpdate]:
+        """State, line, progress and output as they change, until it ends."""
+        stream = self._portal.stream(
+            lambda client: client.scripts.watch(self.id, max_rate_hz=WATCH_RATE_HZ)
+        )
+        with stream:
+            for update in stream:
+                if update.view.record.state.is_final:
+                    self._end = update.view
+                yield update
+
+    def wait(self, display: DisplayFactory | None = None) -> ExecutionView:
+        """Wait until it has ended, however it did, showing it meanwhile."""
+        try:
+            for _ in self._shown(display):
+                pass
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+        if self._end is None:
+            raise CommunicationError(f"the daemon ended the watch of {self.id} before its end")
+        return self._end
+
+    def result(self, display: DisplayFactory | None = None) -> Any:
+        """Wait for the end and return what `main` returned, as plain data.
+
+        Raises what went wrong, as the class that was raised there where `daq` knows it.
+        """
+        view = self.wait(display)
+        self.raise_for_end()
+        return view.result
+
+    def values(self, display: DisplayFactory | None = None) -> Iterator[Any]:
+        """The values that it hands out, as they come; leaving the iteration stops it."""
+        try:
+            for update in self._shown(display):
+                for line in update.output:
+                    if line.level == "result":
+                        yield parse_literal(line.text)
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+        except GeneratorExit:
+            self.stop(reason="its values are not wanted any more")
+            raise
+        self.raise_for_end()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.values()
+
+    def _shown(self, display: DisplayFactory | None) -> Iterator[ExecutionUpdate]:
+        with ExitStack() as stack:
+            shown = stack.enter_context(display(self.name)) if display else None
+            for update in self.updates():
+                if shown is not None:
+                    shown.update(update)
+                yield update
+
+    def _interrupted(self) -> None:
+        print(f"stopping {self.name}; Ctrl-C again stops it by force", file=sys.stderr)
+        try:
+            self.stop(reason="Ctrl-C")
+        except KeyboardInterrupt:
+            print(f"stopping {self.name} by force", file=sys.stderr)
+            self.stop(force=True, reason="Ctrl-C, twice")
+
+    def raise_for_end(self) -> None:
+        """Raise what went wrong, if anything did."""
+        view = self._end
+        if view is None or view.record.state is ExecutionState.COMPLETED:
+            return
+        record = view.record
+        advice = ""
+        if record.run_ids:
+            advice = f"what was recorded until then is in bench.runs[{record.run_ids[-1][:8]!r}]"
+        kind, _, message = record.message.partition(": ")
+        raised = getattr(core, kind, None) if kind.endswith("Error") else None
+        if not (isinstance(raised, type) and issubclass(raised, DaqError)):
+            raised, message = ScriptError, record.message
+        if record.state is not ExecutionState.ERROR:
+            message = f"{self.name} was {record.state.value.lower()}: {record.message}"
+        error = raised(message, advice=advice)
+        if record.traceback:
+            error.add_note(self._relocate(record.traceback).rstrip())
+        raise error
+
+
+def _as_is(text: str) -> str:
+    return text

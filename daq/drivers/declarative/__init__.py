@@ -1,0 +1,20 @@
+"""Instruments that are described in TOML alone."""
+
+from daq.drivers.declarative.driver import DeclarativeDriver, declarative
+from daq.drivers.declarative.loader import (
+    is_description,
+    load_description,
+    parse_description,
+    shipped_descriptions,
+)
+from daq.drivers.declarative.model import Description
+
+__all__ = [
+    "DeclarativeDriver",
+    "Description",
+    "declarative",
+    "is_description",
+    "load_description",
+    "parse_description",
+    "shipped_descriptions",
+]

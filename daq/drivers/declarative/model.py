@@ -1,0 +1,217 @@
+"""What a description says, checked and ready to be used: pure values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from daq.core import Capability, Category, Limits, Scalar
+from daq.drivers.declarative.expression import Expression
+from daq.drivers.declarative.template import Template
+from daq.transport import Dialect
+
+__all__ = [
+    "Command",
+    "Description",
+    "ErrorRules",
+    "Motion",
+    "OptionRule",
+    "PortDefaults",
+    "Question",
+    "Reply",
+    "Trigger",
+    "Value",
+    "Will",
+]
+
+Pattern = re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Where in a reply the value stands."""
+
+    pattern: Pattern | None = None
+    """The whole reply fits it; the group `value`, or the first one, is the value."""
+    field: int | None = None
+    """Or the place of the value, counted from 1."""
+    separator: str = ","
+    """Between places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that is asked and answered."""
+
+    send: Template
+    reply: Reply = field(default_factory=Reply)
+    convert: Expression | None = None
+    """From what the instrument answers to the value, by the names `value`, `text` and groups."""
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that is sent to change the instrument."""
+
+    send: Template
+    acknowledge: Pattern | None = None
+    """What the whole answer has to fit; None where nothing is answered."""
+    convert: Expression | None = None
+    """From the value to what the instrument takes."""
+    timeout_s: float | None = None
+    pause_s: float = 0.0
+    """What the instrument needs afterwards before it can be talked to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A quantity or a setting of the instrument."""
+
+    name: str
+    dtype: str = "float"
+    """`float`, `int`, `bool` or `str`."""
+    units: str = ""
+    description: str = ""
+    limits: Limits | None = None
+    words: Mapping[Scalar, str] = field(default_factory=dict)
+    """What the instrument writes for a choice, or for True and False."""
+    read: Question | None = None
+    write: Command | None = None
+    verify: bool = True
+    """Read it back after it was written."""
+    tolerance: float | None = None
+    """How far a readback may be from what was written; None for a thousandth of it."""
+    reach_s: float = 0.0
+    """How long the readback may take to come there."""
+    invalid: Expression | None = None
+    """True for numbers that stand for an error, such as an overload."""
+    is_parameter: bool = False
+    is_polled: bool = False
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that people use; empty when any text or number will do."""
+        return tuple(str(name) for name in self.words) if self.dtype == "str" else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How the instrument moves something: a stage, a voltage, a temperature."""
+
+    position: str
+    """The value that is read back."""
+    setpoint: str
+    """The value that is written; often the same."""
+    tolerance: float
+    limits: Limits
+    settled: Expression
+    """By the names of values, and `position`, `setpoint` and `tolerance`."""
+    stable_s: float
+    """How long it has to stay settled."""
+    timeout_s: float
+    interval_s: float
+    """Between two looks."""
+    home: str | float
+    """An action, or a position."""
+    stop: str | None = None
+    """An action."""
+    hold: bool = False
+    """Stopped by making its position the setpoint."""
+    ramp_step: float | None = None
+    """The setpoint goes in steps of at most this, one each `interval_s`."""
+    requires: Expression | None = None
+    """By the names of values: what has to be true before it may move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Actions of an instrument that is armed and triggered."""
+
+    arm: str
+    trigger: str
+    disarm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRules:
+    """How the instrument tells that something went wrong."""
+
+    reply: Pattern | None = None
+    """A reply that fits is an error; its groups `code` and `message` say which."""
+    question: Question | None = None
+    """Asked after every command, until it is answered with `ok`."""
+    ok: Pattern | None = None
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """What a code means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What makes the instrument safe when the daemon is gone."""
+
+    send: tuple[Template, ...]
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionRule:
+    """An option that the configuration of a device gives, and commands hold as `{name}`."""
+
+    name: str
+    dtype: str
+    """`str` or `int`."""
+    default: str | int | None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PortDefaults:
+    """A serial line as the instrument comes out of its box; the configuration may differ."""
+
+    baudrate: int = 9600
+    data_bits: int = 8
+    parity: str = "none"
+    stop_bits: float = 1.0
+    flow_control: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A whole instrument."""
+
+    source: str
+    """The file, as messages name it."""
+    name: str
+    category: Category
+    notes: str
+    options: tuple[OptionRule, ...]
+    dialect: Dialect
+    port: PortDefaults
+    mine: Template | None
+    """A regular expression that tells replies of this device from others' on its bus."""
+    identify: Question | None
+    init: tuple[Command, ...]
+    errors: ErrorRules
+    values: Mapping[str, Value]
+    actions: Mapping[str, tuple[Command, ...]]
+    roles: Mapping[Capability, str]
+    """The value behind a capability that needs only one: its reading, shutter, wavelength, ..."""
+    motion: Motion | None
+    trigger: Trigger | None
+    safe: Mapping[str, Scalar]
+    """Values of the safe state."""
+    will: Will | None
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it offers: what was described, and nothing else."""
+        offered = set(self.roles)
+        if self.motion is not None:
+            offered.add(Capability.MOVABLE)
+        if self.trigger is not None:
+            offered.add(Capability.TRIGGERABLE)
+        if any(value.is_parameter for value in self.values.values()):
+            offered.add(Capability.PARAMETERIZED)
+        return frozenset(offered)

@@ -1,0 +1,198 @@
+"""One axis of a Newport ESP300 motion controller."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+
+from daq.core import (
+    Capability,
+    Category,
+    Channel,
+    DeviceDescription,
+    DeviceError,
+    DeviceParameter,
+    LimitError,
+    Limits,
+    Reading,
+    Scalar,
+)
+from daq.drivers.driver import DriverContext
+from daq.drivers.last_will import LastWill
+from daq.drivers.line_driver import LineDriver
+from daq.drivers.motion_wait import Ending, MotionWait
+from daq.drivers.quantities import NUMBER
+from daq.drivers.settings import Setting
+from daq.transport import Dialect, PortSettings
+
+__all__ = ["Esp300Axis"]
+
+logger = logging.getLogger(__name__)
+
+# The manual: 19200 baud, 8N1, RTS/CTS. Without the handshake a controller may not answer at all.
+_USUAL = PortSettings("", baudrate=19200, flow_control="hardware")
+_DIALECT = Dialect(end=b"\r", timeout_s=2.0)
+_UNITS = {"mm": 2, "um": 3, "deg": 7, "rad": 9}
+"""`SN` of the units that an axis may be configured in here."""
+_ERROR = r"(\d+)\s*,\s*\d+\s*,\s*(.*)"
+_MOST_ERRORS = 11
+"""The controller keeps ten."""
+_STOP_S = 10.0
+_POSITIVE = Limits(1e-6, 1e6)
+
+
+class Esp300Axis(LineDriver):
+    """A stage on one of the axes; each axis is a device, and they share the controller's port.
+
+    Every command is sent together with `TB?`, which answers with what was wrong with it. Motors are
+    switched on when they are first moved. `MD?` is 1 when the motion is done.
+
+    Options: `axis` (1 to 3), `units` (mm), `limits`, `tolerance`, `motion_timeout` (s that a motion
+    may take) and those of every `LineDriver`.
+    """
+
+    def __init__(self, context: DriverContext) -> None:
+        super().__init__(context, _USUAL, _DIALECT)
+        options = self.options
+        self._axis = options.integer("axis", 1, limits=Limits(1, 3))
+        self._units = options.choice("units", "mm", _UNITS)
+        units = self._units
+        self._limits = options.limits("limits", Limits(-25.0, 25.0), units)
+        self._tolerance = options.number("tolerance", 0.005, units, _POSITIVE)
+        self._motion_timeout = options.number("motion_timeout", 120.0, "s", _POSITIVE)
+        options.finish()
+        self._motion = MotionWait(self.is_moving, period_s=0.05)
+        self.offer_settings(
+            [
+                self._setting("velocity", "VA", "Cruising speed", f"{units}/s"),
+                self._setting("acceleration", "AC", "Up to it", f"{units}/s²"),
+                self._setting("deceleration", "AG", "Down from it", f"{units}/s²"),
+            ]
+        )
+
+    @property
+    def description(self) -> DeviceDescription:
+        return DeviceDescription(
+            id=self.id,
+            driver=self.context.driver_name,
+            category=Category.STAGE,
+            capabilities=frozenset({Capability.MOVABLE, Capability.PARAMETERIZED}),
+            channel=Channel(self.id, self._units),
+            label=self.label,
+            units=self._units,
+            limits=self._limits,
+            tolerance=self._tolerance,
+            parameters=self.parameters,
+        )
+
+    async def identify(self) -> None:
+        reply = await self.line.query("VE?")
+        if "ESP300" not in reply.upper() and "ESP301" not in reply.upper():
+            raise self.wrong_instrument("VE?", reply, "ESP300 Version ...")
+        units = int((await self._ask_axis("SN?", r"(\d+)", "the number of its units"))[1])
+        if units != _UNITS[self._units]:
+            raise DeviceError(
+                f"{self.id}: axis {self._axis} counts in units {units} (SN), which is not "
+                f"{self._units} ({_UNITS[self._units]})",
+                advice="set the option units, or the axis's units on the controller",
+            )
+
+    async def move_abs(self, position: float) -> None:
+        low, high = self._limits.low, self._limits.high
+        if position not in self._limits:
+            raise LimitError.outside(self.id, "position", position, low, high, self._units)
+        await self._power_on()
+        begun = self._motion.begin()
+        command = f"{self._axis}PA{position:.6f}"
+        await self._tell(command)
+        await self._wait_arrived(command, begun)
+        readback = float((await self.position()).value)
+        if abs(readback - position) > self._tolerance:
+            raise DeviceError(
+                f"{self.id}: {command!r} ended at {readback:.6g} {self._units}; the setpoint is "
+                f"{position:.6g} {self._units}, the tolerance {self._tolerance:g} {self._units}",
+                advice="is the stage blocked, or its motor off? look at the controller",
+            )
+
+    async def home(self) -> None:
+        await self._power_on()
+        begun = self._motion.begin()
+        command = f"{self._axis}OR"
+        await self._tell(command)
+        await self._wait_arrived(command, begun)
+
+    async def position(self) -> Reading:
+        match = await self._ask_axis("TP?", f"({NUMBER})", f"a position in {self._units}")
+        return self.reading(float(match[1]))
+
+    async def is_moving(self) -> bool:
+        return (await self._ask_axis("MD?", "([01])", "1 when done, 0 when moving"))[1] == "0"
+
+    async def stop(self) -> bool:
+        if not await self.is_moving():
+            return False
+        self._motion.halt()
+        await self._tell(f"{self._axis}ST")
+        if await self._motion.wait(self._motion.begin(), _STOP_S) is Ending.LATE:
+            where = (await self.position()).value
+            raise DeviceError(f"{self.id}: was told to stop and moves on, now at {where:.6g}")
+        return True
+
+    def last_will(self) -> tuple[LastWill, ...]:
+        return self.will_of(f"{self._axis}ST", f"axis {self._axis} stopped")
+
+    async def poll(self) -> Mapping[str, Scalar]:
+        position = float((await self.position()).value)
+        return {"position": position, "moving": await self.is_moving()}
+
+    def _setting(self, name: str, word: str, description: str, units: str) -> Setting:
+        async def get() -> float:
+            return float((await self._ask_axis(f"{word}?", f"({NUMBER})", f"a number, {units}"))[1])
+
+        async def change(value: float) -> None:
+            await self._tell(f"{self._axis}{word}{value:.6g}")
+
+        parameter = DeviceParameter(name, "float", description, units, limits=_POSITIVE)
+        return Setting(parameter, get, change)
+
+    async def _ask_axis(self, word: str, pattern: str, expected: str) -> re.Match[str]:
+        return await self.ask(f"{self._axis}{word}", pattern, expected)
+
+    async def _power_on(self) -> None:
+        """A motor that is off takes every move without a word and stays where it is."""
+        if (await self._ask_axis("MO?", "([01])", "0 or 1"))[1] == "1":
+            return
+        await self._tell(f"{self._axis}MO")
+        if (await self._ask_axis("MO?", "([01])", "0 or 1"))[1] != "1":
+            raise DeviceError(f"{self.id}: the motor of axis {self._axis} does not switch on")
+
+    async def _wait_arrived(self, command: str, begun: int) -> None:
+        ending = await self._motion.wait(begun, self._motion_timeout)
+        if ending is Ending.OVER:
+            return
+        where = float((await self.position()).value)
+        what = (
+            "was stopped"
+            if ending is Ending.STOPPED
+            else f"is not done after {self._motion_timeout:g} s"
+        )
+        raise DeviceError(f"{self.id}: {command!r} {what}, at {where:.6g} {self._units}")
+
+    async def _tell(self, command: str) -> None:
+        """Send a command and learn what the controller thinks of it; it is never sent twice."""
+        asked = f"{command};TB?"
+        mine: list[str] = []
+        for _ in range(_MOST_ERRORS):
+            match = await self.ask(asked, _ERROR, "an error, a time, a message", attempts=1)
+            code = int(match[1])
+            if code == 0:
+                break
+            text = f"{match[2].strip()} (error {code})"
+            if code < 100 or code // 100 == self._axis:
+                mine.append(text)
+            else:
+                logger.warning("%s: the controller says: %s", self.id, text)
+            asked = "TB?"
+        if mine:
+            raise DeviceError(f"{self.id}: {command!r} was refused: {'; '.join(mine)}")

@@ -1,0 +1,102 @@
+"""A device's parameters with the instrument's side of each: asked, checked, told and read back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from daq.core import DeviceError, DeviceParameter, LimitError, Scalar
+
+__all__ = ["Setting", "SettingsTable", "checked_value"]
+
+_DTYPES: dict[str, type[Scalar]] = {"bool": bool, "int": int, "float": float, "str": str}
+_REL_TOLERANCE = 1e-4
+"""Instruments round what they are told to a few digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One parameter."""
+
+    parameter: DeviceParameter
+    get: Callable[[], Awaitable[Scalar]]
+    set: Callable[[Any], Awaitable[None]] | None = None
+    """Takes a value of the parameter's type within its limits."""
+
+
+class SettingsTable:
+    """All parameters of one device."""
+
+    def __init__(self, device_id: str) -> None:
+        self._id = device_id
+        self._settings: dict[str, Setting] = {}
+
+    @property
+    def parameters(self) -> tuple[DeviceParameter, ...]:
+        return tuple(setting.parameter for setting in self._settings.values())
+
+    def offer(self, settings: Iterable[Setting]) -> None:
+        """Add these, in the order in which people see them."""
+        self._settings.update((setting.parameter.name, setting) for setting in settings)
+
+    async def get(self, name: str) -> Scalar:
+        """Ask the instrument."""
+        return await self._find(name).get()
+
+    async def set(self, name: str, value: Scalar) -> None:
+        """Tell the instrument, and read back that it did. Raises DeviceError or LimitError."""
+        setting = self._find(name)
+        if setting.set is None:
+            raise DeviceError(f"{self._id}: the parameter {name!r} can only be read")
+        wanted = checked_value(self._id, setting.parameter, value)
+        await setting.set(wanted)
+        kept = await setting.get()
+        if not _agree(wanted, kept):
+            units = setting.parameter.units
+            raise DeviceError(
+                f"{self._id}: {name} was set to {wanted} {units} and is {kept} {units}"
+            )
+
+    async def all(self) -> dict[str, Scalar]:
+        """Every parameter that can be read."""
+        return {
+            name: await setting.get()
+            for name, setting in self._settings.items()
+            if setting.parameter.readable
+        }
+
+    def _find(self, name: str) -> Setting:
+        try:
+            return self._settings[name]
+        except KeyError:
+            known = ", ".join(self._settings) or "no parameters"
+            raise DeviceError(
+                f"{self._id} has no parameter {name!r}", advice=f"it has: {known}"
+            ) from None
+
+
+def checked_value(device_id: str, parameter: DeviceParameter, value: Scalar) -> Scalar:
+    """`value` in the parameter's type; raises DeviceError, or LimitError where it is outside."""
+    if parameter.dtype == "float" and type(value) is int:
+        value = float(value)
+    if type(value) is not _DTYPES[parameter.dtype]:
+        raise DeviceError(f"{device_id}: {parameter.name} takes {parameter.dtype}, not {value!r}")
+    limits = parameter.limits
+    if limits is not None and isinstance(value, int | float) and value not in limits:
+        raise LimitError.outside(
+            device_id, parameter.name, value, limits.low, limits.high, parameter.units
+        )
+    if parameter.choices and value not in parameter.choices:
+        raise DeviceError(
+            f"{device_id}: {parameter.name} takes one of {', '.join(parameter.choices)}, "
+            f"not {value!r}"
+        )
+    return value
+
+
+def _agree(wanted: Scalar, kept: Scalar) -> bool:
+    if isinstance(wanted, float) and isinstance(kept, float):
+        return math.isclose(wanted, kept, rel_tol=_REL_TOLERANCE, abs_tol=1e-12)
+    return wanted == kept

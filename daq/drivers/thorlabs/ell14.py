@@ -1,0 +1,217 @@
+"""Thorlabs ELL14 rotator; several of them share an RS-485 bus."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import trio
+
+from daq.core import (
+    Capability,
+    Category,
+    Channel,
+    DeviceDescription,
+    DeviceError,
+    DeviceParameter,
+    LimitError,
+    Limits,
+    Reading,
+    Scalar,
+)
+from daq.drivers.driver import DriverContext
+from daq.drivers.last_will import LastWill
+from daq.drivers.line_driver import LineDriver
+from daq.drivers.motion_wait import Ending, MotionWait
+from daq.drivers.settings import Setting
+from daq.transport import Dialect, PortSettings
+
+__all__ = ["Ell14"]
+
+_USUAL = PortSettings("", baudrate=9600)
+_DIALECT = Dialect(end=b"", timeout_s=0.5, pause_s=0.015)
+_ATTEMPTS = 3
+_ADDRESSES = tuple("0123456789ABCDEF")
+_MODEL = "0E"
+_LOOK_S, _SETTLED = 0.025, 3
+_STOP_S = 3.0
+_BUSY_S = 2.0
+_POSITIVE = Limits(1e-6, 1e6)
+_VELOCITY = Limits(25, 100)
+_OK, _BUSY = 0x00, 0x09
+_STATUS = {
+    0x01: "communication time-out",
+    0x02: "mechanical time-out",
+    0x03: "command error or not supported",
+    0x04: "value out of range",
+    0x05: "module isolated",
+    0x06: "module out of isolation",
+    0x07: "initialisation error",
+    0x08: "thermal error",
+    0x09: "busy",
+    0x0A: "sensor error",
+    0x0B: "motor error",
+    0x0C: "out of range",
+    0x0D: "over-current error",
+}
+
+
+class Ell14(LineDriver):
+    """One rotator, in degrees, by its address on the bus.
+
+    Replies are taken whole, by address, mnemonic and length: a hexadecimal digit of somebody else's
+    reply is not mistaken for an address. Questions are repeated, motions never. A unit answers a
+    move when it has ended, so the bus is free for others, and for `stop`, while it moves.
+
+    Options: `address` (0 to F), `limits`, `tolerance` (deg), `motion_timeout` (s) and those of
+    every `LineDriver`.
+    """
+
+    def __init__(self, context: DriverContext) -> None:
+        super().__init__(context, _USUAL, _DIALECT, _ATTEMPTS)
+        options = self.options
+        self._address = options.choice("address", "0", _ADDRESSES)
+        self._limits = options.limits("limits", Limits(0.0, 360.0), "deg")
+        self._tolerance = options.number("tolerance", 0.1, "deg", _POSITIVE)
+        self._motion_timeout = options.number("motion_timeout", 10.0, "s", _POSITIVE)
+        options.finish()
+        self._pulses_per_degree = 0.0
+        self._motion = MotionWait(self.is_moving, _LOOK_S, _SETTLED)
+        self.offer_settings(
+            [
+                Setting(
+                    DeviceParameter(
+                        "velocity", "int", "Of its highest speed", "%", limits=_VELOCITY
+                    ),
+                    self._velocity,
+                    self._set_velocity,
+                )
+            ]
+        )
+
+    @property
+    def description(self) -> DeviceDescription:
+        return DeviceDescription(
+            id=self.id,
+            driver=self.context.driver_name,
+            category=Category.STAGE,
+            capabilities=frozenset({Capability.MOVABLE, Capability.PARAMETERIZED}),
+            channel=Channel(self.id, "deg"),
+            label=self.label,
+            units="deg",
+            limits=self._limits,
+            tolerance=self._tolerance,
+            parameters=self.parameters,
+        )
+
+    async def identify(self) -> None:
+        match = await self._ask("in", r"IN([0-9A-F]{2})\w{20}([0-9A-F]{8})", "its identity")
+        pulses = int(match[2], 16)
+        if match[1].upper() != _MODEL or pulses == 0:
+            raise self.wrong_instrument(f"{self._address}in", match[0], "an ELL14 (type 0E)")
+        self._pulses_per_degree = pulses / 360.0
+
+    async def move_abs(self, position: float) -> None:
+        if position not in self._limits:
+            low, high = self._limits.low, self._limits.high
+            raise LimitError.outside(self.id, "position", position, low, high, "deg")
+        await self._wait_ready()
+        command = f"ma{round(position * self._pulses_per_degree) & 0xFFFFFFFF:08X}"
+        await self._move(command)
+        readback = float((await self.position()).value)
+        if abs(readback - position) > self._tolerance:
+            raise DeviceError(
+                f"{self.id}: {command!r} ended at {readback:.6g} deg; the setpoint is "
+                f"{position:.6g} deg, the tolerance {self._tolerance:g} deg",
+                advice="is the rotator blocked, or its motor frequency out of tune?",
+            )
+
+    async def home(self) -> None:
+        await self._wait_ready()
+        await self._move("ho0")
+
+    async def position(self) -> Reading:
+        deadline = trio.current_time() + _BUSY_S
+        while True:
+            match = await self._ask("gp", "(?:PO([0-9A-F]{8})|GS([0-9A-F]{2}))", "a position")
+            if match[1] is not None:
+                return self.reading(_signed(match[1]) / self._pulses_per_degree)
+            if int(match[2], 16) != _BUSY or trio.current_time() >= deadline:
+                raise self._failed("gp", int(match[2], 16))
+            await trio.sleep(_LOOK_S)
+
+    async def is_moving(self) -> bool:
+        """Raises DeviceError when the unit reports anything but rest or motion."""
+        status = int((await self._ask("gs", "GS([0-9A-F]{2})", "a status"))[1], 16)
+        if status not in (_OK, _BUSY):
+            raise self._failed("gs", status)
+        return status == _BUSY
+
+    async def stop(self) -> bool:
+        if not await self.is_moving():
+            return False
+        self._motion.halt()
+        await self.line.command(f"{self._address}st")
+        if await self._motion.wait(self._motion.begin(), _STOP_S) is Ending.LATE:
+            raise DeviceError(f"{self.id}: was told to stop and moves on")
+        return True
+
+    def last_will(self) -> tuple[LastWill, ...]:
+        return self.will_of(f"{self._address}st", f"rotator {self._address} stopped")
+
+    async def poll(self) -> Mapping[str, Scalar]:
+        position = float((await self.position()).value)
+        return {"position": position, "moving": await self.is_moving()}
+
+    async def _move(self, command: str) -> None:
+        begun = self._motion.begin()
+        await self.line.command(self._address + command)
+        ending = await self._motion.wait(begun, self._motion_timeout)
+        if ending is not Ending.OVER:
+            what = (
+                "was stopped"
+                if ending is Ending.STOPPED
+                else f"is not done after {self._motion_timeout:g} s"
+            )
+            where = float((await self.position()).value)
+            raise DeviceError(f"{self.id}: {command!r} {what}, at {where:.6g} deg")
+
+    async def _wait_ready(self) -> None:
+        """A unit that still moves would take the next move for an error."""
+        if await self._motion.wait(self._motion.begin(), _BUSY_S) is Ending.LATE:
+            raise DeviceError(f"{self.id}: it still moves, so it was not sent anywhere else")
+
+    async def _ask(self, command: str, pattern: str, expected: str) -> re.Match[str]:
+        asked = self._address + command
+        return await self.ask(asked, self._address + pattern, f"{self._address} and {expected}")
+
+    async def _reply(self, command: str) -> str:
+        wanted = command[1:3].upper()
+        words = {"GP": ("PO", "GS"), "SV": ("GS",)}.get(wanted, (wanted, "GS"))
+        return await self.line.query(command, accepts=lambda text: self._is_mine(text, words))
+
+    def _is_mine(self, text: str, words: tuple[str, ...]) -> bool:
+        """A whole reply of this unit to such a command, or something that nobody can have meant."""
+        if re.fullmatch(r"[0-9A-F](?:IN\w{30}|PO\w{8}|GS\w{2}|GV\w{2}|GJ\w{8}|HO\w{8})", text):
+            return text[0] == self._address and text[1:3] in words
+        return True
+
+    async def _velocity(self) -> int:
+        return int((await self._ask("gv", "GV([0-9A-F]{2})", "a velocity"))[1], 16)
+
+    async def _set_velocity(self, percent: int) -> None:
+        match = await self._ask(f"sv{percent:02X}", "GS([0-9A-F]{2})", "a status")
+        if int(match[1], 16) != _OK:
+            raise self._failed(f"sv{percent:02X}", int(match[1], 16))
+
+    def _failed(self, command: str, status: int) -> DeviceError:
+        text = _STATUS.get(status, "unknown status")
+        return DeviceError(
+            f"{self.id}: {command!r} at address {self._address} was answered with "
+            f"GS{status:02X}: {text}"
+        )
+
+
+def _signed(digits: str) -> int:
+    number = int(digits, 16)
+    return number - (1 << 32) if number & (1 << 31) else number

@@ -1,0 +1,76 @@
+"""What interlocks do to executions: hold, let go, stop."""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from daq.core import ExecutionState, Log
+from daq.experiment.control import Control, StopOrder
+
+__all__ = ["InterlockedPrograms"]
+
+log = logging.getLogger(__name__)
+
+
+class InterlockedPrograms:
+    """Stands between the interlocks and whatever execution runs; see `daq.supervision.Programs`.
+
+    An execution that starts while an interlock holds is held from its first line on.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._holds: dict[str, str] = {}
+        self._control: Control | None = None
+
+    def __repr__(self) -> str:
+        return f"<InterlockedPrograms held by {', '.join(self._holds) or 'none'}>"
+
+    def begin(self, control: Control) -> None:
+        """This one runs from now on; called before it does."""
+        self._control = control
+        for interlock, reason in self._holds.items():
+            control.hold(interlock, reason)
+
+    def end(self) -> None:
+        """None runs any more."""
+        self._control = None
+
+    def hold(self, interlock: str, reason: str) -> None:
+        """Pause what runs and what starts; raises StateError when a device has a veto."""
+        self._holds[interlock] = f"by {reason}"
+        if self._control is not None:
+            self._control.hold(interlock, f"by {reason}")
+
+    async def let_go(self, interlock: str, *, resume: bool) -> None:
+        """What runs may go on; with `resume` it does, unless somebody else wants the pause."""
+        self._holds.pop(interlock, None)
+        if self._control is not None:
+            await self._control.let_go(interlock, resume=resume)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def stop(self, interlock: str, reason: str, *, force: bool) -> None:
+        """End what runs; what starts before the interlock has cleared is held."""
+        self._holds[interlock] = f"by {reason}"
+        if self._control is None:
+            await trio.lowlevel.checkpoint()
+            return
+        order = StopOrder(force, self._grace_s, reason, f"interlock {interlock}")
+        report = await self._control.stop(order)
+        log.warning("%s: execution %s is %s", reason, report.execution_id[:8], report.state)
+
+    async def kill(self, reason: str) -> None:
+        """End what runs by force; nothing when none runs."""
+        if self._control is None:
+            await trio.lowlevel.checkpoint()
+            return
+        await self._control.stop(StopOrder(True, 0.0, reason))
+
+    def say(self, text: str) -> None:
+        """Write a line into the output of what runs."""
+        control = self._control
+        if control is not None and control.state is not ExecutionState.PENDING:
+            control.on_output(Log(text, "warning", control.line))

@@ -1,0 +1,257 @@
+"""The daemon's side of the guard: arms it, keeps telling it that all is well, hears what it did."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from daq.drivers import LastWill
+from daq.supervision.guard_report import GuardReport, file_away, read_report, unseen_reports
+from daq.supervision.supervisor import Supervisor
+
+__all__ = ["Guard", "GuardStatistics", "Killer"]
+
+logger = logging.getLogger(__name__)
+
+ARM_S = 5.0
+"""What starting the guard may take; the daemon starts without one after that, and says so."""
+PREDECESSOR_S = 5.0
+"""How long an earlier daemon's guard may still be at work."""
+RESTART_S = 1.0
+GOODBYE_S = 2.0
+
+_PROGRAM = Path(__file__).with_name("guard_process.py")
+
+
+class Killer(Protocol):
+    """Who ends whatever program runs."""
+
+    async def kill(self, reason: str) -> None:
+        """By force, now; nothing when none runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardStatistics:
+    """Counted since the daemon started."""
+
+    wills: int
+    """Last wills that the guard holds; 0 when there is no guard."""
+    armed: bool
+    acted: int
+    """How often it acted because this daemon fell silent."""
+    lost: int
+    """How often the guard itself had to be restarted."""
+
+
+class Guard:
+    """A process of its own that carries the last wills out when the daemon dies or hangs.
+
+    Without a device that has a last will, or when it is not enabled, there is none.
+
+    Args:
+        wills: By device id.
+        directory: Where it writes down what it did.
+        supervisor: Its devices are let go when the guard has acted in their place.
+        enabled: Whether there is to be a guard at all.
+        heartbeat_s: Between two signs of life.
+        timeout_s: After so long without one, it acts.
+    """
+
+    def __init__(
+        self,
+        wills: Mapping[str, Sequence[LastWill]],
+        directory: Path,
+        supervisor: Supervisor,
+        *,
+        enabled: bool = True,
+        heartbeat_s: float = 0.25,
+        timeout_s: float = 1.5,
+    ) -> None:
+        self._wills = wills if enabled else {}
+        self._directory = directory.absolute()
+        self._supervisor = supervisor
+        self._heartbeat_s = heartbeat_s
+        self._timeout_s = timeout_s
+        self._link: trio.SocketStream | None = None
+        self._armed = trio.Event()
+        self._dismissed = False
+        self._acted = 0
+        self._lost = 0
+        self._reports: list[GuardReport] = []
+
+    def __repr__(self) -> str:
+        return f"<Guard of {', '.join(self._wills) or 'nothing'}: {self.statistics()}>"
+
+    @property
+    def reports(self) -> tuple[GuardReport, ...]:
+        """What guards did since the last daemon started well: found at the start, or done since."""
+        return tuple(self._reports)
+
+    def statistics(self) -> GuardStatistics:
+        wills = sum(len(each) for each in self._wills.values())
+        return GuardStatistics(wills, self._armed.is_set(), self._acted, self._lost)
+
+    async def run(
+        self, killer: Killer, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Report what an earlier guard did, then keep one as long as the daemon runs.
+
+        Started when it is armed. Cancelled before `stand_down`, it leaves the guard to act.
+        """
+        await trio.to_thread.run_sync(self._prepare, abandon_on_cancel=True)
+        if not self._wills:
+            task_status.started()
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep, killer)
+            with trio.move_on_after(ARM_S):
+                await self._armed.wait()
+            if not self._armed.is_set():
+                logger.error("the guard did not come up: the last wills are nobody's")
+            task_status.started()
+
+    async def stand_down(self) -> None:
+        """All is safe: the guard may go. Without it, the end of the daemon lets it act."""
+        self._dismissed = True
+        if self._link is not None:
+            with trio.move_on_after(GOODBYE_S):
+                await self._tell(self._link, {"bye": True})
+
+    # ------------------------------------------------------------------------------- the process
+
+    async def _keep(self, killer: Killer) -> None:
+        """Restart a guard that was lost."""
+        while True:
+            await self._employ(killer)
+            self._armed = trio.Event()
+            if self._dismissed:
+                return
+            self._lost += 1
+            logger.error("the guard was lost; it is started again")
+            await trio.sleep(RESTART_S)
+
+    async def _employ(self, killer: Killer) -> None:
+        """One guard, from its start to its end."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-I", "-S", str(_PROGRAM), str(self._directory / "lock")],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        async with stream:
+            self._link = stream
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._beat, stream)
+                    await self._listen(stream, killer)
+                    nursery.cancel_scope.cancel()
+            finally:
+                self._link = None
+        with trio.move_on_after(GOODBYE_S):
+            await process.wait()
+
+    async def _beat(self, stream: trio.SocketStream) -> None:
+        """From this loop: when it hangs, the guard has to know."""
+        try:
+            await self._tell(stream, {"arm": self._orders()})
+            beat = 0
+            while True:
+                await trio.sleep(self._heartbeat_s)
+                beat += 1
+                await self._tell(stream, {"beat": beat})
+        except trio.BrokenResourceError:
+            await trio.sleep_forever()  # who listens sees the end too
+
+    async def _listen(self, stream: trio.SocketStream, killer: Killer) -> None:
+        buffer = b""
+        while True:
+            try:
+                data = await stream.receive_some(4096)
+            except trio.BrokenResourceError:
+                return
+            if not data:
+                return
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                await self._take(json.loads(line), stream, killer)
+
+    async def _take(
+        self, message: Mapping[str, Any], stream: trio.SocketStream, killer: Killer
+    ) -> None:
+        if "armed" in message:
+            logger.info("the guard holds the last wills of %s", ", ".join(self._wills))
+            self._armed.set()
+        if "acted" in message:
+            await self._go_on(Path(message["acted"]), killer)
+            await self._tell(stream, {"arm": self._orders()})
+
+    async def _go_on(self, path: Path, killer: Killer) -> None:
+        """The guard took this daemon for dead. What was known of those devices is not true now."""
+        report = await trio.to_thread.run_sync(read_report, path)
+        self._acted += 1
+        self._reports.append(report)
+        logger.error("%s", report)
+        reason = f"the guard carried out its last will: {report.reason}"
+        for device_id in report.devices:
+            self._supervisor.device(device_id).let_go(reason)
+        await killer.kill(f"the guard made {', '.join(report.devices)} safe: {report.reason}")
+        await trio.to_thread.run_sync(file_away, report)
+
+    def _orders(self) -> dict[str, Any]:
+        return {
+            "wills": [
+                {"device": device_id, **will.as_plain()}
+                for device_id, wills in self._wills.items()
+                for will in wills
+            ],
+            "directory": str(self._directory),
+            "pid": os.getpid(),
+            "timeout_s": self._timeout_s,
+        }
+
+    @staticmethod
+    async def _tell(stream: trio.SocketStream, message: Mapping[str, Any]) -> None:
+        await stream.send_all(json.dumps(message).encode() + b"\n")
+
+    # ------------------------------------------------------------------------- what happened before
+
+    def _prepare(self) -> None:
+        """Wait for a guard that is still at work, and read what guards have done."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with (self._directory / "lock").open("a", encoding="utf-8") as lock:
+            _wait_for(lock.fileno())
+        for report in unseen_reports(self._directory):
+            logger.warning("%s", report)
+            self._reports.append(report)
+            file_away(report)
+
+
+def _wait_for(descriptor: int) -> None:
+    """Until no guard holds the lock, or it has taken too long."""
+    deadline = time.monotonic() + PREDECESSOR_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                logger.error("a guard of another daemon is still at work; it is not waited for")
+                return
+            time.sleep(0.05)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            return

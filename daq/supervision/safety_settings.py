@@ -1,0 +1,204 @@
+"""What the configuration says about safety: interlocks, pauses, last wills.
+
+Unlike a driver's options, a mistake here is never just listed: nobody should work on a bench whose
+safety is not what was written down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from daq.config import Config, DeviceConfig, InterlockConfig
+from daq.core import ConfigurationError, Limits
+from daq.drivers import REQUIRED, Driver, LastWill, Options, SerialSettings, WillFrame
+from daq.supervision.interlock_rule import Condition
+from daq.supervision.pausing import PauseAction, PauseRule
+
+__all__ = ["InterlockSettings", "SafetySettings", "read_safety"]
+
+ACTIONS = ("none", "pause", "stop", "force_stop", "safe")
+_FROM_ZERO = Limits(0.0, math.inf)
+_SOME_TIME = Limits(0.01, math.inf)
+MISSED_READS = 3
+"""A channel that is read on a schedule is silent when so many readings failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterlockSettings:
+    """`[interlocks.NAME]`, read and checked."""
+
+    name: str
+    channel: str
+    condition: Condition
+    action: str
+    devices: tuple[str, ...]
+    """Brought to their safe state when it trips."""
+    refuse_moves: tuple[str, ...]
+    """Neither move nor let light out while it is tripped."""
+    resume: bool
+    """What it paused goes on by itself when it has cleared."""
+    read_every_s: float | None
+    """The device is read when its channel was silent for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class SafetySettings:
+    """All of it."""
+
+    interlocks: tuple[InterlockSettings, ...]
+    pause_rules: Mapping[str, PauseRule]
+    """By device id; devices of which nothing is said are missing."""
+    last_wills: Mapping[str, tuple[LastWill, ...]]
+    """By device id; devices without one are missing."""
+
+
+def read_safety(config: Config, drivers: Mapping[str, Driver]) -> SafetySettings:
+    """Read what the configuration says about safety; raises ConfigurationError."""
+    rules: dict[str, PauseRule] = {}
+    wills: dict[str, tuple[LastWill, ...]] = {}
+    for device_id, device in config.devices.items():
+        driver = drivers.get(device_id)
+        rule = _located(device, lambda d=device, r=driver: _pause_rule(d, r))
+        if rule is not None:
+            rules[device_id] = rule
+        if found := _located(device, lambda d=device, r=driver: _last_wills(d, r)):
+            wills[device_id] = found
+    interlocks = tuple(
+        _located(each, lambda e=each: _interlock(e, config.devices))
+        for each in config.interlocks.values()
+    )
+    return SafetySettings(interlocks, rules, wills)
+
+
+def _located(table: DeviceConfig | InterlockConfig, read: Any) -> Any:
+    """Put file and line before what is wrong with a table."""
+    try:
+        return read()
+    except ConfigurationError as error:
+        place = f"{table.path}, line {table.line}: " if table.path else ""
+        raise ConfigurationError(place + error.message, advice=error.advice) from None
+
+
+def _pause_rule(device: DeviceConfig, driver: Driver | None) -> PauseRule | None:
+    options = Options(f"devices.{device.id}", device.supervision)
+    if "on_pause" not in device.supervision:
+        return None
+    action = PauseAction(options.choice("on_pause", "nothing", [a.value for a in PauseAction]))
+    if driver and action.needs and action.needs not in driver.description.capabilities:
+        raise ConfigurationError(
+            f"devices.{device.id}: on_pause = {action.value!r} cannot be done: "
+            f"it is not {action.needs}"
+        )
+    return PauseRule(action, options.text("pause_reason", ""))
+
+
+# ------------------------------------------------------------------------------------- last wills
+
+
+def _last_wills(device: DeviceConfig, driver: Driver | None) -> tuple[LastWill, ...]:
+    """What the driver declares, unless the configuration says otherwise."""
+    wanted = device.supervision.get("last_will", True)
+    if wanted is True:
+        return driver.last_will() if driver else ()
+    if wanted is False:
+        return ()
+    tables = wanted if isinstance(wanted, list) else [wanted]
+    if not all(isinstance(table, Mapping) for table in tables):
+        raise ConfigurationError(
+            f"devices.{device.id}: last_will = {wanted!r} is not true, false or tables",
+            advice='such as last_will = { port = "/dev/ttyUSB0", send = ["OUTP 0\\n"] }',
+        )
+    return tuple(_will(Options(f"devices.{device.id}.last_will", table)) for table in tables)
+
+
+def _will(options: Options) -> LastWill:
+    timeout_s = options.number("timeout_s", 0.5, "s", _SOME_TIME)
+    reply = options.text("reply", "", "a regular expression")
+    sent = options.texts("send", (), "a list of commands, terminators included")
+    if not sent:
+        raise ConfigurationError("last_will: send is empty: it would do nothing")
+    frames = tuple(
+        WillFrame(text.encode("latin-1"), reply.encode("latin-1") or None, timeout_s)
+        for text in sent
+    )
+    serial = SerialSettings(
+        baud=options.integer("baud", 9600),
+        data_bits=options.integer("data_bits", 8, "", Limits(5, 8)),
+        parity=options.choice("parity", "N", ("N", "E", "O")),
+        stop_bits=options.integer("stop_bits", 1, "", Limits(1, 2)),
+        xon_xoff=options.boolean("xon_xoff", False),
+        rts_cts=options.boolean("rts_cts", False),
+    )
+    will = LastWill(options.text("port", REQUIRED, "a port"), frames, serial=serial)
+    summary = options.text("summary", "")
+    options.finish()
+    return replace(will, summary=summary)
+
+
+# ------------------------------------------------------------------------------------- interlocks
+
+
+def _interlock(config: InterlockConfig, devices: Iterable[str]) -> InterlockSettings:
+    owner = f"interlocks.{config.name}"
+    options = Options(owner, config.options)
+    read_every = options.number("read_every_s", 0.0, "s", _FROM_ZERO) or None
+    settings = InterlockSettings(
+        name=config.name,
+        channel=options.text("channel", REQUIRED, 'a channel such as "laser.wavelength"'),
+        condition=_condition(owner, options, read_every),
+        action=options.choice("action", "none", ACTIONS),
+        devices=_devices(owner, options, "devices", devices),
+        refuse_moves=_devices(owner, options, "refuse_moves", devices),
+        resume=options.boolean("resume", False),
+        read_every_s=read_every,
+    )
+    options.finish()
+    if settings.action == "safe" and not settings.devices:
+        raise ConfigurationError(f"{owner}: action = 'safe' needs devices = [...] to make safe")
+    if settings.resume and settings.action != "pause":
+        raise ConfigurationError(f"{owner}: resume = true needs action = 'pause'")
+    if read_every and settings.channel.partition(".")[0] not in devices:
+        raise ConfigurationError(f"{owner}: {settings.channel!r} belongs to no device to be read")
+    return settings
+
+
+def _condition(owner: str, options: Options, read_every: float | None) -> Condition:
+    above = options.number("above", math.inf)
+    below = options.number("below", -math.inf)
+    clear_below = options.number("clear_below", math.inf)
+    clear_above = options.number("clear_above", -math.inf)
+    outside = options.limits("outside", Limits(-math.inf, math.inf))
+    clear_inside = options.limits("clear_inside", Limits(-math.inf, math.inf))
+    stale = MISSED_READS * read_every if read_every else math.inf
+    try:
+        condition = Condition(
+            above=min(above, outside.high),
+            below=max(below, outside.low),
+            clear_below=min(clear_below, clear_inside.high),
+            clear_above=max(clear_above, clear_inside.low),
+            stale_s=options.number("stale_s", stale, "s", _SOME_TIME),
+            hold_s=options.number("hold_s", 0.0, "s", _FROM_ZERO),
+            clear_s=options.number("clear_s", 0.0, "s", _FROM_ZERO),
+            latched=options.boolean("latched", False),
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{owner}: {error}") from None
+    if not condition.describe():
+        raise ConfigurationError(
+            f"{owner}: has no condition", advice="give it above, below, outside or stale_s"
+        )
+    return condition
+
+
+def _devices(owner: str, options: Options, name: str, known: Iterable[str]) -> tuple[str, ...]:
+    named = options.texts(name, (), "a list of devices")
+    for device_id in named:
+        if device_id not in known:
+            raise ConfigurationError(
+                f"{owner}: {name}: there is no device {device_id!r}",
+                advice=f"there are {', '.join(sorted(known))}",
+            )
+    return named

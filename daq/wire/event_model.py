@@ -1,0 +1,267 @@
+"""A run as event-model documents: what bluesky's callbacks, databroker and tiled understand.
+
+Pure: values in, plain dictionaries out, the same while the run goes on and when it is read back, uids
+included. Samples that are too large for a document (frames, long waveforms) stay where they are: a
+`stream_resource` names the run's HDF5 file and the dataset, a `stream_datum` the rows. Without a
+file to point to they are in the events, as arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from daq.core import Column, EventBlock, RunOutcome, RunStart, RunStop
+from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
+
+__all__ = ["Document", "DocumentComposer", "compose_documents"]
+
+Document = tuple[str, dict[str, Any]]
+"""The name of a document (`start`, `descriptor`, `event_page`, ...), and the document."""
+
+_EXTERNAL_BYTES = 64 << 10
+_NS = 1e9
+_STATUS = {
+    RunOutcome.COMPLETED: "success",
+    RunOutcome.STOPPED: "abort",
+    RunOutcome.KILLED: "abort",
+    RunOutcome.FAILED: "fail",
+    RunOutcome.INTERRUPTED: "fail",
+}
+_TAKEN: dict[str, type | tuple[type, ...]] = {
+    "uid": (), "time": (), "daq": (), "versions": (), "hints": dict, "projections": list,
+    "data_groups": list, "data_type": dict, "scan_id": int, "sample": (str, dict), "owner": str,
+    "group": str, "project": str, "data_session": str,
+}  # fmt: skip
+"""Keys of a start document that mean something, and as what; another value gets a `_` behind."""
+_KINDS = {"b": "boolean", "i": "integer", "u": "integer", "O": "string"}
+
+
+def compose_documents(
+    start: RunStart, blocks: Iterable[EventBlock], stop: RunStop | None, uri: str = ""
+) -> Iterator[Document]:
+    """All documents of a run that was read back; without a `stop` the run is still open."""
+    composer = DocumentComposer(start, uri)
+    yield composer.begin()
+    for block in blocks:
+        yield from composer.events(block)
+    if stop is not None:
+        yield composer.end(stop)
+
+
+class DocumentComposer:
+    """Makes the documents of one run, as its events come.
+
+    Args:
+        start: How the run began.
+        uri: Where its HDF5 file is, or will be; empty to put large samples into the events.
+    """
+
+    def __init__(self, start: RunStart, uri: str = "") -> None:
+        self._start = start
+        self._uri = uri
+        self._descriptors: dict[str, str] = {}
+        self._groups: dict[str, str] = {}
+        """Stream to its group in the file."""
+        self._counts: dict[str, int] = {}
+
+    def begin(self) -> Document:
+        """The start document."""
+        start = self._start
+        document = {"plan_name": start.name, **_metadata(start.metadata)} | {
+            "uid": start.run_id,
+            "time": start.started_ns / _NS,
+            "daq": {
+                "name": start.name,
+                "host": start.host,
+                "execution_id": start.execution_id,
+                "script_name": start.script_name,
+                "script_sha256": start.script_sha256,
+                "parameters": _keys(start.parameters),
+            },
+            "versions": _keys(start.versions),
+        }
+        if start.user:
+            document["owner"] = start.user
+        return "start", document
+
+    def events(self, block: EventBlock) -> list[Document]:
+        """The documents of some events of a stream, its descriptor before the first of them."""
+        documents: list[Document] = []
+        if block.stream not in self._descriptors:
+            documents = self._descriptor(block)
+        count = len(block.timestamps)
+        self._counts[block.stream] = block.first + count
+        return [*documents, self._page(block), *self._datums(block)]
+
+    def end(self, stop: RunStop) -> Document:
+        """The stop document."""
+        document = {
+            "uid": self._uid("stop"),
+            "time": stop.ended_ns / _NS,
+            "run_start": self._start.run_id,
+            "exit_status": _STATUS[stop.outcome],
+            "outcome": stop.outcome.value,
+            "reason": stop.reason,
+            "stopped_by": stop.by,
+            "num_events": dict(self._counts),
+        }
+        return "stop", document
+
+    def _uid(self, what: str) -> str:
+        """The same for the same part of the same run, whenever it is asked for."""
+        return f"{self._start.run_id}-{what}"
+
+    def _is_external(self, column: Column) -> bool:
+        large = len(column.shape) > 1 or _sample_bytes(column) >= _EXTERNAL_BYTES
+        return bool(self._uri) and large
+
+    def _descriptor(self, block: EventBlock) -> list[Document]:
+        uid = self._descriptors[block.stream] = self._uid(block.stream)
+        taken = [*ENTRY_PARTS, *self._groups.values()]
+        self._groups[block.stream] = dataset_name(block.stream, taken)
+        keys: dict[str, list[str]] = {}
+        for column in block.columns:
+            keys.setdefault(column.source or "script", []).append(column.name)
+        document = {
+            "uid": uid,
+            "run_start": self._start.run_id,
+            "time": int(block.timestamps[0]) / _NS,
+            "name": block.stream,
+            "data_keys": {c.name: self._data_key(c) for c in block.columns},
+            "object_keys": keys,
+            "configuration": {name: self._configuration(name) for name in keys},
+            "hints": {
+                name: {"fields": [c.name for c in block.columns if _is_plotted(c, columns)]}
+                for name, columns in keys.items()
+            },
+        }
+        resources = [self._resource(block, c) for c in block.columns if self._is_external(c)]
+        return [("descriptor", document), *resources]
+
+    def _data_key(self, column: Column) -> dict[str, Any]:
+        kind = np.dtype(column.dtype).kind
+        key = {
+            "source": f"device:{column.source}" if column.source else "script",
+            "dtype": "array" if column.shape else _KINDS.get(kind, "number"),
+            "shape": list(column.shape),
+            "units": column.units,
+            "object_name": column.source or "script",
+            "role": column.role,
+        }
+        if kind != "O":
+            key["dtype_numpy"] = np.dtype(column.dtype).str
+        if self._is_external(column):
+            # One row of the stream is one sample.
+            key |= {"external": "STREAM:", "shape": [1, *column.shape]}
+        return key
+
+    def _configuration(self, device: str) -> dict[str, Any]:
+        settings = self._start.devices.get(device, {})
+        began = self._start.started_ns / _NS
+        return {
+            "data": dict(settings),
+            "timestamps": dict.fromkeys(settings, began),
+            "data_keys": {
+                name: {"source": f"device:{device}", "dtype": _kind_of(value), "shape": []}
+                for name, value in settings.items()
+            },
+        }
+
+    def _resource(self, block: EventBlock, column: Column) -> Document:
+        names: dict[str, str] = {}
+        for other in block.columns:
+            # `timestamps` and `time` are in a stream's group before its columns.
+            taken = ["timestamps", "time", *names.values()]
+            names[other.name] = dataset_name(other.name, taken)
+        document = {
+            "uid": self._resource_uid(block.stream, column),
+            "run_start": self._start.run_id,
+            "data_key": column.name,
+            "mimetype": "application/x-hdf5",
+            "uri": self._uri,
+            "parameters": {
+                "dataset": f"/entry/{self._groups[block.stream]}/{names[column.name]}",
+                "chunk_shape": [1, *column.shape],
+            },
+        }
+        return "stream_resource", document
+
+    def _resource_uid(self, stream: str, column: Column) -> str:
+        return self._uid(f"{stream}-{column.name}-file")
+
+    def _page(self, block: EventBlock) -> Document:
+        uid = self._descriptors[block.stream]
+        times = (block.timestamps / _NS).tolist()
+        numbers = range(block.first + 1, block.first + 1 + len(times))
+        inside = [c for c in block.columns if not self._is_external(c)]
+        document = {
+            "descriptor": uid,
+            "seq_num": list(numbers),
+            "uid": [f"{uid}-{number}" for number in numbers],
+            "time": times,
+            "data": {c.name: _plain(block.values[c.name]) for c in inside},
+            "timestamps": {c.name: _times(block, c, times) for c in inside},
+            "filled": {},
+        }
+        return "event_page", document
+
+    def _datums(self, block: EventBlock) -> Iterator[Document]:
+        end = block.first + len(block.timestamps)
+        for column in block.columns:
+            if self._is_external(column):
+                resource = self._resource_uid(block.stream, column)
+                document = {
+                    "uid": f"{resource}/{block.first}",
+                    "stream_resource": resource,
+                    "descriptor": self._descriptors[block.stream],
+                    "indices": {"start": block.first, "stop": end},
+                    "seq_nums": {"start": block.first + 1, "stop": end + 1},
+                }
+                yield "stream_datum", document
+
+
+def _sample_bytes(column: Column) -> int:
+    return np.dtype(column.dtype).itemsize * int(np.prod(column.shape, dtype=np.int64))
+
+
+def _is_plotted(column: Column, names: Iterable[str]) -> bool:
+    return column.name in names and not column.shape and np.dtype(column.dtype).kind != "O"
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "integer" if isinstance(value, int) else "number"
+    return "string"
+
+
+def _plain(values: Any) -> list[Any]:
+    """Scalars as Python's own, arrays as they are."""
+    return list(values.tolist() if values.ndim == 1 else values)
+
+
+def _times(block: EventBlock, column: Column, events: list[float]) -> list[float]:
+    known = block.column_times.get(column.name)
+    return events if known is None else (known / _NS).tolist()
+
+
+def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:
+    own: dict[str, Any] = _keys(values)
+    return {
+        key if isinstance(value, _TAKEN.get(key, object)) else f"{key}_": value
+        for key, value in own.items()
+    }
+
+
+def _keys(value: Any) -> Any:
+    """The same with keys that a document may have: no `.` and no `/` in them."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        str(key).replace(".", "_").replace("/", "_") or "_": _keys(item)
+        for key, item in value.items()
+    }

@@ -1,0 +1,316 @@
+"""The serial drivers against their simulators, in virtual time: contracts, faults, refusals."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from daq.core import (
+    ConfigurationError,
+    DeviceError,
+    InterlockError,
+    LimitError,
+    OfflineError,
+)
+from daq.drivers import DriverContext, Timebase
+from daq.drivers.newport.esp300 import Esp300Axis
+from daq.drivers.newport.meter_1830c import Meter1830c
+from daq.drivers.simulators import (
+    Ell14Bus,
+    Esp300Simulator,
+    Fault,
+    MaiTaiSimulator,
+    Meter1830cSimulator,
+)
+from daq.drivers.spectra_physics.maitai import MaiTai
+from daq.drivers.thorlabs.ell14 import Ell14
+from daq.testing import check_driver
+from daq.testing.instruments import plug_loopback
+from daq.transport import Ports
+
+INSTRUMENTS = {
+    "esp300": (Esp300Axis, Esp300Simulator, {"axis": 2}),
+    "1830c": (Meter1830c, Meter1830cSimulator, {"wavelength": 633}),
+    "maitai": (MaiTai, MaiTaiSimulator, {}),
+    "ell14": (Ell14, Ell14Bus, {"address": "3"}),
+}
+FAULTS = ["silence", "garbage", "partial"]
+MOVERS = ["esp300", "ell14"]
+
+
+class Bench:
+    """A simulator, and connected drivers on its line."""
+
+    def __init__(self, plugged):
+        self.plugged = plugged
+        self.sim = plugged.line.instrument
+        self.shared = {Ports: plugged.ports}
+
+    async def connect(self, driver, device_id="device", **options):
+        made = self.plugged.maker(driver)(
+            DriverContext(device_id, "under.test", Timebase(), options)
+        )
+        await made.connect()
+        return made
+
+
+@asynccontextmanager
+async def bench(simulator, **options):
+    async with plug_loopback(simulator(trio.current_time, **options)) as plugged:
+        yield Bench(plugged)
+
+
+@asynccontextmanager
+async def connected(name, **options):
+    driver, simulator, usual = INSTRUMENTS[name]
+    async with bench(simulator) as at:
+        yield await at.connect(driver, **{**usual, **options}), at
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+async def test_every_serial_driver_conforms(name, autojump_clock):
+    driver, simulator, options = INSTRUMENTS[name]
+    async with bench(simulator) as at:
+        checks = await check_driver(at.plugged.maker(driver), options, driver_name=name)
+    assert len(checks) >= 13
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+@pytest.mark.parametrize("kind", FAULTS)
+async def test_a_faulty_line_is_told_and_forgotten(name, kind, autojump_clock):
+    async with connected(name) as (driver, at):
+        before = await driver.poll()
+        at.plugged.line.begin(Fault(kind))
+        with pytest.raises(DeviceError) as caught:
+            await driver.poll()
+        assert str(caught.value).startswith("device: ")
+        assert "loopback" in str(caught.value)
+        if kind != "garbage":
+            assert isinstance(caught.value, OfflineError)
+        at.plugged.line.begin(None)
+        assert await driver.poll() == before
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+async def test_replies_that_are_late_are_never_taken_for_others(name, autojump_clock):
+    async with connected(name, timeout=0.5) as (driver, at):
+        before = await driver.poll()
+        for delay in (0.51, 0.6, 0.9):
+            at.plugged.line.begin(Fault("delay", delay_s=delay))
+            with pytest.raises(OfflineError):
+                await driver.poll()
+            at.plugged.line.begin(None)
+            assert await driver.poll() == before
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+@pytest.mark.parametrize("other", INSTRUMENTS)
+async def test_another_instrument_on_the_port_is_refused(name, other, autojump_clock):
+    if name == other:
+        return
+    driver, _, options = INSTRUMENTS[name]
+    async with bench(INSTRUMENTS[other][1]) as at:
+        with pytest.raises(DeviceError):
+            await at.connect(driver, **options)
+
+
+@pytest.mark.parametrize("name", MOVERS)
+async def test_a_blocked_mover_is_an_error_with_all_numbers(name, autojump_clock):
+    async with connected(name, motion_timeout=5.0) as (driver, at):
+        await driver.move_abs(1.0)
+        at.plugged.line.begin(Fault("stuck"))
+        with pytest.raises(DeviceError, match="setpoint is 20|mechanical time-out"):
+            await driver.move_abs(20.0)
+
+
+@pytest.mark.parametrize("name", MOVERS)
+async def test_moves_are_never_sent_twice(name, autojump_clock):
+    async with connected(name, timeout=0.2) as (driver, at):
+        sent = []
+        receive = at.sim.receive
+        at.sim.receive = lambda data: (sent.append(data), receive(data))
+        at.plugged.line.begin(Fault("silence"))
+        with pytest.raises(OfflineError):
+            await driver.home()
+        at.plugged.line.begin(None)
+        sent.clear()
+        await driver.move_abs(3.0)
+        assert sum(b"PA" in data or b"ma" in data for data in sent) == 1
+
+
+async def test_axes_of_one_controller_share_its_port(autojump_clock):
+    async with bench(Esp300Simulator) as at:
+        x, y = await at.connect(Esp300Axis, "x", axis=1), await at.connect(Esp300Axis, "y", axis=2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(x.move_abs, 10.0)
+            nursery.start_soon(y.move_abs, -10.0)
+        assert (await x.position()).value == 10.0
+        assert (await y.position()).value == -10.0
+
+
+async def test_a_motor_that_is_off_is_switched_on_for_a_move(autojump_clock):
+    async with connected("esp300") as (driver, at):
+        assert not at.sim.stages[2].powered
+        await driver.move_abs(1.0)
+        assert at.sim.stages[2].powered
+
+
+async def test_what_the_controller_refuses_is_told_in_its_words(autojump_clock):
+    async with connected("esp300") as (driver, at):
+        at.sim.stages[2].high = 5.0
+        with pytest.raises(DeviceError, match=r"POSITIVE SOFTWARE LIMIT DETECTED \(error 206\)"):
+            await driver.move_abs(7.0)
+        with pytest.raises(LimitError):
+            await driver.set_parameter("velocity", -1.0)
+        with pytest.raises(DeviceError, match="MAXIMUM VELOCITY EXCEEDED"):
+            await driver.set_parameter("velocity", 5000.0)
+
+
+async def test_errors_of_other_axes_are_not_taken_for_ones_own(autojump_clock, caplog):
+    async with connected("esp300") as (driver, at):
+        at.sim.receive(b"3PA1\r")
+        await driver.move_abs(1.0)
+    assert "AXIS-3 MOTOR NOT ENABLED" in caplog.text
+
+
+async def test_an_axis_in_other_units_is_refused(autojump_clock):
+    async with bench(Esp300Simulator) as at:
+        at.sim.stages[1].units = 7
+        with pytest.raises(DeviceError, match="units 7"):
+            await at.connect(Esp300Axis)
+        await at.connect(Esp300Axis, units="deg")
+
+
+async def test_a_shutter_that_does_not_open_is_an_error(autojump_clock):
+    async with connected("maitai") as (driver, at):
+        at.plugged.line.begin(Fault("stuck"))
+        with pytest.raises(DeviceError, match=r"'SHUT 1' was sent and the shutter is still closed"):
+            await driver.open_shutter()
+        at.plugged.line.begin(None)
+        await driver.open_shutter()
+        at.plugged.line.begin(Fault("stuck"))
+        with pytest.raises(DeviceError, match="still OPEN"):
+            await driver.make_safe()
+
+
+async def test_the_power_has_its_prefix(autojump_clock):
+    async with connected("maitai") as (driver, _):
+        await driver.set_emission(True)
+        assert (await driver.read()).value == pytest.approx(3.0)
+        await driver.set_wavelength(1000.0)
+        assert 0.5 < (await driver.read()).value < 1.0
+
+
+async def test_the_laser_does_not_start_with_an_open_shutter_or_cold(autojump_clock):
+    async with connected("maitai") as (driver, _):
+        await driver.open_shutter()
+        with pytest.raises(InterlockError, match="shutter is open"):
+            await driver.set_emission(True)
+    async with bench(MaiTaiSimulator, warm_up_s=600.0) as at:
+        cold = await at.connect(MaiTai)
+        with pytest.raises(DeviceError, match="warmed up by"):
+            await cold.set_emission(True)
+
+
+async def test_tuning_that_does_not_arrive_is_an_error_and_stop_ends_tuning(autojump_clock):
+    async with connected("maitai", tuning_timeout=2.0) as (driver, at):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_stopped, driver)
+            await trio.sleep(1.0)
+            assert await driver.stop() is True
+        assert 830 < await driver.wavelength() < 1000
+        assert await driver.stop() is False
+        at.plugged.line.begin(Fault("stuck"))
+        with pytest.raises(DeviceError, match=r"tuned to 700 nm, it is at .* nm after 2 s"):
+            await driver.set_wavelength(700.0)
+
+
+async def expect_stopped(driver):
+    with pytest.raises(DeviceError, match="was stopped"):
+        await driver.set_wavelength(1000.0)
+
+
+async def test_the_meter_never_takes_other_units_for_watts(autojump_clock):
+    async with connected("1830c") as (driver, at):
+        at.sim.values["U"] = 2
+        assert (await driver.read()).value == pytest.approx(1e-3)
+
+
+async def test_a_blinded_detector_is_an_error(autojump_clock):
+    async with connected("1830c") as (driver, at):
+        at.sim.power = 10.0
+        with pytest.raises(DeviceError, match="the detector is saturated"):
+            await driver.read()
+        at.sim.power = 1e-3
+        await driver.set_parameter("range", 2)
+        with pytest.raises(DeviceError, match="the range is exceeded"):
+            await driver.read()
+
+
+async def test_settings_are_read_back(autojump_clock):
+    async with connected("1830c") as (driver, at):
+        await driver.set_parameter("filter", "slow")
+        assert at.sim.values["F"] == 1
+        at.sim._set = lambda name, value: None
+        with pytest.raises(DeviceError, match="filter was set to fast  but is slow|filter was set"):
+            await driver.set_parameter("filter", "fast")
+        with pytest.raises(DeviceError, match="'W0700' was sent and the wavelength is 633 nm"):
+            await driver.set_wavelength(700.0)
+
+
+async def test_rotators_on_one_bus_do_not_hear_each_other(autojump_clock):
+    async with bench(Ell14Bus) as at:
+        two, three = [await at.connect(Ell14, f"rot{a}", address=a) for a in "23"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(two.move_abs, 33.0)  # its position is 2PO0000332A
+            nursery.start_soon(three.move_abs, 350.0)
+            await trio.sleep(0.05)
+            assert await two.is_moving()
+            assert await three.stop() is True
+            nursery.cancel_scope.cancel()
+        await two.stop()
+        await two.move_abs(33.0)
+        assert (await two.position()).value == pytest.approx(33.0, abs=0.01)
+
+
+async def test_a_unit_that_is_not_there_does_not_stop_the_others(autojump_clock):
+    async with bench(Ell14Bus) as at:
+        with pytest.raises(OfflineError, match="no reply to '7in'"):
+            await at.connect(Ell14, address="7")
+        there = await at.connect(Ell14, "there", address="8")
+        assert (await there.position()).value == 0.0
+
+
+async def test_options_are_checked_with_what_was_expected():
+    def build(driver, **options):
+        return driver(DriverContext("device", "x", Timebase(), options))
+
+    for driver, options, complaint in [
+        (Esp300Axis, {}, "'port' is missing"),
+        (Esp300Axis, {"port": "/dev/x", "axis": 4}, "axis = 4"),
+        (Esp300Axis, {"port": "/dev/x", "parity": "evne"}, "did you mean 'even'"),
+        (Ell14, {"port": "/dev/x", "address": "G"}, "address = 'G'"),
+        (Ell14, {"port": "lab:0"}, "host:port"),
+        (MaiTai, {"port": "/dev/x", "stop_bits": 1.2}, "stop_bits"),
+        (Meter1830c, {"port": "/dev/x", "wavelength": 200}, "wavelength = 200"),
+    ]:
+        with pytest.raises(ConfigurationError, match=complaint):
+            build(driver, **options)
+
+
+async def test_a_last_will_is_one_harmless_command():
+    def wills(driver, **options):
+        return driver(DriverContext("device", "x", Timebase(), options)).last_will()
+
+    (will,) = wills(MaiTai, port="/dev/ttyUSB0")
+    assert (will.port, will.frames[0].send) == ("/dev/ttyUSB0", b"SHUT 0\n")
+    assert will.serial.xon_xoff
+    assert wills(MaiTai, port="/dev/ttyUSB0", close_on_stop=False) == ()
+    (will,) = wills(Ell14, port="lab:4001", address="2")
+    assert (will.port, will.frames[0].send) == ("tcp://lab:4001", b"2st")
+    (will,) = wills(Esp300Axis, port="/dev/x", axis=3)
+    assert will.frames[0].send == b"3ST\r"
+    assert will.serial.rts_cts
+    assert wills(Meter1830c, port="/dev/x") == ()

@@ -1,0 +1,53 @@
+"""A late reply is told from the one that is waited for."""
+
+from __future__ import annotations
+
+from daq.transport.owed import OwedReplies
+
+
+def anything(text):
+    return True
+
+
+def test_nothing_is_ambiguous_when_nothing_is_owed():
+    owed = OwedReplies()
+    mine = owed.expect(anything, due=1.0)
+    owed.received(mine)
+    assert not owed.is_ambiguous("5.0")
+    assert owed.listen_until() is None
+    assert len(owed) == 0
+
+
+def test_a_reply_that_could_be_an_older_one_is_ambiguous():
+    owed = OwedReplies()
+    owed.expect(lambda text: text.startswith("2PO"), due=1.0)
+    assert owed.is_ambiguous("2PO00000000")
+    assert not owed.is_ambiguous("3PO00000000")
+
+
+def test_late_replies_settle_the_oldest_debt_that_they_fit():
+    owed = OwedReplies()
+    owed.expect(lambda text: text == "a", due=1.0)
+    owed.expect(anything, due=2.0)
+    assert owed.settle("b")
+    assert owed.settle("a")
+    assert not owed.settle("a")
+
+
+def test_it_is_listened_for_once_and_still_remembered():
+    owed = OwedReplies()
+    owed.expect(anything, due=1.0)
+    owed.expect(anything, due=3.0)
+    assert owed.listen_until() == 3.0
+    owed.give_up()
+    assert owed.listen_until() is None
+    assert owed.is_ambiguous("x")
+    owed.forgive("x")
+    assert not owed.is_ambiguous("x")
+
+
+def test_a_silent_instrument_does_not_owe_without_bound():
+    owed = OwedReplies()
+    for n in range(1000):
+        owed.expect(anything, due=n)
+    assert len(owed) == 16
