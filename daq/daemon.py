@@ -12,19 +12,22 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import trio
 
 import daq
 from daq.api import ApiServices, DaemonInfo, serve_api
-from daq.bus import Bus
+from daq.bus import Bus, feed_ring
+from daq.bus.ring_writer import RingWriter
 from daq.config import Config
 from daq.core import StopOutcome
 from daq.drivers import Timebase, build_drivers
 from daq.experiment import ExecutionQueue, ManualRuns, software_versions
 from daq.scripting import Sandbox, SandboxLimits
 from daq.storage import Storage
-from daq.supervision import Supervisor
+from daq.supervision import Guard, Interlocks, Supervisor, read_safety
 from daq.transport import open_serial_loop
 
 __all__ = ["run_daemon", "serve"]
@@ -47,8 +50,20 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     storage = Storage(config.storage.directory, bus)
     drivers, failures = build_drivers(config.devices, timebase)
     supervisor = Supervisor(drivers, bus, timebase, failures)
+    safety = read_safety(config, drivers)
+    interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase)
+    guard = Guard(
+        safety.last_wills, config.storage.directory / "guard", supervisor, settings=config.guard
+    )
     sandbox = Sandbox(_sandbox_limits(config))
-    queue = ExecutionQueue(sandbox, supervisor, storage, timebase.now_ns, config.scripts.grace_s)
+    queue = ExecutionQueue(
+        sandbox,
+        supervisor,
+        storage,
+        timebase.now_ns,
+        config.scripts.grace_s,
+        safety.pause_rules,
+    )
     manual_runs = ManualRuns(supervisor, storage, timebase.now_ns)
     info = DaemonInfo(
         daq.__version__,
@@ -56,36 +71,68 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
         trio.current_time(),
         str(config.storage.directory.absolute()),
         software_versions(),
+        str(_ring_path(config) or ""),
     )
-    services = ApiServices(queue, supervisor, storage, manual_runs, bus, sandbox, info)
+    services = ApiServices(
+        queue, supervisor, storage, manual_runs, bus, sandbox, info, interlocks, guard
+    )
 
     # A signal that comes before all is ready ends the daemon as soon as it is.
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as storing:
             await storing.start(storage.run)
+            await _open_ring(config, bus, storing)
             async with open_serial_loop(), trio.open_nursery() as devices:
+                await devices.start(guard.run, queue.interlocked)
                 await devices.start(supervisor.run)
                 try:
                     async with trio.open_nursery() as executions:
                         await executions.start(sandbox.run)
                         await executions.start(queue.run)
+                        await executions.start(interlocks.run, queue.interlocked)
                         async with trio.open_nursery() as api:
                             address = (config.server.host, config.server.port)
+                            services = await _with_flight(config, services, api)
                             announce(await api.start(serve_api, services, *address))
                             await _serve_until(signals, queue, manual_runs)
                             api.cancel_scope.cancel()
                         executions.cancel_scope.cancel()
                 finally:
-                    await _leave_safe(supervisor)
+                    await _leave_safe(supervisor, guard)
                 devices.cancel_scope.cancel()
             storing.cancel_scope.cancel()
     log.info("ended cleanly")
 
 
-async def _leave_safe(supervisor: Supervisor) -> None:
+def _ring_path(config: Config) -> Path | None:
+    if not config.ring.enabled:
+        return None
+    return (config.ring.path or config.storage.directory / "ring").absolute()
+
+
+async def _open_ring(config: Config, bus: Bus, storing: trio.Nursery) -> None:
+    path = _ring_path(config)
+    if path is not None:
+        size = config.ring.size_mb << 20
+        await storing.start(feed_ring, bus, await trio.to_thread.run_sync(RingWriter, path, size))
+
+
+async def _with_flight(config: Config, services: ApiServices, api: trio.Nursery) -> ApiServices:
+    """The same services, with Arrow Flight beside them where that is configured."""
+    if config.server.flight_port is None:
+        return services
+    from daq.api.flight import serve_flight  # loads another gRPC stack
+
+    where = (config.server.host, config.server.flight_port)
+    address = await api.start(serve_flight, services.storage, _ring_path(config), *where)
+    return replace(services, info=replace(services.info, flight_address=address))
+
+
+async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
     """Nobody watches the bench any more: every device, touched or not, goes to its safe state."""
     with trio.CancelScope(shield=True):  # bounded by what each device gets
         stops = await supervisor.stop_devices(timeout=SAFE_S, safe=True, by="the end of the daemon")
+        await guard.stand_down()
     for stop in stops:
         if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
             log.error("device %s was not made safe: %s", stop.device, stop.message)

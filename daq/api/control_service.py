@@ -34,6 +34,7 @@ DEFAULT_LISTED = 100
 STATUS_PERIOD_S = 0.5
 FEATURES = (
     "scripts", "pause", "watch", "runs", "arrow", "reflection", "health", "error-kinds",
+    "claims", "interlocks", "guard",
 )  # fmt: skip
 
 
@@ -201,6 +202,9 @@ class ControlService(TrioService, pb.ControlServiceBase):
             confinement=dict(services.sandbox.confinement()),
             versions=dict(info.versions),
             counters=self._counters(),
+            ring_path=info.ring_path,
+            flight_address=info.flight_address,
+            warnings=[clean(str(report)) for report in services.guard.reports],
         )
 
     def _counters(self) -> dict[str, float]:
@@ -211,6 +215,13 @@ class ControlService(TrioService, pb.ControlServiceBase):
             "loop.runnable": float(loop.tasks_runnable),
             "daemon.memory_mb": resident_mb(),
             "storage.recovered_runs": float(len(self._services.storage.recovered)),
+            "interlocks.tripped": float(
+                sum(status.tripped for status in self._services.interlocks.status())
+            ),
+            **{
+                f"guard.{name}": float(value)
+                for name, value in asdict(self._services.guard.statistics()).items()
+            },
             **{
                 f"sandbox.{name}": float(value)
                 for name, value in sandbox.items()

@@ -19,10 +19,12 @@ from h2.exceptions import StreamClosedError
 from daq.core import CommunicationError, DaqError
 from daq.wire.status import to_status
 
-__all__ = ["USER_METADATA", "Caller", "Guarded", "OpenCalls", "caller"]
+__all__ = ["FORCE_METADATA", "USER_METADATA", "Caller", "Guarded", "OpenCalls", "caller"]
 
 logger = logging.getLogger(__name__)
 
+FORCE_METADATA = "x-daq-force"
+"""Metadata with which a client commands a device that an execution has claimed."""
 USER_METADATA = "x-daq-user"
 """Metadata with which a client may say for whom it calls."""
 
@@ -35,6 +37,8 @@ class Caller:
     """As the client says; empty when it says nothing."""
     peer: str = ""
     """Its network address."""
+    force: bool = False
+    """It commands devices in spite of another's claim."""
 
     def __str__(self) -> str:
         return self.user or (f"client {self.peer}" if self.peer else "")
@@ -126,7 +130,8 @@ def _caller_of(stream: Stream[Any, Any]) -> Caller:
     user = stream.metadata.get(USER_METADATA, "") if stream.metadata else ""
     address = stream.peer.addr()
     peer = f"{address[0]}:{address[1]}" if address else ""
-    return Caller(user if isinstance(user, str) else "", peer)
+    force = stream.metadata.get(FORCE_METADATA) if stream.metadata else None
+    return Caller(user if isinstance(user, str) else "", peer, force in ("1", "true"))
 
 
 def _as_daq_error(error: Exception, route: str) -> DaqError:

@@ -7,6 +7,7 @@ from contextlib import aclosing
 import trio
 
 from daq.api.bridge import Bridge, Emit
+from daq.api.document_stream import stream_documents
 from daq.api.guard import caller
 from daq.api.ipc import events_to_ipc
 from daq.api.services import ApiServices
@@ -88,6 +89,10 @@ class RunService(TrioService, pb.RunServiceBase):
             async for block in blocks:
                 ipc = await trio.to_thread.run_sync(events_to_ipc, block)
                 await emit(pb.RunBatch(ipc, block.first, len(block.timestamps)))
+
+    @streaming(buffer=8)
+    async def stream_documents(self, request: pb.DocumentsRequest, emit: Emit[pb.Document]) -> None:
+        await stream_documents(self._storage, request.run_id, emit)
 
 
 def _outcome(word: str) -> RunOutcome:

@@ -9,7 +9,7 @@ from daq.bus import Bus
 from daq.experiment import ExecutionQueue, ManualRuns
 from daq.scripting import Sandbox
 from daq.storage import Storage
-from daq.supervision import Supervisor
+from daq.supervision import Guard, Interlocks, Supervisor
 
 __all__ = ["ApiServices", "DaemonInfo"]
 
@@ -25,6 +25,10 @@ class DaemonInfo:
     data_directory: str
     versions: Mapping[str, str] = field(default_factory=dict)
     """Software to its version."""
+    ring_path: str = ""
+    """The ring's file; empty without one."""
+    flight_address: str = ""
+    """Where Arrow Flight is served; empty where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +42,5 @@ class ApiServices:
     bus: Bus
     sandbox: Sandbox
     info: DaemonInfo
+    interlocks: Interlocks
+    guard: Guard

@@ -56,7 +56,7 @@ class RingWriter:
         self._words[layout.CREATED_NS] = time.time_ns()
         self._words[layout.WRITER_PID] = os.getpid()
         # Under its name only when it is whole: no reader ever meets half a header.
-        os.rename(_unfinished(path), path)
+        _unfinished(path).rename(path)
 
     def __repr__(self) -> str:
         return f"<RingWriter {self.path} {self._records} records>"

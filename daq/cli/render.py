@@ -255,6 +255,8 @@ def render_info(output: Output, info: DaemonInfo) -> None:
             ("process", str(info.pid)),
             ("up for", duration(info.uptime_s)),
             ("data", info.data_directory),
+            ("ring", info.ring_path),
+            ("Arrow Flight", info.flight_address),
             ("devices", ", ".join(info.devices)),
             ("features", ", ".join(info.features)),
             ("sandbox", ", ".join(layers)),
@@ -262,6 +264,8 @@ def render_info(output: Output, info: DaemonInfo) -> None:
             ("software", _pairs(info.versions)),
         ]
     )
+    for warning in info.warnings:
+        output.line(Cell(warning, "bold red"))
     output.fields((name, f"{value:g}") for name, value in sorted(info.counters.items()))
 
 

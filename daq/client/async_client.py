@@ -11,6 +11,7 @@ from typing import Self
 from daq.client.connection import Connection, default_address
 from daq.client.credentials import Credentials
 from daq.client.devices import DevicesClient
+from daq.client.interlocks import InterlocksClient
 from daq.client.models import DaemonInfo, LiveStatus
 from daq.client.runs import RunsClient
 from daq.client.scripts import ScriptsClient
@@ -59,6 +60,7 @@ class AsyncClient:
         )
         self.scripts = ScriptsClient(self._connection, name)
         self.devices = DevicesClient(self._connection)
+        self.interlocks = InterlocksClient(self._connection)
         self.streams = StreamsClient(self._connection)
         self.runs = RunsClient(self._connection, name)
 
@@ -102,6 +104,9 @@ class AsyncClient:
             confinement=dict(answer.confinement),
             versions=dict(answer.versions),
             counters=dict(answer.counters),
+            ring_path=answer.ring_path,
+            flight_address=answer.flight_address,
+            warnings=tuple(answer.warnings),
         )
 
     async def live(self, execution: str = "") -> AsyncGenerator[LiveStatus, None]:

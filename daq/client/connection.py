@@ -29,6 +29,7 @@ __all__ = [
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_PORT = 50051
+FORCE_METADATA = "x-daq-force"
 
 _CONFIGURATION = Configuration(
     # By default the window of the connection is that of one stream: a stream that nobody reads
@@ -125,21 +126,28 @@ class Connection:
         *,
         timeout: float | None,
         repeatable: bool = False,
+        force: bool = False,
     ) -> Answer:
         """One request, one answer. `timeout` in seconds; None waits as long as it takes.
 
         A `repeatable` call, which does no harm when the daemon carries it out twice, is made once
-        more when the connection broke under it.
+        more when the connection broke under it. With `force` it commands what somebody else uses.
         """
+        metadata = {**self._metadata, **({FORCE_METADATA: "1"} if force else {})}
         try:
-            return await self._call(route, request, answer, timeout)
+            return await self._call(route, request, answer, timeout, metadata)
         except ConnectionLostError:
             if not repeatable:
                 raise
-        return await self._call(route, request, answer, timeout)
+        return await self._call(route, request, answer, timeout, metadata)
 
     async def _call(
-        self, route: str, request: WireMessage, answer: type[Answer], timeout: float | None
+        self,
+        route: str,
+        request: WireMessage,
+        answer: type[Answer],
+        timeout: float | None,
+        metadata: Mapping[str, str],
     ) -> Answer:
         channel = self._opened(self._control)
         stream = channel.request(
@@ -148,7 +156,7 @@ class Connection:
             type(request),
             answer,
             timeout=timeout,
-            metadata=self._metadata,
+            metadata=metadata,
         )
         with self._translated(stream, route, timeout):
             async with stream:

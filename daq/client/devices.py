@@ -42,6 +42,11 @@ class DevicesClient(MotionCalls, OpticsCalls):
     bounded by nothing but the connection's life. Everything else follows the client's timeout.
     """
 
+    @property
+    def forced(self) -> DevicesClient:
+        """The same, also for devices that a running execution uses; the daemon logs it."""
+        return DevicesClient(self._connection, force=True)
+
     async def list(self, capability: str | None = None) -> DeviceListing:
         """All devices, or those with a capability such as `movable`."""
         request = pb.ListDevicesRequest(capability)

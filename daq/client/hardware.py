@@ -16,8 +16,9 @@ def route(method: str) -> str:
 class HardwareCalls:
     """The two ways to call the hardware service; the base of what `client.devices` is made of."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, force: bool = False) -> None:
         self._connection = connection
+        self._force = force
 
     async def _ask(self, method: str, request: WireMessage, answer: type[Answer]) -> Answer:
         """A call that the daemon answers from what it knows, within the client's timeout.
@@ -39,7 +40,12 @@ class HardwareCalls:
     ) -> Answer:
         """A call that an instrument has to carry out; None waits as long as that takes."""
         message = await self._connection.call(
-            route(method), request, answer, timeout=timeout, repeatable=repeatable
+            route(method),
+            request,
+            answer,
+            timeout=timeout,
+            repeatable=repeatable,
+            force=self._force,
         )
         if getattr(message, "success", True) is False:
             reason = getattr(message, "error_message", "")

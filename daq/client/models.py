@@ -55,6 +55,12 @@ class DaemonInfo:
     """Layer of the script sandbox to `active`, or why it is not."""
     versions: Mapping[str, str]
     counters: Mapping[str, float]
+    ring_path: str = ""
+    """The ring of recent data, for `daq.bus.ring.RingReader` on the daemon's machine."""
+    flight_address: str = ""
+    """Where Arrow Flight is served, as "host:port"; empty where it is not."""
+    warnings: tuple[str, ...] = ()
+    """What somebody should know before working, such as that the guard had to act."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from daq.wire.convert import (
     run_detail_from_wire,
     run_from_wire,
 )
+from daq.wire.event_model import Document
 from daq.wire.generated import daq as pb
 
 if TYPE_CHECKING:
@@ -39,11 +41,20 @@ class RunsClient:
         self._user = user
 
     async def start(
-        self, name: str, metadata: Mapping[str, Any] | None = None, *, user: str = ""
+        self,
+        name: str,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        user: str = "",
+        durability: str = "process",
     ) -> str:
-        """Open a run for manual work; returns its id. What devices deliver is stored in it."""
+        """Open a run for manual work; returns its id. What devices deliver is stored in it.
+
+        What is recorded survives the death of the daemon; with the durability `disk`, which costs
+        an fsync a point, also a power cut.
+        """
         texts = json_mapping_to_wire(metadata or {})
-        request = pb.StartRunRequest(name, texts, user or self._user)
+        request = pb.StartRunRequest(name, texts, user or self._user, durability)
         return (await self._call("StartRun", request, pb.StartRunResponse)).run_id
 
     async def record(
@@ -115,6 +126,18 @@ class RunsClient:
                 with pa.ipc.open_stream(message.ipc) as reader:
                     for batch in reader:
                         yield batch
+
+    async def documents(self, reference: str = "") -> AsyncGenerator[Document, None]:
+        """A run as event-model documents; of an open run as its events are stored, to its end.
+
+        Samples of two dimensions, or of 64 KiB and more, are not in the events: a stream_resource
+        names the HDF5 file in which they lie.
+        """
+        request = pb.DocumentsRequest(reference)
+        documents = self._connection.stream("/daq.RunService/StreamDocuments", request, pb.Document)
+        async with aclosing(documents):
+            async for message in documents:
+                yield message.name, json.loads(message.json)
 
     async def columns(
         self, reference: str = "", *, stream: str = "primary", columns: Sequence[str] = ()

@@ -46,13 +46,16 @@ class MotionWait:
         """A stop is sent: who waits for a motion waits for it in vain."""
         self._halts += 1
 
-    async def wait(self, begun: int, timeout_s: float) -> Ending:
-        """Until the motion that began with `begun` is over, at most `timeout_s` seconds."""
+    async def wait(self, begun: int, timeout_s: float, settled: int | None = None) -> Ending:
+        """Until the motion that began with `begun` is over, at most `timeout_s` seconds.
+
+        It is over when it was seen at rest `settled` times in a row, as usual where that is None.
+        """
         deadline = trio.current_time() + timeout_s
         rests = 0
         while True:
             rests = 0 if await self._is_moving() else rests + 1
-            if rests >= self._settled:
+            if rests >= (settled or self._settled):
                 return Ending.STOPPED if self._halts != begun else Ending.OVER
             if trio.current_time() >= deadline:
                 return Ending.LATE

@@ -146,7 +146,7 @@ class Pausing:
             reasons = ", ".join(self._wanted.get(name, name) for name in sorted(self._tripped))
             raise InterlockError(
                 f"execution {self._execution.id[:8]} cannot be resumed: {reasons}",
-                advice="see `interlocks`; what is latched is released with `interlocks reset`",
+                advice="see `interlocks`; `interlocks --reset NAME` releases what is latched",
             )
 
     def _say(self, text: str) -> None:

@@ -30,6 +30,7 @@ from daq.core import (
 from daq.experiment.control import Control, StopOrder
 from daq.experiment.execution import Execution, source_line
 from daq.experiment.interlocked import InterlockedPrograms
+from daq.experiment.record_keeper import RecordKeeper
 from daq.storage import Storage
 from daq.supervision import PauseRule, Supervisor
 
@@ -40,7 +41,6 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 1000
 PAUSE_ANSWER_S = 0.5
 """How long `pause` waits for the next checkpoint before it answers that it is still to come."""
-FINAL_SAVE_S = 5.0
 OUTPUT_LINES = 10_000
 """At most so many lines of a past execution's output are read at a time."""
 
@@ -73,9 +73,7 @@ class ExecutionQueue:
         self._current: Execution | None = None
         self._arrived = trio.Event()
         self._closing = False
-        self._unsaved: dict[str, Execution] = {}
-        self._saved_output: dict[str, int] = {}
-        self._save = trio.Event()
+        self._keeper = RecordKeeper(storage.ledger)
 
     # ------------------------------------------------------------------------------------ running
 
@@ -86,13 +84,12 @@ class ExecutionQueue:
             self._past[record.id] = await self._close_orphan(record)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._keep_record)
+                nursery.start_soon(self._keeper.run)
                 task_status.started()
                 while True:
                     await self._run_next()
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + FINAL_SAVE_S):
-                await self._save_changes()
+            await self._keeper.finish()
 
     async def _close_orphan(self, record: ExecutionRecord) -> ExecutionRecord:
         """An execution that was not over when the daemon died ended there and then."""
@@ -113,9 +110,7 @@ class ExecutionQueue:
         program = self._factory.program(
             script.source, filename(script.name), execution.parameters, execution.id
         )
-        control = Control(
-            execution, program, self._supervisor, self._storage, self._pause_rules
-        )
+        control = Control(execution, program, self._supervisor, self._storage, self._pause_rules)
         execution.control = control
         self.interlocked.begin(control)
         for waiting in self._waiting:
@@ -131,30 +126,6 @@ class ExecutionQueue:
         self._closing = True
         for execution in (*self._waiting, *([self._current] if self._current else [])):
             await self.stop(execution.id, reason=reason)
-
-    # ---------------------------------------------------------------------------- keeping a record
-
-    def _on_changed(self, execution: Execution) -> None:
-        self._unsaved[execution.id] = execution
-        self._save.set()
-
-    async def _keep_record(self) -> None:
-        """Write changes behind the executions, so that no stop ever waits for a database."""
-        while True:
-            await self._save.wait()
-            self._save = trio.Event()
-            await self._save_changes()
-
-    async def _save_changes(self) -> None:
-        while self._unsaved:
-            execution = self._unsaved.pop(next(iter(self._unsaved)))
-            output = execution.output_since(self._saved_output.get(execution.id, 0))
-            await self._ledger.save_execution(execution.record())
-            if output:
-                await self._ledger.append_output(execution.id, output)
-                self._saved_output[execution.id] = self._saved_output.get(execution.id, 0) + len(
-                    output
-                )
 
     # ------------------------------------------------------------------------------------ scripts
 
@@ -214,7 +185,7 @@ class ExecutionQueue:
         script = self.script(script_ref)
         values = convert_parameters(script.parameters, parameters)
         execution = Execution(
-            uuid.uuid4().hex, script, values, user, self._now_ns, self._on_changed
+            uuid.uuid4().hex, script, values, user, self._now_ns, self._keeper.note
         )
         await self._ledger.save_execution(execution.record())
         self._executions[execution.id] = execution

@@ -171,7 +171,7 @@ class Device:
         return await self._stopper.stop(timeout, safe=safe, by=by)
 
     def let_go(self, reason: str) -> None:
-        """Somebody else had the instrument: whatever is in progress fails, and it is connected anew.
+        """Somebody else had the instrument: what is in progress fails, and it is connected anew.
 
         What was known about it is forgotten.
         """

@@ -73,7 +73,7 @@ class Gate:
             reason = "; ".join(self._forbidden.values())
             raise InterlockError(
                 f"{self._id}: {job} was refused: {reason}",
-                advice="see `interlocks`; what is latched is released with `interlocks reset`",
+                advice="see `interlocks`; `interlocks --reset NAME` releases what is latched",
             )
         if self._claim is None or self._claim is claim:
             return

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import trio
 
+from daq.config import GuardConfig
 from daq.drivers import LastWill
 from daq.supervision.guard_report import GuardReport, file_away, read_report, unseen_reports
 from daq.supervision.supervisor import Supervisor
@@ -64,9 +65,7 @@ class Guard:
         wills: By device id.
         directory: Where it writes down what it did.
         supervisor: Its devices are let go when the guard has acted in their place.
-        enabled: Whether there is to be a guard at all.
-        heartbeat_s: Between two signs of life.
-        timeout_s: After so long without one, it acts.
+        settings: Whether there is to be one, and its times.
     """
 
     def __init__(
@@ -75,15 +74,12 @@ class Guard:
         directory: Path,
         supervisor: Supervisor,
         *,
-        enabled: bool = True,
-        heartbeat_s: float = 0.25,
-        timeout_s: float = 1.5,
+        settings: GuardConfig,
     ) -> None:
-        self._wills = wills if enabled else {}
+        self._wills = wills if settings.enabled else {}
         self._directory = directory.absolute()
         self._supervisor = supervisor
-        self._heartbeat_s = heartbeat_s
-        self._timeout_s = timeout_s
+        self._settings = settings
         self._link: trio.SocketStream | None = None
         self._armed = trio.Event()
         self._dismissed = False
@@ -171,7 +167,7 @@ class Guard:
             await self._tell(stream, {"arm": self._orders()})
             beat = 0
             while True:
-                await trio.sleep(self._heartbeat_s)
+                await trio.sleep(self._settings.heartbeat_s)
                 beat += 1
                 await self._tell(stream, {"beat": beat})
         except trio.BrokenResourceError:
@@ -202,7 +198,7 @@ class Guard:
 
     async def _go_on(self, path: Path, killer: Killer) -> None:
         """The guard took this daemon for dead. What was known of those devices is not true now."""
-        report = await trio.to_thread.run_sync(read_report, path)
+        report = await trio.to_thread.run_sync(lambda: file_away(read_report(path)))
         self._acted += 1
         self._reports.append(report)
         logger.error("%s", report)
@@ -210,7 +206,6 @@ class Guard:
         for device_id in report.devices:
             self._supervisor.device(device_id).let_go(reason)
         await killer.kill(f"the guard made {', '.join(report.devices)} safe: {report.reason}")
-        await trio.to_thread.run_sync(file_away, report)
 
     def _orders(self) -> dict[str, Any]:
         return {
@@ -221,7 +216,7 @@ class Guard:
             ],
             "directory": str(self._directory),
             "pid": os.getpid(),
-            "timeout_s": self._timeout_s,
+            "timeout_s": self._settings.timeout_s,
         }
 
     @staticmethod
@@ -235,10 +230,10 @@ class Guard:
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / "lock").open("a", encoding="utf-8") as lock:
             _wait_for(lock.fileno())
-        for report in unseen_reports(self._directory):
+        for found in unseen_reports(self._directory):
+            report = file_away(found)
             logger.warning("%s", report)
             self._reports.append(report)
-            file_away(report)
 
 
 def _wait_for(descriptor: int) -> None:
@@ -249,7 +244,7 @@ def _wait_for(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                logger.error("a guard of another daemon is still at work; it is not waited for")
+                logger.warning("a guard of another daemon is still at work; it is not waited for")
                 return
             time.sleep(0.05)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class GuardReport:
         ports = "; ".join(map(_port_in_words, self.ports))
         return (
             f"the guard acted on {when:%Y-%m-%d %H:%M:%S} UTC because {self.reason}: {ports} "
-            f"(in {self.duration_s:.2f} s, {self.path.name})"
+            f"(in {self.duration_s:.2f} s; {self.path})"
         )
 
 
@@ -59,13 +59,14 @@ def unseen_reports(directory: Path) -> list[GuardReport]:
         try:
             found.append(read_report(path))
         except (OSError, ValueError, KeyError) as error:
-            logger.error("%s cannot be read: %s", path, error)
+            logger.warning("%s cannot be read: %s", path, error)
     return found
 
 
-def file_away(report: GuardReport) -> None:
-    """It was reported: kept under a name that says so."""
-    report.path.rename(report.path.with_name(report.path.name.replace("report-", "reported-", 1)))
+def file_away(report: GuardReport) -> GuardReport:
+    """It is reported now: kept under a name that says so; returns it with its new path."""
+    name = report.path.name.replace("report-", "reported-", 1)
+    return replace(report, path=report.path.rename(report.path.with_name(name)))
 
 
 def _port_in_words(port: Mapping[str, Any]) -> str:

@@ -37,9 +37,9 @@ class Condition:
     def __post_init__(self) -> None:
         if not self.below <= self.above:
             raise ValueError(f"between {self.below:g} and {self.above:g} there is nothing")
-        if self.clear_below > self.above or self.clear_above < self.below:
+        if self.above < self.clear_below < math.inf or -math.inf < self.clear_above < self.below:
             raise ValueError("it would clear while its condition is true")
-        if self.clear_above > self.clear_below:
+        if max(self.clear_above, self.below) > min(self.clear_below, self.above):
             raise ValueError("it could never clear")
 
     def describe(self, units: str = "") -> str:

@@ -64,9 +64,7 @@ async def plug_loopback(instrument: SimulatedInstrument) -> AsyncIterator[Plugge
 
 
 @asynccontextmanager
-async def plug_pty(
-    instrument: SimulatedInstrument, link: Path
-) -> AsyncIterator[PluggedInstrument]:
+async def plug_pty(instrument: SimulatedInstrument, link: Path) -> AsyncIterator[PluggedInstrument]:
     """On a pseudo-terminal of that name, with everything that serial ports need."""
     outlet = PtyOutlet(Faults(instrument), link)
     async with open_serial_loop(), _running(PluggedInstrument(outlet, Ports())) as plugged:

@@ -44,7 +44,8 @@ class Line:
     """Talks for one device.
 
     An exchange that timed out or was cancelled spoils nothing: its reply, when it comes late, is
-    not taken for the reply to a later command (`OwedReplies`).
+    not taken for the reply to a later command (`OwedReplies`). Once after a reply that never came,
+    this costs a later exchange up to twice its timeout.
 
     Args:
         port: Shared with other devices, or not.
@@ -111,7 +112,7 @@ class Line:
                 raise self._silent(connection, command, seconds)
             for owed in expected:
                 connection.owed.received(owed)
-            return await self._newest(connection, reply, deadline, accepts or _anything)
+            return await self._newest(connection, reply, 2 * seconds, accepts or _anything)
 
     async def command(self, command: str, *, timeout_s: float | None = None) -> None:
         """Send a command that is not answered. Raises OfflineError."""
@@ -197,17 +198,24 @@ class Line:
         self._trace.event(f"passed over, {why}: {frame!r}")
 
     async def _newest(
-        self, connection: Connection, reply: str, deadline: float, accepts: Accepts
+        self, connection: Connection, reply: str, certain_s: float, accepts: Accepts
     ) -> str:
-        """The last reply, when it could be one that is still owed: that would have come first."""
+        """The last reply, when it could be one that is still owed: that would have come first.
+
+        Only time tells. No reply is taken to need twice as long as it was given, counted from the
+        one before: an instrument that is busy with one question begins the next after it.
+        """
         owed = connection.owed
-        with trio.move_on_at(deadline):
-            while owed.is_ambiguous(reply):
+        while owed.is_ambiguous(reply):
+            newer = None
+            with trio.move_on_after(certain_s):
                 newer = await self._reply(connection, None, accepts)
-                self._trace.event(f"passed over, late, to an earlier command: {reply!r}")
-                owed.settle(reply)
-                reply = newer
-        owed.forgive(reply)
+            if newer is None:
+                owed.forgive(reply)
+                break
+            self._trace.event(f"passed over, late, to an earlier command: {reply!r}")
+            owed.settle(reply)
+            reply = newer
         return reply
 
     def _silent(self, connection: Connection, command: str, seconds: float) -> OfflineError:

@@ -25,6 +25,7 @@ _CLOSE_S = 2.0
 _ADVICE = {
     errno.ENOENT: "is the instrument plugged in and switched on?",
     errno.EACCES: "the daemon's user needs access to it: most often the group dialout has it",
+    errno.EINVAL: "it cannot be set up like this: baud rate, data bits, parity, stop bits",
     errno.ECONNREFUSED: "nothing listens there: is the serial server or the instrument on?",
 }
 

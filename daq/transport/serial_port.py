@@ -77,7 +77,11 @@ async def open_serial(settings: PortSettings) -> SerialStream:
         raise RuntimeError("serial ports are opened within `async with open_serial_loop()`")
     # Some adapters take their time to open and to be set up.
     port = await trio.to_thread.run_sync(_open, settings)
-    return SerialStream(loop, port)
+    try:
+        return SerialStream(loop, port)
+    except termios.error as error:  # no OSError: the port does not do what it was asked for
+        port.close()
+        raise OSError(*error.args) from error
 
 
 def _open(settings: PortSettings) -> Serial:

@@ -1,9 +1,9 @@
 """A run as event-model documents: what bluesky's callbacks, databroker and tiled understand.
 
-Pure: values in, plain dictionaries out, the same while the run goes on and when it is read back, uids
-included. Samples that are too large for a document (frames, long waveforms) stay where they are: a
-`stream_resource` names the run's HDF5 file and the dataset, a `stream_datum` the rows. Without a
-file to point to they are in the events, as arrays.
+Pure: values in, plain dictionaries out, the same while the run goes on and when it is read back,
+uids included. Samples that are too large for a document (frames, long waveforms) stay where they
+are: a `stream_resource` names the run's HDF5 file and the dataset, a `stream_datum` the rows.
+Without a file to point to they are in the events, as arrays.
 """
 
 from __future__ import annotations

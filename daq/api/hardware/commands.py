@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from daq.api.guard import caller
 from daq.api.hardware.device_service import DeviceService
 from daq.api.trio_service import unary
 from daq.core import Capability, DeviceError, DeviceState, OfflineError, OverloadError
@@ -27,7 +26,7 @@ class CommandMethods(DeviceService):
         """Make the device ready for a measurement: armed when it can be, reachable otherwise."""
         device = self._device(request.device_id)
         if Capability.TRIGGERABLE in device.description.capabilities:
-            await device.call("arm", by=str(caller()))
+            await self._call(device.id, "arm")
         else:
             snapshot = device.snapshot()
             if snapshot.state is not DeviceState.READY:

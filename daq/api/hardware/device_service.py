@@ -54,7 +54,8 @@ class DeviceService(TrioService, pb.HardwareServiceBase):
 
     async def _call(self, device_id: str, operation: str, *arguments: Any) -> Any:
         device = self._supervisor.device(device_id)
-        return await device.call(operation, *arguments, by=str(caller()))
+        who = caller()
+        return await device.call(operation, *arguments, by=str(who), force=who.force)
 
 
 @contextmanager

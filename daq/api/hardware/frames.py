@@ -44,7 +44,8 @@ class FrameMethods(DeviceService):
     @unary
     async def start_stream(self, request: pb.StartStreamRequest) -> pb.StartStreamResponse:
         device = self._device(request.device_id)
-        await device.start_stream(request.frame_count or None, by=str(caller()))
+        who = caller()
+        await device.start_stream(request.frame_count or None, by=str(who), force=who.force)
         return pb.StartStreamResponse(success=True)
 
     @unary

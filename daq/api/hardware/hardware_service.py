@@ -5,6 +5,7 @@ from __future__ import annotations
 from daq.api.hardware.acquisition import AcquisitionMethods
 from daq.api.hardware.commands import CommandMethods
 from daq.api.hardware.frames import FrameMethods
+from daq.api.hardware.interlocks import InterlockMethods
 from daq.api.hardware.motion import MotionMethods
 from daq.api.hardware.optics import OpticsMethods
 from daq.api.hardware.parameters import ParameterMethods
@@ -21,5 +22,6 @@ class HardwareService(
     OpticsMethods,
     CommandMethods,
     ParameterMethods,
+    InterlockMethods,
 ):
     """All methods of the service. A device that fails, fails the call with a gRPC status."""

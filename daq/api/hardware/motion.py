@@ -8,7 +8,7 @@ import trio
 from trio_util import wait_any
 
 from daq.api.bridge import Emit
-from daq.api.guard import caller
+from daq.api.guard import Caller, caller
 from daq.api.hardware.device_service import DeviceService, deadline, period_s
 from daq.api.trio_service import streaming, unary
 from daq.core import Capability, DaqError, StopOutcome
@@ -42,16 +42,18 @@ class MotionMethods(DeviceService):
             return pb.MoveResponse(
                 success=True, final_position=self._position(device)[0], settled=False
             )
-        position = await self._finish(device, operation, request, str(caller()))
+        position = await self._finish(device, operation, request, caller())
         return pb.MoveResponse(success=True, final_position=position, settled=True)
 
     async def _finish(
-        self, device: Device, operation: str, request: pb.MoveRequest, by: str
+        self, device: Device, operation: str, request: pb.MoveRequest, who: Caller
     ) -> float:
         """Move and return the readback."""
         what = f"{device.id}: {operation}({request.value:g})"
         with deadline(request.timeout_ms, what):
-            return float(await device.call(operation, request.value, by=by))
+            return float(
+                await device.call(operation, request.value, by=str(who), force=who.force)
+            )
         raise AssertionError("the deadline raises")
 
     async def _begin(self, device: Device, operation: str, request: pb.MoveRequest) -> None:
@@ -60,9 +62,9 @@ class MotionMethods(DeviceService):
         ended = trio.Event()
         answered = False
 
-        async def move(by: str) -> None:
+        async def move(who: Caller) -> None:
             try:
-                await self._finish(device, operation, request, by)
+                await self._finish(device, operation, request, who)
             except DaqError as error:
                 refusals.append(error)
                 if answered:
@@ -73,7 +75,7 @@ class MotionMethods(DeviceService):
                 ended.set()
 
         was_idle = not device.snapshot().activity
-        self._command_nursery.start_soon(move, str(caller()))
+        self._command_nursery.start_soon(move, caller())
 
         async def seen_moving() -> None:
             seen = self._supervisor.version

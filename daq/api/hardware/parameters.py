@@ -50,7 +50,7 @@ class ParameterMethods(DeviceService):
     async def set_parameter(self, request: pb.SetParameterRequest) -> pb.SetParameterResponse:
         device = self._device(request.device_id)
         value = _parse(device, request.parameter_name, request.value)
-        actual = await device.call("set", request.parameter_name, value, by=str(caller()))
+        actual = await self._call(device.id, "set", request.parameter_name, value)
         return pb.SetParameterResponse(success=True, actual_value=scalar_to_text(actual))
 
     @streaming(buffer=4)

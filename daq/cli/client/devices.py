@@ -18,6 +18,7 @@ __all__ = ["sample_document", "sample_text"]
 STOP_TIMEOUT = 2.0
 
 _device = click.argument("device")
+_force = click.option("--force", is_flag=True, help="Also while an execution uses DEVICE.")
 
 
 @client_command(client)
@@ -67,14 +68,16 @@ def sample_text(sample: Sample) -> str:
 @_device
 @click.argument("position", type=float)
 @click.option("--relative", is_flag=True, help="POSITION is a distance from here.")
+@_force
 async def move(
-    daemon: AsyncClient, output: Output, device: str, position: float, relative: bool
+    daemon: AsyncClient, output: Output, device: str, position: float, relative: bool, force: bool
 ) -> None:
     """Move DEVICE to POSITION and wait until it has settled.
 
     Ctrl-C stops the motion.
     """
-    operation = daemon.devices.move_rel if relative else daemon.devices.move_abs
+    devices = daemon.devices.forced if force else daemon.devices
+    operation = devices.move_rel if relative else devices.move_abs
     try:
         reached = await operation(device, position)
     except asyncio.CancelledError:
@@ -143,11 +146,13 @@ def _accepts(parameter: DeviceParameter) -> str:
 @_device
 @click.argument("name")
 @click.argument("value")
+@_force
 async def set_parameter(
-    daemon: AsyncClient, output: Output, device: str, name: str, value: str
+    daemon: AsyncClient, output: Output, device: str, name: str, value: str, force: bool
 ) -> None:
     """Set the parameter NAME of DEVICE to VALUE and read it back."""
-    actual = await daemon.devices.set(device, name, value)
+    devices = daemon.devices.forced if force else daemon.devices
+    actual = await devices.set(device, name, value)
     output.show(
         {"device": device, "name": name, "value": actual},
         lambda out: out.line(f"{device}.{name} is ", Cell(actual, "bold")),

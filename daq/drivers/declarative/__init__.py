@@ -7,11 +7,12 @@ from daq.drivers.declarative.loader import (
     parse_description,
     shipped_descriptions,
 )
-from daq.drivers.declarative.model import Description
+from daq.drivers.declarative.model import Description, Value
 
 __all__ = [
     "DeclarativeDriver",
     "Description",
+    "Value",
     "declarative",
     "is_description",
     "load_description",

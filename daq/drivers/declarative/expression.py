@@ -199,9 +199,8 @@ class Expression:
             constant = _CONSTANTS[name]
             return lambda _: constant
         close = get_close_matches(name, [*self._known, *FUNCTIONS], n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        there = ", ".join(sorted(self._known)) or "none"
-        raise ExpressionError(f"there is no {name!r} here{hint} Names: {there}")
+        there = f"did you mean {close[0]!r}?" if close else f"there are {sorted(self._known)}"
+        raise ExpressionError(f"there is no {name!r} here; {there}")
 
     def _read_binary(self, node: Any) -> Node:
         operation = _BINARY.get(type(node.op))

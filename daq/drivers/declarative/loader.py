@@ -89,7 +89,7 @@ def load_description(name: str, directory: Path | None = None) -> Description:
 
 def is_description(text: str) -> bool:
     """Whether this is meant to be a description, and no configuration of a daemon."""
-    return any(line.strip().startswith("[instrument]") for line in text.splitlines())
+    return any(line.startswith(("[instrument]", "[values.")) for line in text.splitlines())
 
 
 def parse_description(text: str, name: str) -> Description:
@@ -229,6 +229,8 @@ def _check(root: Table, description: Description) -> None:
     """What holds between the tables."""
     if "instrument" not in root:
         root.problem("instrument", "the table [instrument] with a `name` is missing")
+    if root.source.problems:
+        return  # what is wrong may be just what makes it offer something
     if not description.capabilities:
         root.problem(
             (), "the instrument offers nothing: describe [readable], [movable] or a parameter"

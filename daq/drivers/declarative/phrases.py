@@ -54,8 +54,6 @@ class Phrases:
     def make_template(self, table: Table, key: str, text: str) -> Template:
         try:
             return Template(text, {**self.sample, **self.options})
-        except UnicodeEncodeError:
-            table.problem(key, f"{text!r} has characters that no instrument line can carry")
         except TemplateError as error:
             table.problem(key, str(error))
         return Template(_NO_TEMPLATE, {})

@@ -36,6 +36,8 @@ class Template:
         """The names that it needs."""
         try:
             self.render(samples)
+        except UnicodeEncodeError:
+            raise TemplateError(f"{text!r} has characters that no line can carry") from None
         except (ValueError, TypeError) as error:
             raise TemplateError(f"{text!r} cannot be filled in: {error}") from None
 

@@ -178,7 +178,7 @@ class Ell14(LineDriver):
 
     async def _wait_ready(self) -> None:
         """A unit that still moves would take the next move for an error."""
-        if await self._motion.wait(self._motion.begin(), _BUSY_S) is Ending.LATE:
+        if await self._motion.wait(self._motion.begin(), _BUSY_S, settled=1) is Ending.LATE:
             raise DeviceError(f"{self.id}: it still moves, so it was not sent anywhere else")
 
     async def _ask(self, command: str, pattern: str, expected: str) -> re.Match[str]:

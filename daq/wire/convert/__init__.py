@@ -10,6 +10,7 @@ from daq.wire.convert.devices import (
     snapshot_from_wire,
     state_to_wire,
 )
+from daq.wire.convert.interlocks import interlock_from_wire, interlock_to_wire
 from daq.wire.convert.runs import (
     RecordedRun,
     RecordedStream,
@@ -61,6 +62,8 @@ __all__ = [
     "description_from_wire",
     "device_to_wire",
     "event_to_wire",
+    "interlock_from_wire",
+    "interlock_to_wire",
     "json_from_wire",
     "json_mapping_from_wire",
     "json_mapping_to_wire",

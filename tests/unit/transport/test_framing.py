@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ def frames_of(framing, pieces):
 
 def cut(data, places):
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 @given(
@@ -55,5 +57,5 @@ def test_silence_alone_ends_a_frame_without_marks():
     "wrong", [lambda: Terminated(b""), lambda: FixedLength(0), lambda: IdleGap(0.0)]
 )
 def test_framing_without_meaning_is_refused(wrong):
-    with pytest.raises(ValueError, match="at least|takes some time"):
+    with pytest.raises(ValueError, match=r"at least|takes some time"):
         wrong()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from contextlib import asynccontextmanager
 
@@ -81,6 +82,16 @@ async def test_a_late_reply_is_never_taken_for_the_next_one(late, autojump_clock
             await line.query("slow?")
         for name in "abc":
             assert await line.query(f"{name}?") == f"<{name}?>"
+
+
+async def test_an_instrument_that_is_always_late_never_answers_for_another_question(autojump_clock):
+    delays = {f"{name}?": 1.6 for name in "abcdef"}
+    async with instrument(delays=delays) as far:
+        line = far.line()
+        await line.open()
+        for name in "abcdef":
+            with contextlib.suppress(OfflineError):
+                assert await line.query(f"{name}?") == f"<{name}?>"
 
 
 async def test_a_reply_that_never_comes_costs_one_wait_and_is_forgotten(autojump_clock):
@@ -175,7 +186,7 @@ async def test_a_lost_connection_is_told_and_has_to_be_opened_again(autojump_clo
         far.nursery.start_soon(cut_after, far, 0.1)
         with pytest.raises(OfflineError, match=r"one: the connection to loop was lost in 'slow\?'"):
             await one.query("slow?")
-        with pytest.raises(OfflineError, match=r"other: 'a\?' was not sent: the connection .* lost"):
+        with pytest.raises(OfflineError, match=r"other: 'a\?' was not sent: .* lost"):
             await other.query("a?")
         await one.open()
         assert await one.query("a?") == "<a?>"

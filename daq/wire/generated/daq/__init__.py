@@ -427,6 +427,57 @@ class DaemonInfoResponse(betterproto.Message):
     flight_address: str = betterproto.string_field(57)
     """host:port" where Arrow Flight is served; empty without."""
 
+    warnings: List[str] = betterproto.string_field(58)
+    """
+    What somebody should know before working: that the guard had to act, and what it did.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class ListInterlocksRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class ListInterlocksResponse(betterproto.Message):
+    interlocks: List["InterlockInfo"] = betterproto.message_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class ResetInterlockRequest(betterproto.Message):
+    name: str = betterproto.string_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class InterlockInfo(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    channel: str = betterproto.string_field(2)
+    condition: str = betterproto.string_field(3)
+    """For people: "above 0.5 W or silent for 5 s"."""
+
+    action: str = betterproto.string_field(4)
+    """none, pause, stop, force_stop or safe."""
+
+    tripped: bool = betterproto.bool_field(5)
+    latched: bool = betterproto.bool_field(6)
+    """Its condition is over, and it stays tripped until it is reset."""
+
+    reason: str = betterproto.string_field(7)
+    """Why it tripped; empty unless tripped."""
+
+    value: Optional[float] = betterproto.double_field(8, optional=True)
+    """The newest sample; absent before the first."""
+
+    units: str = betterproto.string_field(9)
+    changed_ns: int = betterproto.uint64_field(10)
+    """When it tripped or cleared last; 0 if it never did."""
+
+    trips: int = betterproto.uint64_field(11)
+    """Since the daemon started."""
+
+    refuses: List[str] = betterproto.string_field(12)
+    """Devices that do not move while it is tripped."""
+
 
 @dataclass(eq=False, repr=False)
 class ListDevicesRequest(betterproto.Message):
@@ -1932,6 +1983,40 @@ class HardwareServiceStub(betterproto.ServiceStub):
         ):
             yield response
 
+    async def list_interlocks(
+        self,
+        list_interlocks_request: "ListInterlocksRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "ListInterlocksResponse":
+        return await self._unary_unary(
+            "/daq.HardwareService/ListInterlocks",
+            list_interlocks_request,
+            ListInterlocksResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def reset_interlock(
+        self,
+        reset_interlock_request: "ResetInterlockRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "InterlockInfo":
+        return await self._unary_unary(
+            "/daq.HardwareService/ResetInterlock",
+            reset_interlock_request,
+            InterlockInfo,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 class RunServiceStub(betterproto.ServiceStub):
     async def start_run(
@@ -2495,6 +2580,16 @@ class HardwareServiceBase(ServiceBase):
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
         yield ObservableValue()
 
+    async def list_interlocks(
+        self, list_interlocks_request: "ListInterlocksRequest"
+    ) -> "ListInterlocksResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def reset_interlock(
+        self, reset_interlock_request: "ResetInterlockRequest"
+    ) -> "InterlockInfo":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def __rpc_list_devices(
         self, stream: "grpclib.server.Stream[ListDevicesRequest, ListDevicesResponse]"
     ) -> None:
@@ -2737,6 +2832,21 @@ class HardwareServiceBase(ServiceBase):
             request,
         )
 
+    async def __rpc_list_interlocks(
+        self,
+        stream: "grpclib.server.Stream[ListInterlocksRequest, ListInterlocksResponse]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.list_interlocks(request)
+        await stream.send_message(response)
+
+    async def __rpc_reset_interlock(
+        self, stream: "grpclib.server.Stream[ResetInterlockRequest, InterlockInfo]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.reset_interlock(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/daq.HardwareService/ListDevices": grpclib.const.Handler(
@@ -2924,6 +3034,18 @@ class HardwareServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_STREAM,
                 StreamObservablesRequest,
                 ObservableValue,
+            ),
+            "/daq.HardwareService/ListInterlocks": grpclib.const.Handler(
+                self.__rpc_list_interlocks,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ListInterlocksRequest,
+                ListInterlocksResponse,
+            ),
+            "/daq.HardwareService/ResetInterlock": grpclib.const.Handler(
+                self.__rpc_reset_interlock,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ResetInterlockRequest,
+                InterlockInfo,
             ),
         }
 

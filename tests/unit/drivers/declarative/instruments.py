@@ -1,4 +1,4 @@
-"""Small simulated instruments: an odd one with echo and acknowledgement, and one that speaks SCPI."""
+"""Simulated instruments: an odd one with echo and acknowledgement, and one that speaks SCPI."""
 
 from __future__ import annotations
 
@@ -48,8 +48,12 @@ codes = { "1" = "it does not know this command", "2" = "out of range" }
 description = "Where the carriage is"
 units = "mm"
 limits = [-5.0, 5.0]
-read = { send = "#{unit}P?", reply = '\\d:POS=(?P<value>[0-9A-F]{8})', convert = "signed(int(text, 16), 32) / 1000" }
 write = { send = "#{unit}P{value:.0f}", convert = "value * 1000" }
+
+[values.carriage.read]
+send = "#{unit}P?"
+reply = '\\d:POS=(?P<value>[0-9A-F]{8})'
+convert = "signed(int(text, 16), 32) / 1000"
 
 [values.status]
 type = "int"

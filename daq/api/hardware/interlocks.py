@@ -1,0 +1,39 @@
+"""Interlocks: how they are, and releasing what is latched."""
+
+from __future__ import annotations
+
+import trio
+
+from daq.api.bridge import Bridge
+from daq.api.guard import caller
+from daq.api.hardware.device_service import DeviceService
+from daq.api.services import ApiServices
+from daq.api.trio_service import unary
+from daq.wire.convert import interlock_to_wire
+from daq.wire.generated import daq as pb
+
+__all__ = ["InterlockMethods"]
+
+
+class InterlockMethods(DeviceService):
+    """They watch by themselves; here they are only asked."""
+
+    def __init__(
+        self, bridge: Bridge, services: ApiServices, command_nursery: trio.Nursery
+    ) -> None:
+        super().__init__(bridge, services, command_nursery)
+        self._interlocks = services.interlocks
+
+    @unary
+    async def list_interlocks(
+        self, _request: pb.ListInterlocksRequest
+    ) -> pb.ListInterlocksResponse:
+        await trio.lowlevel.checkpoint()
+        return pb.ListInterlocksResponse(
+            [interlock_to_wire(status) for status in self._interlocks.status()]
+        )
+
+    @unary
+    async def reset_interlock(self, request: pb.ResetInterlockRequest) -> pb.InterlockInfo:
+        await trio.lowlevel.checkpoint()
+        return interlock_to_wire(self._interlocks.reset(request.name, str(caller())))
