@@ -343,7 +343,7 @@ def _open(path: Path) -> tuple[int, mmap.mmap]:
         ) from error
     try:
         size = os.fstat(fd).st_size
-        if size <= layout.DATA_OFFSET:
+        if size <= layout.DATA_OFFSET or size % 8:
             raise StorageError(f"{path}: this is not a ring of version {layout.VERSION}")
         return fd, mmap.mmap(fd, size, access=mmap.ACCESS_READ)
     except BaseException:

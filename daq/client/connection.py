@@ -118,6 +118,11 @@ class Connection:
                 channel.close()
         self._control = self._data = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is in use; a connection that was lost is open, one that was closed is not."""
+        return self._control is not None
+
     async def call(
         self,
         route: str,

@@ -21,6 +21,7 @@ from daq.core import (
 )
 
 __all__ = [
+    "Block",
     "DaemonInfo",
     "DeviceInfo",
     "DeviceListing",
@@ -161,6 +162,27 @@ class Sample:
     """Samples missed since the stream began: the reader was too slow, or the connection lost."""
     gap: int = 0
     """Samples of the channel missed right before this one, while the connection was lost."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Samples of one channel in a row."""
+
+    channel: str
+    timestamps: npt.NDArray[Any]
+    """Shape (n,), datetime64[ns]."""
+    values: npt.NDArray[Any]
+    """Shape (n, *sample_shape)."""
+    units: str
+    sequence: int
+    """Of the first sample."""
+    dropped: int = 0
+    """Samples missed since the stream began: the reader was too slow, or the connection lost."""
+    gap: int = 0
+    """Samples of the channel missed right before this block, while the connection was lost."""
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
 
 
 class FrameQuality(IntEnum):

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from daq.client.connection import ConnectionLostError
+from daq.client.connection import Connection, ConnectionLostError
 from daq.core import CommunicationError
 
 __all__ = ["GapCounter", "resuming"]
@@ -22,12 +22,12 @@ Item = TypeVar("Item")
 
 
 async def resuming(
-    patience_s: float, open_stream: Callable[[], AsyncGenerator[Item, None]]
+    connection: Connection, open_stream: Callable[[], AsyncGenerator[Item, None]]
 ) -> AsyncGenerator[tuple[int, Item], None]:
     """The items of a stream, each with the number of interruptions before it.
 
-    A stream that was lost is opened again until `patience_s` seconds have passed without an item;
-    then the error that ended it is raised. One that never came up fails at once.
+    A stream that was lost is opened again until the connection's `resume_s` have passed without an
+    item; then the error that ended it is raised. One that never came up fails at once.
     """
     loop = asyncio.get_running_loop()
     interruptions = 0
@@ -41,10 +41,11 @@ async def resuming(
                     alive, lost, pause = True, None, FIRST_PAUSE_S
                     yield interruptions, item
         except CommunicationError as error:
-            if not (alive or isinstance(error, ConnectionLostError)):
+            came_up = alive or isinstance(error, ConnectionLostError)
+            if not came_up or not connection.is_open or not connection.resume_s:
                 raise
             if lost is None:
-                lost, deadline = error, loop.time() + patience_s
+                lost, deadline = error, loop.time() + connection.resume_s
                 interruptions += 1
                 log.warning("a stream was interrupted: %s", error.message)
             if loop.time() + pause > deadline:
@@ -67,7 +68,7 @@ class GapCounter:
         self._dropped = 0
 
     def take(
-        self, interruptions: int, channel: str, sequence: int, dropped: int
+        self, interruptions: int, channel: str, sequence: int, dropped: int, samples: int = 1
     ) -> tuple[int, int]:
         """The samples missed right before this one, and all that were missed or dropped so far.
 
@@ -76,6 +77,7 @@ class GapCounter:
             channel: Its channel, which has a sequence of its own.
             sequence: Its number in that sequence, from 0 when the daemon started.
             dropped: What the daemon dropped since the stream was opened the last time.
+            samples: How many samples it stands for; `sequence` is that of the first.
         """
         if interruptions != self._interruptions:
             self._interruptions = interruptions
@@ -87,5 +89,5 @@ class GapCounter:
             # A lower number is that of a daemon that was restarted: it counts from 0 again.
             gap = sequence - previous - 1 if sequence > previous else sequence
             self._carried += gap
-        self._seen[channel], self._last[channel] = interruptions, sequence
+        self._seen[channel], self._last[channel] = interruptions, sequence + samples - 1
         return gap, self._carried + dropped

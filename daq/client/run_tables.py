@@ -46,9 +46,7 @@ def described(run: RecordedRun, stream: str) -> tuple[Column, ...]:
         if recorded.name == stream:
             return recorded.columns
     known = ", ".join(s.name for s in run.streams) or "none"
-    raise NotFoundError(
-        f"run {run.summary.run_id[:8]} has no stream {stream!r}; it has {known}"
-    )
+    raise NotFoundError(f"run {run.summary.run_id[:8]} has no stream {stream!r}; it has {known}")
 
 
 def make_table(

@@ -123,7 +123,7 @@ class ScriptsClient:
         """
         request = pb.WatchRequest(reference, max_rate_hz, include_output)
         updates = resuming(
-            self._connection.resume_s,
+            self._connection,
             lambda: self._connection.stream(
                 "/daq.ControlService/WatchExecution", request, pb.ExecutionUpdate, bulk=False
             ),

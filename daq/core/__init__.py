@@ -85,6 +85,7 @@ from daq.core.program import (
 )
 from daq.core.requests import (
     Call,
+    CallBeside,
     CloseRun,
     Describe,
     Interpreter,
@@ -105,6 +106,7 @@ __all__ = [
     "AmbiguousError",
     "BusyError",
     "Call",
+    "CallBeside",
     "Capability",
     "CapabilityError",
     "Category",

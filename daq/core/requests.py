@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 __all__ = [
     "Call",
+    "CallBeside",
     "CloseRun",
     "Describe",
     "Interpreter",
@@ -51,6 +52,14 @@ class Call:
     operation: str
     """A name of `OPERATIONS`, or `stop`."""
     arguments: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallBeside(Call):
+    """A call that goes on while the program does other things, such as the move of a fly scan.
+
+    What is recorded meanwhile belongs to it, so a pause waits until it has ended.
+    """
 
 
 @dataclass(frozen=True, slots=True)

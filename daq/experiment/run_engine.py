@@ -17,6 +17,7 @@ import trio
 from daq.core import (
     OPERATIONS,
     Call,
+    CallBeside,
     CloseRun,
     DaqError,
     Describe,
@@ -109,6 +110,7 @@ class RunEngine:
             ListDevices: self._list_devices,
             Describe: self._describe,
             Call: self._call,
+            CallBeside: self._call,
             OpenRun: self._open_run,
             CloseRun: self._close_run,
             Record: self._record,
@@ -148,7 +150,7 @@ class RunEngine:
         """
         self._pause_wanted = True
         if len(self._in_flight) != 1:
-            return  # a call in the background: what is recorded beside it belongs to it
+            return  # a call beside: what is recorded meanwhile belongs to it
         (attempt,) = self._in_flight
         if attempt.repeatable:
             attempt.paused = True
@@ -241,7 +243,8 @@ class RunEngine:
                 lambda: device.call(
                     request.operation, *request.arguments, by=self._who, claim=self._claim
                 ),
-                repeatable=request.operation in _REPEATABLE,
+                repeatable=request.operation in _REPEATABLE
+                and not isinstance(request, CallBeside),
             )
         return await device.call(
             request.operation, *request.arguments, by=self._who, claim=self._claim
@@ -313,7 +316,7 @@ class RunEngine:
 
     async def _pause(self, request: Pause) -> None:
         if self._in_flight:
-            # A call in the background: its records are only true while both go on together.
+            # A call beside: what is recorded with it is only true while both go on together.
             await trio.lowlevel.checkpoint()
             return
         await self._events.on_paused(request.line)
@@ -322,5 +325,5 @@ class RunEngine:
 
 
 def _claim(provenance: Provenance) -> Claim:
-    by = f", started by {provenance.user}" if provenance.user else ""
+    by = f" (started by {provenance.user})" if provenance.user else ""
     return Claim(f"execution {provenance.execution_id[:8]} of {provenance.script_name}{by}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from daq.core import Call, DaqError, Interpreter, StateError, StopRequested
+from daq.core import Call, CallBeside, DaqError, Interpreter, StateError, StopRequested
 
 __all__ = ["BackgroundCall"]
 
@@ -24,7 +24,8 @@ class BackgroundCall:
             raise StateError(f"{call.device}.{call.operation}: another call is still in progress")
         self._ended = trio.Event()
         self._error = None
-        self._nursery.start_soon(self._perform, call, stopping, self._ended)
+        beside = CallBeside(call.device, call.operation, call.arguments)
+        self._nursery.start_soon(self._perform, beside, stopping, self._ended)
         await trio.lowlevel.checkpoint()
 
     async def join(self, timeout: float, interrupt: trio.Event) -> bool:
@@ -42,7 +43,7 @@ class BackgroundCall:
             raise error
         return self._ended.is_set()
 
-    async def _perform(self, call: Call, stopping: bool, ended: trio.Event) -> None:
+    async def _perform(self, call: CallBeside, stopping: bool, ended: trio.Event) -> None:
         try:
             await self._interpreter.perform(call, stopping=stopping)
         except (DaqError, StopRequested) as error:

@@ -18,7 +18,7 @@ class Claim:
     """The right to be the only one who commands a device; two claims are never the same."""
 
     holder: str
-    """For people: `execution 3f2a91bc of knife_edge, started by ada`."""
+    """For people: `execution 3f2a91bc of knife_edge (started by ada)`."""
     advice: str = "stop it first, or repeat the command with force"
 
 

@@ -45,7 +45,7 @@ def test_the_run_fails_loudly_what_was_acknowledged_is_kept_and_the_daemon_lives
         assert run["outcome"] in ("failed", None)
         assert daemon.json("read", "power_meter")["units"] == "W"
         assert daemon.client("move", "stage", "0.5").returncode == 0
-    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,size=512m", str(small_disk)], check=True)
     with DaemonProcess(small_disk / "data") as again:
         run = again.json("runs", "show")["summary"]
         assert run["points"] >= acknowledged

@@ -31,8 +31,7 @@ from bluesky.protocols import (
 )
 from bluesky.run_engine import RunEngineInterrupted
 from bluesky.suspenders import SuspendFloor
-from event_model import schema_validators
-from event_model import DocumentNames
+from event_model import DocumentNames, schema_validators
 
 from daq.client import Bench
 

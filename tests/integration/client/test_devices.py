@@ -133,7 +133,7 @@ def test_a_status_that_failed_says_why(bench: Bench) -> None:
 
 def test_a_wait_that_ends_early_leaves_the_motion(slow_stage: Motor) -> None:
     status = slow_stage.move(5.0, wait=False)
-    with pytest.raises(NotDoneError, match="has not ended after 0.05 s"):
+    with pytest.raises(NotDoneError, match="has not ended after"):
         status.wait(timeout=0.05)
     assert not status.done
 
