@@ -87,6 +87,14 @@ class ScriptsConfig:
     """Wall time without pauses; absent for no limit."""
     max_output_mb: float = 16.0
     """Of what one execution prints and logs."""
+    max_output_lines: int = 1_000_000
+    max_records: int | None = None
+    """Events that one execution stores; absent for no limit."""
+    max_runs: int = 10_000
+    """Runs that one execution opens, one after the other."""
+    max_source_bytes: int = 256 << 10
+    check_timeout_s: float = 5.0
+    """For checking a script at upload."""
     allow_unconfined: bool = False
     """Run scripts even where the kernel offers no confinement."""
 

@@ -9,11 +9,13 @@ goes inside out, so that whoever still produces data finds somebody to store it.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -22,12 +24,20 @@ from daq.api import ApiServices, DaemonInfo, serve_api
 from daq.bus import Bus, feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
-from daq.core import StopOutcome
+from daq.core import DaqError, StopOutcome
 from daq.drivers import Timebase, build_drivers
 from daq.experiment import ExecutionQueue, ManualRuns, software_versions
 from daq.scripting import Sandbox, SandboxLimits
 from daq.storage import Storage
-from daq.supervision import Guard, Interlocks, Supervisor, read_safety
+from daq.supervision import (
+    Guard,
+    Interlocks,
+    Presets,
+    Reloader,
+    SafetySettings,
+    Supervisor,
+    read_safety,
+)
 from daq.transport import open_serial_loop
 
 __all__ = ["run_daemon", "serve"]
@@ -47,8 +57,9 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     """The whole nursery tree."""
     timebase = Timebase()
     bus = Bus()
-    storage = Storage(config.storage.directory, bus)
-    drivers, failures = build_drivers(config.devices, timebase)
+    storage = Storage(config.storage.directory, bus, compression=config.storage.compression)
+    shared: dict[Any, Any] = {}
+    drivers, failures = build_drivers(config.devices, timebase, shared)
     supervisor = Supervisor(drivers, bus, timebase, failures)
     safety = read_safety(config, drivers)
     interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase)
@@ -64,6 +75,12 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
         config.scripts.grace_s,
         safety.pause_rules,
     )
+
+    def take_over(safety: SafetySettings) -> None:
+        guard.take_over(safety.last_wills)
+        queue.pause_rules = safety.pause_rules
+
+    reloader = Reloader(config, drivers, shared, supervisor, timebase, take_over)
     manual_runs = ManualRuns(supervisor, storage, timebase.now_ns)
     info = DaemonInfo(
         daq.__version__,
@@ -74,7 +91,17 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
         str(_ring_path(config) or ""),
     )
     services = ApiServices(
-        queue, supervisor, storage, manual_runs, bus, sandbox, info, interlocks, guard
+        queue,
+        supervisor,
+        storage,
+        manual_runs,
+        bus,
+        sandbox,
+        info,
+        interlocks,
+        guard,
+        reloader,
+        Presets(config.storage.directory / "presets", supervisor, timebase),
     )
 
     # A signal that comes before all is ready ends the daemon as soon as it is.
@@ -90,6 +117,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
                         await executions.start(sandbox.run)
                         await executions.start(queue.run)
                         await executions.start(interlocks.run, queue.interlocked)
+                        await executions.start(_reload_on_hangup, reloader)
                         async with trio.open_nursery() as api:
                             address = (config.server.host, config.server.port)
                             services = await _with_flight(config, services, api)
@@ -128,6 +156,34 @@ async def _with_flight(config: Config, services: ApiServices, api: trio.Nursery)
     return replace(services, info=replace(services.info, flight_address=address))
 
 
+async def _reload_on_hangup(
+    reloader: Reloader, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """SIGHUP reads the configuration again; what is wrong with it is logged and changes nothing.
+
+    That of a terminal that was closed ends the daemon, as it ends every program in it.
+    """
+    had_terminal = _has_terminal()
+    with trio.open_signal_receiver(signal.SIGHUP) as hangups:
+        task_status.started()
+        async for _ in hangups:
+            if had_terminal and not _has_terminal():
+                signal.raise_signal(signal.SIGTERM)
+                return
+            try:
+                await reloader.reload(by="SIGHUP")
+            except DaqError as error:
+                log.error("the configuration was not read again: %s", error)  # noqa: TRY400
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
     """Nobody watches the bench any more: every device, touched or not, goes to its safe state."""
     with trio.CancelScope(shield=True):  # bounded by what each device gets
@@ -162,6 +218,11 @@ def _sandbox_limits(config: Config) -> SandboxLimits:
     return SandboxLimits(
         memory_mb=scripts.memory_mb,
         max_duration_s=scripts.max_duration_s,
-        max_output_bytes=round(scripts.max_output_mb * 2**20),
+        max_output_mb=scripts.max_output_mb,
+        max_output_lines=scripts.max_output_lines,
+        max_records=scripts.max_records,
+        max_runs=scripts.max_runs,
+        max_source_bytes=scripts.max_source_bytes,
+        check_timeout_s=scripts.check_timeout_s,
         allow_unconfined=scripts.allow_unconfined,
     )

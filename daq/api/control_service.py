@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import trio
 
@@ -16,7 +16,7 @@ from daq.api.measurement_stream import stream_measurements
 from daq.api.memory import resident_mb
 from daq.api.services import ApiServices
 from daq.api.trio_service import TrioService, streaming, unary
-from daq.api.watching import watch_execution
+from daq.api.watching import located, watch_execution
 from daq.core import ExecutionState, ExecutionView, NotFoundError
 from daq.wire.convert import (
     check_to_wire,
@@ -104,21 +104,7 @@ class ControlService(TrioService, pb.ControlServiceBase):
     @unary
     async def get_script_status(self, request: pb.StatusRequest) -> pb.ScriptStatus:
         view = self._queue.view(request.execution_id)
-        if view.record.state is ExecutionState.RUNNING:
-            view = await self._located(view)
-        else:
-            await trio.lowlevel.checkpoint()
-        return status_to_wire(view)
-
-    async def _located(self, view: ExecutionView) -> ExecutionView:
-        """The view with its exact line, which may lie inside of a call that takes long."""
-        line = await self._queue.locate(view.record.id)
-        view = self._queue.view(view.record.id)
-        if line in (0, view.record.line):
-            return view
-        lines = self._queue.script(view.record.script_id).source.splitlines()
-        text = lines[line - 1] if line <= len(lines) else ""
-        return replace(view, record=replace(view.record, line=line), source_line=text)
+        return status_to_wire(await located(self._queue, view))
 
     @unary
     async def list_executions(self, request: pb.ListExecutionsRequest) -> pb.ListExecutionsResponse:

@@ -292,9 +292,13 @@ def _translated() -> Iterator[None]:
 
 def _schema(name: str, columns: tuple[Column, ...]) -> pa.Schema:
     """The schema that batches of these columns have."""
-    values = {c.name: np.empty((0, *c.shape), np.dtype(c.dtype)) for c in columns}
-    empty = EventBlock(name, 0, columns, np.empty(0, np.int64), values)
-    return to_arrow(empty).schema.with_metadata({"stream": name})
+    values: dict[str, Any] = {
+        # One row, since Arrow makes no tensor of none.
+        c.name: np.array([""], object) if c.dtype == "O" else np.zeros((1, *c.shape), c.dtype)
+        for c in columns
+    }
+    row = EventBlock(name, 0, columns, np.zeros(1, np.int64), values)
+    return to_arrow(row).schema.with_metadata({"stream": name})
 
 
 def _channel_schema(channel: RingChannel) -> pa.Schema:

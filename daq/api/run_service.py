@@ -94,6 +94,14 @@ class RunService(TrioService, pb.RunServiceBase):
     async def stream_documents(self, request: pb.DocumentsRequest, emit: Emit[pb.Document]) -> None:
         await stream_documents(self._storage, request.run_id, emit)
 
+    @streaming(buffer=2)
+    async def read_run_file(self, request: pb.GetRunRequest, emit: Emit[pb.FileChunk]) -> None:
+        run = await self._storage.find_run(request.run_id)
+        chunks = self._storage.read_file(run.run_id)
+        async with aclosing(chunks):
+            async for chunk, size in chunks:
+                await emit(pb.FileChunk(chunk, size))
+
 
 def _outcome(word: str) -> RunOutcome:
     """How whoever opened a run says that it ended; the others are the daemon's to tell."""

@@ -17,6 +17,7 @@ from grpclib.health.check import ServiceStatus
 from grpclib.health.service import OVERALL, Health
 from grpclib.reflection.service import ServerReflection
 
+from daq.api.bench_service import BenchService
 from daq.api.bridge import Bridge
 from daq.api.control_service import ControlService
 from daq.api.grpc_hardening import HardenedServer, tune_allocator
@@ -101,6 +102,7 @@ async def _start(
         ControlService(bridge, services),
         HardwareService(bridge, services, command_nursery),
         RunService(bridge, services),
+        BenchService(bridge, services),
     ]
     health = Health({OVERALL: [_serving()], **{service: [_serving()] for service in own}})
     everything = ServerReflection.extend([*own, health], pool=_descriptors())

@@ -9,7 +9,7 @@ from daq.bus import Bus
 from daq.experiment import ExecutionQueue, ManualRuns
 from daq.scripting import Sandbox
 from daq.storage import Storage
-from daq.supervision import Guard, Interlocks, Supervisor
+from daq.supervision import Guard, Interlocks, Presets, Reloader, Supervisor
 
 __all__ = ["ApiServices", "DaemonInfo"]
 
@@ -44,3 +44,5 @@ class ApiServices:
     info: DaemonInfo
     interlocks: Interlocks
     guard: Guard
+    reloader: Reloader
+    presets: Presets

@@ -39,6 +39,7 @@ __all__ = ["RingChannel", "RingReader", "RingStatistics", "RingView", "RingWrite
 _POLL_S = 0.001
 _PULSE_S = 0.2
 _BATCH_BYTES = 4 << 20
+_TIME = np.dtype("<i8")
 
 Array = npt.NDArray[Any]
 
@@ -82,7 +83,9 @@ class _Place:
     wanted: bool
     expected: int | None
     """The next sample of it, counted in the ring; None until the first is seen."""
-    lost: int = 0
+    dtype: np.dtype[Any]
+    items: int
+    """Numbers in one sample."""
 
 
 @dataclass(slots=True)
@@ -148,13 +151,11 @@ class RingReader:
         """The next block, copied and known to be whole; None when nothing waits."""
         while (found := self._find()) is not None:
             position, fields, place = found
-            block = self._block(position, fields, place.channel)
-            timestamps, values = block.timestamps.copy(), block.values.copy()
+            times, values = self._arrays(position, fields, place)
+            block = _block(times.copy(), values.copy(), fields, place)
             if self.keeps(position):
                 self._deliver(position, fields, place)
-                return Measurement(
-                    block.channel, timestamps, values, block.units, block.sequence, block.event
-                )
+                return block
         return None
 
     def view(self) -> RingView | None:
@@ -164,7 +165,8 @@ class RingReader:
             return None
         position, fields, place = found
         self._deliver(position, fields, place)
-        return RingView(self._block(position, fields, place.channel), self, position)
+        block = _block(*self._arrays(position, fields, place), fields, place)
+        return RingView(block, self, position)
 
     def follow(self, timeout_s: float | None = None) -> Iterator[Measurement]:
         """Blocks as they come; ends with the writer, or when nothing came for `timeout_s`."""
@@ -206,12 +208,11 @@ class RingReader:
                 if position < self._words[layout.TAIL] and newest == self._newest(slots):
                     return None  # its last block was long ago
                 continue
-            found = self._block(position, fields, self._places[fields[2]].channel)
-            times, values = found.timestamps.copy(), found.values.copy()
+            place = self._places[fields[2]]
+            times, values = self._arrays(position, fields, place)
+            block = _block(times.copy(), values.copy(), fields, place)
             if self.keeps(position):
-                return Measurement(
-                    found.channel, times, values, found.units, found.sequence, found.event
-                )
+                return block
 
     def _newest(self, slots: list[int]) -> int:
         return max(self._words[_slot(index) + 1] for index in slots)
@@ -296,22 +297,15 @@ class RingReader:
         word = (layout.DATA_OFFSET + position % self.capacity) // 8
         return self._words[word : word + 8].tolist()
 
-    def _block(self, position: int, fields: list[int], channel: RingChannel) -> Measurement:
-        """The block in the ring's own memory."""
-        count, sequence, event = fields[3], fields[5], fields[6]
+    def _arrays(self, position: int, fields: list[int], place: _Place) -> tuple[Array, Array]:
+        """Timestamps and values of a record, in the ring's own memory."""
+        count = fields[3]
         at = layout.DATA_OFFSET + position % self.capacity + RECORD_BYTES
-        times = np.frombuffer(self._map, "<i8", count, at)
-        dtype = np.dtype(channel.dtype)
-        samples = count * int(np.prod(channel.shape, dtype=np.int64))
-        values: Array = np.frombuffer(self._map, dtype, samples, at + padded(8 * count))
-        return Measurement(
-            channel.name,
-            times,
-            values.reshape((count, *channel.shape)),
-            channel.units,
-            sequence,
-            None if event == layout.PADDING else event,
-        )
+        times = np.frombuffer(self._map, _TIME, count, at)
+        at += padded(8 * count)
+        values: Array = np.frombuffer(self._map, place.dtype, count * place.items, at)
+        shape = place.channel.shape
+        return times, values.reshape((count, *shape)) if shape else values
 
     def _learn(self, *, joining: bool = False, history: bool = True) -> None:
         """Read the slots of the channel table that are new."""
@@ -325,7 +319,21 @@ class RingReader:
             expected = None if joining else 0
             if joining and not history:
                 expected = self._words[at // 8]
-            self._places.append(_Place(channel, wanted, expected))
+            items = int(np.prod(channel.shape, dtype=np.int64))
+            place = _Place(channel, wanted, expected, np.dtype(channel.dtype), items)
+            self._places.append(place)
+
+
+def _block(times: Array, values: Array, fields: list[int], place: _Place) -> Measurement:
+    channel, event = place.channel, fields[6]
+    return Measurement(
+        channel.name,
+        times,
+        values,
+        channel.units,
+        fields[5],
+        None if event == layout.PADDING else event,
+    )
 
 
 def _slot(index: int) -> int:

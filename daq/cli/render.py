@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from daq.cli.output import Cell, Output
 from daq.client import DaemonInfo, DeviceInfo, DeviceListing, RunPage
 from daq.core import (
+    DeviceSnapshot,
     DeviceState,
     ExecutionState,
     ExecutionView,
@@ -22,6 +23,7 @@ from daq.core import (
 from daq.wire.convert import RecordedRun
 
 __all__ = [
+    "device_state_cell",
     "duration",
     "local_time",
     "outcome_cell",
@@ -62,6 +64,9 @@ _STOPS = {
 }
 _DEVICE_STYLES = {
     DeviceState.READY: "green",
+    DeviceState.DEGRADED: "yellow",
+    DeviceState.STALE: "bold yellow",
+    DeviceState.DISABLED: "magenta",
     DeviceState.CONNECTING: "yellow",
     DeviceState.OFFLINE: "bold red",
 }
@@ -70,6 +75,11 @@ _DEVICE_STYLES = {
 def state_cell(state: ExecutionState) -> Cell:
     """A state in its colour."""
     return Cell(state.value, _STATE_STYLES.get(state, ""))
+
+
+def device_state_cell(state: DeviceState) -> Cell:
+    """A device's state in its colour."""
+    return Cell(state.value, _DEVICE_STYLES.get(state, ""))
 
 
 def outcome_cell(outcome: RunOutcome | None) -> Cell:
@@ -224,8 +234,15 @@ def _device_row(device: DeviceInfo) -> tuple[str | Cell, ...]:
         description.driver,
         Cell(snapshot.activity or snapshot.state.value, _DEVICE_STYLES[snapshot.state]),
         _device_value(device),
-        snapshot.reason or offers,
+        f"{snapshot.reason}{_next_attempt(snapshot)}" or offers,
     )
+
+
+def _next_attempt(snapshot: DeviceSnapshot) -> str:
+    """When it is tried again, by this machine's clock."""
+    if not snapshot.next_attempt_ns:
+        return ""
+    return f" (next attempt at {local_time(snapshot.next_attempt_ns).partition(' ')[2]})"
 
 
 def _device_value(device: DeviceInfo) -> str:

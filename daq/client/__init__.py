@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from daq.client.light import Laser, Shutter
     from daq.client.manual_run import ManualRun
     from daq.client.models import (
+        Block,
         DaemonInfo,
         DeviceInfo,
         DeviceListing,
@@ -81,6 +82,7 @@ __all__ = [
     "DEFAULT_ADDRESS",
     "AsyncClient",
     "Bench",
+    "Block",
     "BlockingStream",
     "Camera",
     "Credentials",

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
+from daq.client.bench_control import BenchClient, PresetsClient
 from daq.client.connection import Connection, default_address
 from daq.client.credentials import Credentials
 from daq.client.devices import DevicesClient
@@ -61,6 +62,8 @@ class AsyncClient:
         self.scripts = ScriptsClient(self._connection, name)
         self.devices = DevicesClient(self._connection)
         self.interlocks = InterlocksClient(self._connection)
+        self.bench = BenchClient(self._connection)
+        self.presets = PresetsClient(self._connection)
         self.streams = StreamsClient(self._connection)
         self.runs = RunsClient(self._connection, name)
 

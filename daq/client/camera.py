@@ -12,7 +12,7 @@ import numpy.typing as npt
 from daq.client.async_client import AsyncClient
 from daq.client.blocking_stream import BlockingStream
 from daq.client.device import Device
-from daq.client.models import Frame, FrameQuality, Sample
+from daq.client.models import Block, Frame, FrameQuality
 from daq.client.readings import Readings
 from daq.client.status import Status
 from daq.core import Capability, CommunicationError, Limits
@@ -98,22 +98,22 @@ class Digitizer(Device):
     """A device with an unbroken series of samples.
 
     with digitizer.acquire() as blocks:
-        for block in blocks: ...       # block.array holds the samples
+        for block in blocks: ...  # block.values, block.timestamps, block.dropped
     """
 
     capability = Capability.SAMPLE_PRODUCER
 
-    def acquire(self) -> BlockingStream[Sample]:
+    def acquire(self) -> BlockingStream[Block]:
         """Start the acquisition and iterate over its blocks; closing the stream stops it."""
 
-        async def blocks(client: AsyncClient) -> AsyncGenerator[Sample, None]:
-            samples = client.streams.measurements([self.name])
-            async with aclosing(samples):
-                await client.streams.start(self.name)
-                try:
-                    async for sample in samples:
-                        yield sample
-                finally:
-                    await client.streams.stop(self.name)
+        async def blocks(client: AsyncClient) -> AsyncGenerator[Block, None]:
+            received = client.streams.blocks([f"{self.name}.*"])
+            await client.streams.start(self.name)
+            try:
+                async with aclosing(received):
+                    async for block in received:
+                        yield block
+            finally:
+                await client.streams.stop(self.name)
 
-        return self._portal.stream(blocks)
+        return self._portal.stream(blocks, depth=16)

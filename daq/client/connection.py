@@ -10,10 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 from grpclib import Status
 from grpclib.client import Channel, Stream
-from grpclib.config import Configuration
 from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
+from daq.client.channel import ClientChannel
 from daq.client.credentials import Credentials
 from daq.core import CommunicationError, ConfigurationError, DaqError
 from daq.core import TimeoutError as NoAnswerError
@@ -31,18 +31,7 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_PORT = 50051
 FORCE_METADATA = "x-daq-force"
 
-_CONFIGURATION = Configuration(
-    # By default the window of the connection is that of one stream: a stream that nobody reads
-    # would then block every other call of its channel.
-    http2_connection_window_size=2**31 - 1,
-    http2_stream_window_size=4 << 20,
-    # Calls that follow a long operation carry no deadline, so a vanished daemon has to be noticed
-    # by pings. Both limits below would silence them after the second one.
-    _keepalive_time=15.0,
-    _keepalive_timeout=15.0,
-    _http2_max_pings_without_data=0,
-    _http2_min_sent_ping_interval_without_data=10.0,
-)
+_NO_CONTENT_TYPE = "Missing content-type header"
 
 
 class WireMessage(Protocol):
@@ -108,8 +97,8 @@ class Connection:
     def open(self) -> None:
         """Make the channels. Needs a running asyncio loop."""
         context = self._credentials.context()
-        self._control = Channel(self._host, self._port, ssl=context, config=_CONFIGURATION)
-        self._data = Channel(self._host, self._port, ssl=context, config=_CONFIGURATION)
+        self._control = ClientChannel(self._host, self._port, ssl=context)
+        self._data = ClientChannel(self._host, self._port, ssl=context)
 
     def close(self) -> None:
         """Close both channels; calls in progress fail."""
@@ -224,7 +213,10 @@ class Connection:
             ) from error
 
     def _from_status(self, error: GRPCError, trailers: Mapping[str, str], route: str) -> DaqError:
-        if error.status is Status.UNIMPLEMENTED and not trailers:
+        # grpclib 0.4.9 answers an unknown method without a content type, and its own client then
+        # looks no further.
+        unknown = error.status is Status.UNIMPLEMENTED or error.message == _NO_CONTENT_TYPE
+        if unknown and not trailers:
             return CommunicationError(
                 f"the daemon on {self.address} does not know {route.rpartition('/')[2]}",
                 advice="it is of another version than this client: `info()` tells which",

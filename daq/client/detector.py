@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 from daq.client.async_client import AsyncClient
@@ -112,12 +114,24 @@ class Detector(Device):
 
     def stream(self, rate_hz: int = RATE_HZ) -> BlockingStream[Readings]:
         """Live readings at a rate, to iterate over; close it, or use it as a `with` block."""
+        if self._description.channel.shape:
+            return self._portal.stream(lambda client: self._waveforms(client, rate_hz), depth=4)
+        return self._portal.stream(lambda client: self._numbers(client, rate_hz))
 
-        async def readings(client: AsyncClient) -> Any:
-            async for sample in client.streams.readings(self.name, rate_hz):
+    async def _numbers(self, client: AsyncClient, rate_hz: int) -> AsyncGenerator[Readings, None]:
+        """Read once a period by the daemon, however many watch."""
+        async with aclosing(client.streams.readings(self.name, rate_hz)) as samples:
+            async for sample in samples:
                 yield Readings.of_sample(sample)
 
-        return self._portal.stream(readings)
+    async def _waveforms(self, client: AsyncClient, rate_hz: int) -> AsyncGenerator[Readings, None]:
+        """That stream carries numbers only, so waveforms are asked for one by one."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            yield await self._acquire(client)
+            due = max(due + 1 / rate_hz, loop.time())
+            await asyncio.sleep(due - loop.time())
 
     def __iter__(self) -> Iterator[Readings]:
         with self.stream() as readings:

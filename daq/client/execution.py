@@ -171,10 +171,13 @@ class Execution:
     def _interrupted(self) -> None:
         print(f"stopping {self.name}; Ctrl-C again stops it by force", file=sys.stderr)
         try:
-            self.stop(reason="Ctrl-C")
-        except KeyboardInterrupt:
-            print(f"stopping {self.name} by force", file=sys.stderr)
-            self.stop(force=True, reason="Ctrl-C, twice")
+            try:
+                self.stop(reason="Ctrl-C")
+            except KeyboardInterrupt:
+                print(f"stopping {self.name} by force", file=sys.stderr)
+                self.stop(force=True, reason="Ctrl-C, twice")
+        except DaqError as error:
+            print(f"{self.name} could not be stopped: {error}", file=sys.stderr)
 
     def raise_for_end(self) -> None:
         """Raise what went wrong, if anything did."""

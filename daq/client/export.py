@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
@@ -31,14 +31,15 @@ class _BatchWriter(Protocol):
 
 
 def write_batches(
-    batches: Iterable[pa.RecordBatch], file_format: str, path: Path
+    batches: Iterable[pa.RecordBatch], file_format: str, target: Path | BinaryIO
 ) -> tuple[str, ...]:
-    """Write batches of one schema to `path`, holding one at a time; returns what was left out.
+    """Write batches of one schema, holding one at a time; returns what was left out.
 
     CSV has no arrays: a waveform of up to 64 samples becomes columns `name[0]`, `name[1]`, ...; a
     longer one, or a frame, is left out and the answer says so. Parquet and Arrow hold everything.
-    The file appears when it is complete. Raises NotFoundError when there is no batch,
-    ParameterError for another format, StorageError when the disk refuses.
+    A file appears when it is complete; to a stream Arrow is written in its stream format, not its
+    file format. Raises NotFoundError when there is no batch, ParameterError for another format,
+    StorageError when the disk refuses.
     """
     if file_format not in _WORDS:
         raise ParameterError(
@@ -49,26 +50,38 @@ def write_batches(
     first = next(source, None)
     if first is None:
         raise NotFoundError("there are no events to write", advice="is it the right stream?")
-    partial = path.with_name(path.name + ".partial")
+    everything = chain([first], source)
+    if not isinstance(target, Path):
+        return _write(file_format, first.schema, everything, target)
+    partial = target.with_name(target.name + ".partial")
     try:
-        if file_format == "csv":
-            notes = _write_csv(first.schema, chain([first], source), partial)
-        else:
-            notes = ()
-            _write_binary(file_format, first.schema, chain([first], source), partial)
-        partial.replace(path)
+        with partial.open("wb") as file:
+            notes = _write(file_format, first.schema, everything, file)
+        partial.replace(target)
     except OSError as error:
+        raise StorageError(f"{target}: cannot be written: {error}") from error
+    finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written: {error}") from error
     return notes
 
 
-def _write_csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch], path: Path) -> tuple[str, ...]:
+def _write(
+    file_format: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], sink: BinaryIO
+) -> tuple[str, ...]:
+    if file_format == "csv":
+        return _write_csv(schema, batches, sink)
+    _write_binary(file_format, schema, batches, sink)
+    return ()
+
+
+def _write_csv(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], sink: BinaryIO
+) -> tuple[str, ...]:
     left_out = [field.name for field in schema if _width(field) > _MOST_CSV_COLUMNS]
     flat = (_flatten(batch) for batch in batches)
     first = next(flat)
-    with pa.csv.CSVWriter(path, first.schema) as writer:
+    with pa.csv.CSVWriter(sink, first.schema) as writer:
         for batch in chain([first], flat):
             writer.write_batch(batch)
     return tuple(
@@ -79,13 +92,15 @@ def _write_csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch], path: Path)
 
 
 def _write_binary(
-    file_format: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], path: Path
+    file_format: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], sink: BinaryIO
 ) -> None:
     writer: _BatchWriter
     if file_format == "parquet":
-        writer = pa.parquet.ParquetWriter(path, schema)
+        writer = pa.parquet.ParquetWriter(sink, schema)
+    elif sink.seekable():
+        writer = pa.ipc.new_file(sink, schema)
     else:
-        writer = pa.ipc.new_file(str(path), schema)
+        writer = pa.ipc.new_stream(sink, schema)
     with contextlib.closing(writer):
         for batch in batches:
             writer.write_batch(batch)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from daq.client.connection import Answer, Connection, WireMessage
 from daq.client.models import RecordedPoint, RunPage
+from daq.client.resuming import resuming
 from daq.core import NotFoundError, RunOutcome, RunSummary
 from daq.wire.convert import (
     RecordedRun,
@@ -114,18 +115,25 @@ class RunsClient:
     ) -> AsyncGenerator[pa.RecordBatch, None]:
         """The events of a run as Arrow batches: `time` (UTC, ns) and the run's columns.
 
-        Of an open run, what is stored by now. Wrap it in `contextlib.aclosing` when you may leave
-        it early.
+        Of an open run, what is stored by now. After a lost connection it goes on where it was.
+        Wrap it in `contextlib.aclosing` when you may leave it early.
         """
         import pyarrow as pa  # loads slowly, and only reading needs it
 
         request = pb.ReadRunRequest(reference, stream, list(columns))
-        batches = self._connection.stream("/daq.RunService/ReadRun", request, pb.RunBatch)
+        batches = resuming(
+            self._connection,
+            lambda: self._connection.stream("/daq.RunService/ReadRun", request, pb.RunBatch),
+        )
+        rows = 0
         async with aclosing(batches):
-            async for message in batches:
+            async for _, message in batches:
+                known = rows - message.first
+                if known >= message.rows:
+                    continue  # read before the interruption
                 with pa.ipc.open_stream(message.ipc) as reader:
-                    for batch in reader:
-                        yield batch
+                    yield reader.read_next_batch().slice(known)
+                rows = message.first + message.rows
 
     async def documents(self, reference: str = "") -> AsyncGenerator[Document, None]:
         """A run as event-model documents; of an open run as its events are stored, to its end.
@@ -138,6 +146,14 @@ class RunsClient:
         async with aclosing(documents):
             async for message in documents:
                 yield message.name, json.loads(message.json)
+
+    async def file(self, reference: str = "") -> AsyncGenerator[tuple[bytes, int], None]:
+        """The HDF5 file of a run that has ended, piece by piece, each with the file's size."""
+        request = pb.GetRunRequest(reference)
+        chunks = self._connection.stream("/daq.RunService/ReadRunFile", request, pb.FileChunk)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk.data, chunk.size
 
     async def columns(
         self, reference: str = "", *, stream: str = "primary", columns: Sequence[str] = ()

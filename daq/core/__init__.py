@@ -75,6 +75,7 @@ from daq.core.parameters import (
     parse_scalar,
     signature,
 )
+from daq.core.presets import Preset, SettingChange, SettingOutcome
 from daq.core.program import (
     Diagnostic,
     Ending,
@@ -152,6 +153,7 @@ __all__ = [
     "Parameterized",
     "Pause",
     "Point",
+    "Preset",
     "Program",
     "ProgramEnd",
     "ProgramFactory",
@@ -171,6 +173,8 @@ __all__ = [
     "ScriptError",
     "ScriptParameter",
     "ScriptSyntaxError",
+    "SettingChange",
+    "SettingOutcome",
     "ShutterControl",
     "StateError",
     "StopOutcome",

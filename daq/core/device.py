@@ -83,7 +83,18 @@ class DeviceState(StrEnum):
 
     CONNECTING = "connecting"
     READY = "ready"
+    DEGRADED = "degraded"
+    """It works, but answers late."""
+    STALE = "stale"
+    """It owes an answer for so long that what is known of it is old."""
     OFFLINE = "offline"
+    DISABLED = "disabled"
+    """A person has taken it out of use; nobody tries to reach it."""
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it takes commands."""
+        return self in (DeviceState.READY, DeviceState.DEGRADED, DeviceState.STALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +107,13 @@ class DeviceSnapshot:
     """Counts changes; a watcher that has seen `version` waits for a higher one."""
     timestamp_ns: int
     reason: str = ""
-    """Why it is offline."""
+    """Why it is not simply ready."""
     activity: str = ""
     """The command in progress, such as `move_abs(3.0)`; empty when idle."""
     fields: Mapping[str, Scalar] = field(default_factory=dict)
     """Cached state: `position`, `moving`, `reading`, `is_open`, `wavelength`, `emission`, ..."""
+    next_attempt_ns: int = 0
+    """When the daemon tries to reach it again, ns since the epoch; 0 when it does not wait."""
 
 
 class StopOutcome(StrEnum):

@@ -89,6 +89,13 @@ class Driver(ABC):
         """
         return await self.stop()
 
+    def fingerprint(self) -> str:
+        """What makes it what it is, beside its options: the text of a file that it was built from.
+
+        A device whose fingerprint has changed is built anew when the configuration is read again.
+        """
+        return ""
+
     def last_will(self) -> tuple[LastWill, ...]:
         """What makes the instrument safe when the daemon is gone; known from the options alone.
 

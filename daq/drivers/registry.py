@@ -26,20 +26,23 @@ def known_drivers() -> tuple[str, ...]:
 
 
 def build_drivers(
-    configs: Mapping[str, DeviceConfig], timebase: Timebase
+    configs: Mapping[str, DeviceConfig],
+    timebase: Timebase,
+    shared: dict[Any, Any] | None = None,
 ) -> tuple[dict[str, Driver], dict[str, str]]:
     """Build a driver for every configured device; nothing is connected yet.
 
     Args:
         configs: Device id to its table of the configuration.
         timebase: Where the drivers' timestamps come from.
+        shared: What drivers that were built before share; a fresh one by default.
 
     Returns:
         The drivers by device id, and for each device whose driver could not be built the reason:
         file, line, what is wrong and what was expected. One bad table costs no other device.
     """
     offers = _offers()
-    shared: dict[Any, Any] = {}
+    shared = {} if shared is None else shared
     drivers: dict[str, Driver] = {}
     failures: dict[str, str] = {}
     for device_id, config in configs.items():

@@ -3,6 +3,7 @@
 from daq.experiment.control import Control, StopOrder
 from daq.experiment.execution import Execution
 from daq.experiment.execution_state import TRANSITIONS, Lifecycle
+from daq.experiment.interlocked import InterlockedPrograms
 from daq.experiment.live_run import LiveRun, Provenance, software_versions
 from daq.experiment.manual_run import ManualRuns
 from daq.experiment.queue import ExecutionQueue
@@ -14,6 +15,7 @@ __all__ = [
     "EngineEvents",
     "Execution",
     "ExecutionQueue",
+    "InterlockedPrograms",
     "Lifecycle",
     "LiveRun",
     "ManualRuns",

@@ -36,6 +36,8 @@ __all__ = ["Control", "StopOrder"]
 
 log = logging.getLogger(__name__)
 
+LOCATE_PERIOD_S = 0.1
+"""However many watch, a program is asked for its exact line this often at most."""
 CLOSING_TIMEOUT_S = 30.0
 """What closing a run may take; its file may be large. The hardware is safe before it begins."""
 
@@ -85,6 +87,8 @@ class Control:
         self._grace = trio.CancelScope()
         self._escalated = False
         self._stopped_at_line = 0
+        self._located = (-LOCATE_PERIOD_S, 0)
+        """When its exact line was asked for, and what it was."""
         self._devices: tuple[DeviceStop, ...] = ()
         self._ended_at = 0
         """The line that ended it: the program itself has moved on to leave its `with` blocks."""
@@ -104,10 +108,21 @@ class Control:
         return self._program.progress
 
     async def locate(self) -> int:
-        """The exact line now, also inside a long C call."""
+        """The exact line, also inside a long C call; at most `LOCATE_PERIOD_S` old."""
+        asked, line = self._located
         if self._execution.finished.is_set():
-            return self.line
-        return await self._program.locate() or self.line
+            line = self.line
+        elif trio.current_time() - asked >= LOCATE_PERIOD_S:
+            self._located = (trio.current_time(), line)  # nobody else asks meanwhile
+            line = await self._locate_now()
+        else:
+            await trio.lowlevel.checkpoint()
+        return line or self.line
+
+    async def _locate_now(self) -> int:
+        line = await self._program.locate() or self.line
+        self._located = (trio.current_time(), line)
+        return line
 
     async def run(self) -> None:
         """Run to the verified end. When cancelled, the program is killed and all is made safe."""
@@ -176,7 +191,7 @@ class Control:
             self._order = order
             await self._kill(str(order))
         elif self._order is None:
-            self._begin_graceful(order)
+            await self._begin_graceful(order)
         else:
             self._shorten_grace(order.grace_s)
         await self._execution.finished.wait()
@@ -190,16 +205,23 @@ class Control:
             self._escalated,
         )
 
-    def _begin_graceful(self, order: StopOrder) -> None:
+    async def _begin_graceful(self, order: StopOrder) -> None:
+        # A program that waits for an answer stands where it asked; one that computes must be asked,
+        # before it moves on to its cleanup.
+        waits = self._engine.busy or self._execution.state is ExecutionState.PAUSED
         self._order = order
         self._ordered_at = trio.current_time()
         self._stopped_at_line = self.line
         self._execution.enter(ExecutionState.STOPPING, str(order))
         self._engine.begin_stop()
-        self._program.request_stop()
         self._pausing.end()
         self._grace.deadline = self._ordered_at + order.grace_s
         self._ordered.set()
+        try:
+            if not waits:
+                self._stopped_at_line = await self._locate_now() or self._stopped_at_line
+        finally:
+            self._program.request_stop()
 
     def _shorten_grace(self, grace_s: float) -> None:
         """A second, more impatient stop moves the deadline of the first; none ever extends it."""
@@ -213,12 +235,12 @@ class Control:
         self._escalated = True
         grace = self._grace.deadline - self._ordered_at
         await self._kill(
-            f"{self._order}; its cleanup did not end within the grace period of {grace:g} s"
+            f"{self._order}; it had not ended when the grace period of {grace:g} s was over"
         )
 
     async def _kill(self, reason: str) -> None:
         """Kill the program, after asking where it stands: that is the line that hung."""
-        line = await self.locate()
+        line = await self._locate_now()
         self._stopped_at_line = line or self._stopped_at_line
         self._program.kill(f"{reason} (at line {line})" if line else reason)
 

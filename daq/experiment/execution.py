@@ -57,6 +57,7 @@ class Execution:
         self._version = 0
         self._changed = trio.Event()
         self._output: list[OutputLine] = []
+        self._forgotten = 0
         self._progress_message = ""
         self._run_ids: tuple[str, ...] = ()
 
@@ -123,8 +124,19 @@ class Execution:
         )
 
     def output_since(self, index: int) -> list[OutputLine]:
-        """What it printed, from line number `index` on. The sandbox bounds how much that can be."""
-        return self._output[index:]
+        """What it printed, from line number `index` on, as far as it is still in memory."""
+        return self._output[max(0, index - self._forgotten) :]
+
+    @property
+    def forgotten(self) -> int:
+        """How many lines, from the first on, are only on record any more."""
+        return self._forgotten
+
+    def forget_output(self, before: int) -> None:
+        """Let go of the lines with lower numbers, which are on record."""
+        count = max(0, before - self._forgotten)
+        del self._output[:count]
+        self._forgotten += count
 
     async def wait_changed(self, seen: int) -> int:
         """Wait until the version is higher than `seen`; returns it."""

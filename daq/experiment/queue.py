@@ -41,8 +41,10 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 1000
 PAUSE_ANSWER_S = 0.5
 """How long `pause` waits for the next checkpoint before it answers that it is still to come."""
-OUTPUT_LINES = 10_000
-"""At most so many lines of a past execution's output are read at a time."""
+OUTPUT_LINES = 1000
+"""At most so many lines of an execution's output are read at a time."""
+KEPT = 100
+"""So many executions are kept in memory after their end; of older ones the record is."""
 
 
 class ExecutionQueue:
@@ -63,7 +65,8 @@ class ExecutionQueue:
         self._ledger = storage.ledger
         self._now_ns = now_ns
         self._grace_s = grace_s
-        self._pause_rules = pause_rules
+        self.pause_rules = pause_rules
+        """Of devices, for programs that start from now on."""
         self.interlocked = InterlockedPrograms(grace_s)
         """What interlocks may do here."""
         self._scripts: dict[str, Script] = {}
@@ -110,7 +113,7 @@ class ExecutionQueue:
         program = self._factory.program(
             script.source, filename(script.name), execution.parameters, execution.id
         )
-        control = Control(execution, program, self._supervisor, self._storage, self._pause_rules)
+        control = Control(execution, program, self._supervisor, self._storage, self.pause_rules)
         execution.control = control
         self.interlocked.begin(control)
         for waiting in self._waiting:
@@ -120,6 +123,15 @@ class ExecutionQueue:
         finally:
             self._current = None
             self.interlocked.end()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep only the record of those that ended long ago."""
+        ended = [e for e in self._executions.values() if e.finished.is_set()]
+        for execution in ended[:-KEPT]:
+            if not self._keeper.holds(execution):
+                self._past[execution.id] = execution.record()
+                del self._executions[execution.id]
 
     async def shutdown(self, reason: str) -> None:
         """Take nothing new, cancel what waits, stop what runs gracefully."""
@@ -208,11 +220,15 @@ class ExecutionQueue:
         return [self._view(execution_id) for execution_id in ids[:limit]]
 
     async def output(self, execution_id: str, after: int = 0) -> tuple[list[OutputLine], int]:
-        """Output from line number `after` on, and the number to ask for next."""
-        if execution_id in self._executions:
-            lines = self._executions[execution_id].output_since(after)
+        """Some output from line number `after` on, and the number to ask for next.
+
+        There was no more, for now, when that is the same number.
+        """
+        execution = self._executions.get(execution_id)
+        if execution is not None and after >= execution.forgotten:
+            lines = execution.output_since(after)[:OUTPUT_LINES]
         else:
-            lines = (await self._ledger.load_output(execution_id, after + OUTPUT_LINES))[after:]
+            lines = await self._ledger.load_output(execution_id, after, OUTPUT_LINES)
         return lines, after + len(lines)
 
     async def wait_changed(self, execution_id: str, version: int) -> int:

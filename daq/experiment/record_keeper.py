@@ -14,6 +14,8 @@ __all__ = ["RecordKeeper"]
 
 log = logging.getLogger(__name__)
 
+LINES_IN_MEMORY = 1000
+"""Of an execution that runs; those who watch it read these, whoever comes late reads the record."""
 RETRY_S = 5.0
 FINISH_S = 5.0
 
@@ -34,6 +36,10 @@ class RecordKeeper:
         """Something about the execution changed."""
         self._unsaved[execution.id] = execution
         self._changed.set()
+
+    def holds(self, execution: Execution) -> bool:
+        """Whether something about the execution is not on record yet."""
+        return execution.id in self._unsaved
 
     async def run(self) -> None:
         """Write changes until cancelled. Whoever changed something last calls `finish` then."""
@@ -67,6 +73,7 @@ class RecordKeeper:
         await self._ledger.save_execution(execution.record())
         if output:
             await self._ledger.append_output(execution.id, output)
-            self._saved_lines[execution.id] = saved + len(output)
+            self._saved_lines[execution.id] = saved = saved + len(output)
         if final:
             self._saved_lines.pop(execution.id, None)
+        execution.forget_output(saved if final else saved - LINES_IN_MEMORY)

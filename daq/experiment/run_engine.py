@@ -135,6 +135,11 @@ class RunEngine:
             log.exception("%s: %r failed", self._who, request)
             raise DaqError(f"internal error: {type(error).__name__}: {error}") from error
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being performed that a stop cancels."""
+        return bool(self._in_flight)
+
     def begin_stop(self) -> None:
         """A graceful stop came: end the call in flight, refuse new ones but for cleanup."""
         if self._stop_requested:

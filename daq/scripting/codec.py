@@ -10,7 +10,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CodecError", "pack", "plain", "unpack"]
+__all__ = ["CodecError", "pack", "plain", "require_text_keys", "unpack"]
 
 _ARRAY = 1
 _MAX_DIMENSIONS = 8
@@ -32,8 +32,12 @@ def pack(value: object) -> bytes:
         data: bytes = msgpack.packb(value, default=_encode)
         if len(data) > _LARGE:
             _check_size(value)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+    except UnicodeEncodeError:
+        raise CodecError("a text holds half a character (a surrogate), which is no text") from None
+    except (TypeError, OverflowError) as error:
         raise CodecError(str(error)) from None
+    except (ValueError, RecursionError):  # what msgpack says to a list inside of itself
+        raise CodecError("lists and dicts are nested too deeply, or in themselves") from None
     return data
 
 
@@ -61,6 +65,22 @@ def plain(value: object, depth: int = 0) -> Any:
                 plain(item, depth + 1)
             return value
     raise CodecError(f"{type(value).__name__} is not plain data")
+
+
+def require_text_keys(value: object) -> None:
+    """Raise CodecError for a dict, at any depth, with a key that is not text.
+
+    The other side refuses such a dict as an attack; its author deserves a better answer.
+    """
+    if type(value) is dict:
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise CodecError(f"the keys of what leaves a script are texts, not {key!r:.40}")
+            require_text_keys(item)
+    elif type(value) in (list, tuple):
+        for item in value:  # type: ignore[attr-defined]
+            if type(item) in (dict, list, tuple):
+                require_text_keys(item)
 
 
 def _check_size(value: object, budget: int = _MAX_ITEMS) -> int:

@@ -19,6 +19,7 @@ from daq.core import (
     Request,
     StopRequested,
 )
+from daq.scripting.allowance import Allowance
 from daq.scripting.background import BackgroundCall
 from daq.scripting.codec import CodecError
 from daq.scripting.limits import SandboxLimits
@@ -37,11 +38,8 @@ from daq.scripting.protocol import (
     refusal,
 )
 from daq.scripting.running_clock import RunningClock
-from daq.scripting.throttle import TokenBucket
 
 __all__ = ["Conversation", "unconfined"]
-
-_BURST_S = 2.0
 
 
 class Conversation:
@@ -58,26 +56,25 @@ class Conversation:
     ) -> None:
         self._process = process
         self._interpreter = interpreter
-        self._limits = limits
+        self._allowance = Allowance(limits)
         self._clock = clock
         self._background = background
         self._kill = kill
         self._told_to_stop = False
         self._hurry = trio.Event()
         self._performing = trio.CancelScope()
-        self._dead = False
-        self._output_bytes = 0
-        self._byte_bucket = _bucket(limits.output_bytes_per_s)
-        self._line_bucket = _bucket(limits.output_lines_per_s)
+        self._gone = trio.Event()
 
     def stop_was_requested(self) -> None:
-        """From now on nothing makes the script wait that need not."""
+        """Nothing makes the script wait that need not, so that it comes to its checkpoint."""
+        if not self._told_to_stop:
+            self._allowance.refill()
         self._told_to_stop = True
         self._hurry.set()
 
     def process_died(self) -> None:
         """Nobody waits for the answer any more that is being made."""
-        self._dead = True
+        self._gone.set()
         self._hurry.set()
         self._performing.cancel()
 
@@ -99,11 +96,13 @@ class Conversation:
         return end
 
     async def _take(self, message: Message) -> None:
+        if isinstance(message, Asked) and (exceeded := self._allowance.spend(message.request)):
+            self._kill(exceeded)
+            return
         match message:
-            case Asked(request=Log() as log):
-                await self._take_output(log)
             case Asked(request=request, answered=False):
                 await self._perform_one_way(request)
+                await self._slow_down(request)
             case Asked(sequence=sequence, stopping=stopping, request=request):
                 await self._answer(sequence, lambda: self._perform(request, stopping))
             case Started(sequence=sequence, stopping=stopping, call=call):
@@ -120,7 +119,7 @@ class Conversation:
 
     async def _answer(self, sequence: int, work: Callable[[], Awaitable[Any]]) -> None:
         with trio.CancelScope() as self._performing:
-            if self._dead:
+            if self._gone.is_set():
                 self._performing.cancel()
             reply = await self._reply(sequence, work)
         if not self._performing.cancelled_caught:
@@ -150,20 +149,14 @@ class Conversation:
         except DaqError as error:
             self._kill(f"what the script said could not be kept: {error}")
 
-    # Output
-
-    async def _take_output(self, log: Log) -> None:
-        size = len(log.text.encode())
-        self._output_bytes += size
-        if self._output_bytes > self._limits.max_output_bytes:
-            limit = self._limits.max_output_bytes
-            self._kill(f"the limit of {limit} bytes of output was reached (max_output_bytes)")
-            return
-        await self._perform_one_way(log)
-        now = trio.current_time()
-        delay = max(self._byte_bucket.spend(size, now), self._line_bucket.spend(1, now))
-        if delay and not self._hurry.is_set():
-            # Unread output fills the socket, and the script waits in its print.
+    async def _slow_down(self, request: Request) -> None:
+        """Take no more for a while: what is not read fills the socket, and the script waits."""
+        text = request.text if isinstance(request, Log) else ""
+        delay = self._allowance.delay(text, trio.current_time())
+        if delay and self._told_to_stop:
+            with trio.move_on_after(delay):
+                await self._gone.wait()
+        elif delay:
             with trio.move_on_after(delay):
                 await self._hurry.wait()
 
@@ -172,10 +165,6 @@ def unconfined(layers: Any) -> str:
     """Why a script may not run here."""
     missing = ", ".join(f"{name}: {why}" for name, why in layers.items() if why != "active")
     return f"the kernel does not confine scripts here ({missing}); see scripts.allow_unconfined"
-
-
-def _bucket(rate: float) -> TokenBucket:
-    return TokenBucket(rate, rate * _BURST_S)
 
 
 def _encode(sequence: int, value: Any) -> bytes:

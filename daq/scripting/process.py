@@ -190,7 +190,7 @@ async def read_message(payload: bytes) -> Message:
 
 @asynccontextmanager
 async def open_process(
-    zygote: Zygote, kind: str, wanted: Control = Control.RUN
+    zygote: Zygote, kind: str, wanted: Control = Control.RUN, memory_mb: int | None = None
 ) -> AsyncIterator[ConfinedProcess]:
     """A process for `probe`, `check` or `run`; at the end of the block it is gone.
 
@@ -208,7 +208,8 @@ async def open_process(
             handed_over.callback(os.close, page_descriptor)
             handed_over.callback(os.close, write_end)
             handed_over.callback(theirs.close)
-            spawned = await zygote.spawn(kind, (theirs.fileno(), page_descriptor, write_end))
+            handles = (theirs.fileno(), page_descriptor, write_end)
+            spawned = await zygote.spawn(kind, handles, memory_mb)
         resources.callback(os.close, spawned.pidfd)
         async with ConfinedProcess(spawned, ours, page, read_end) as process:
             yield process

@@ -140,7 +140,8 @@ class SandboxedProgram:
             zygote = await self._zygotes.zygote()
             if self._killed is not None:
                 return self._killed_end(self._killed)
-            async with open_process(zygote, "run", self._control) as process:
+            memory = self._limits.memory_mb
+            async with open_process(zygote, "run", self._control, memory) as process:
                 return await self._follow(process, interpreter, order)
         except ZygoteLostError:
             return self._killed_end(self._killed or LOST)

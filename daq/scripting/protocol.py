@@ -39,7 +39,7 @@ from daq.core import (
     ScriptCheck,
     ScriptParameter,
 )
-from daq.scripting.codec import CodecError, pack, plain, unpack
+from daq.scripting.codec import CodecError, pack, plain, require_text_keys, unpack
 
 __all__ = [
     "MAX_ANSWER_BYTES",
@@ -239,6 +239,10 @@ def encode_request(sequence: int, stopping: bool, request: Request) -> bytes:
     """The frame that asks for `request`."""
     kind = type(request)
     values = [getattr(request, name) for name in _NAMES[kind]]
+    try:
+        require_text_keys(values)
+    except RecursionError:
+        pass  # `pack` says it better
     return frame([_OPS[kind], sequence, stopping, *values])
 
 

@@ -168,10 +168,20 @@ class Sandbox:
         raise StateError(f"the sandbox answered a check with {type(message).__name__}")
 
     def program(
-        self, source: str, filename: str, parameters: Mapping[str, Any], execution_id: str
+        self,
+        source: str,
+        filename: str,
+        parameters: Mapping[str, Any],
+        execution_id: str,
+        limits: Mapping[str, float] = MappingProxyType({}),
     ) -> Program:
-        """A program that is ready to `run`; nothing is started yet."""
-        return SandboxedProgram(self, self._limits, source, filename, parameters, execution_id)
+        """A program that is ready to `run`; nothing is started yet. `limits` are lower ones."""
+        lowered = self._limits.lowered(limits)
+        return SandboxedProgram(self, lowered, source, filename, parameters, execution_id)
+
+    def check_limits(self, limits: Mapping[str, float]) -> None:
+        """Raise ParameterError unless a start may ask for these limits."""
+        self._limits.lowered(limits)
 
     def confinement(self) -> Mapping[str, str]:
         """Each layer of confinement: `active`, or why it does not hold here."""

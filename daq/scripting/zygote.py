@@ -71,8 +71,12 @@ class Zygote:
             self.gone.set()
             self.ready.set()
 
-    async def spawn(self, kind: str, descriptors: Sequence[int]) -> Spawned:
+    async def spawn(
+        self, kind: str, descriptors: Sequence[int], memory_mb: int | None = None
+    ) -> Spawned:
         """Fork a process for `kind` with a connection, a page and a trace pipe.
+
+        `memory_mb` may be less than what its limits allow.
 
         Raises ZygoteLostError, and StateError when there is no room for one. A cancellation waits
         for the answer, so that no pidfd is lost.
@@ -82,7 +86,8 @@ class Zygote:
         identity, spawned = self._count, Spawned()
         self._spawned[identity] = spawned
         limits = self._limits
-        order = ["spawn", identity, kind, limits.memory_mb, limits.numpy, limits.allow_unconfined]
+        memory = limits.memory_mb if memory_mb is None else memory_mb
+        order = ["spawn", identity, kind, memory, limits.numpy, limits.allow_unconfined]
         with trio.CancelScope(shield=True):
             await self._send(msgpack.packb(order), descriptors)
             await spawned.ready.wait()

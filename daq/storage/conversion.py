@@ -17,9 +17,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from daq.core import Column, RunOutcome, RunStart, RunStop, RunSummary, StorageError
 from daq.storage.channel import ChannelInfo
+from daq.storage.compression import Filters
 from daq.storage.directories import Directories
 from daq.storage.hdf5_file import RunFile, partial_path
 from daq.storage.placed import Placed, sample_check
@@ -40,8 +42,16 @@ class Conversion:
     more is converted or placed.
     """
 
-    def __init__(self, journal: Path, directories: Directories, placed: Path | None = None) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        directories: Directories,
+        filters: Filters = MappingProxyType({}),
+        *,
+        placed: Path | None = None,
+    ) -> None:
         self._directories = directories
+        self._filters = filters
         self._replay = JournalReplay(journal, placed)
         self._file: RunFile | None = None
         self._turn = threading.Lock()
@@ -98,7 +108,7 @@ class Conversion:
         elif isinstance(batch, RunStart):
             self.start = batch
             self._last_ns = batch.started_ns
-            self._file = RunFile(self._directories.run_file(batch), batch)
+            self._file = RunFile(self._directories.run_file(batch), batch, self._filters)
         else:
             self._last_ns = max(self._last_ns, int(batch.timestamps[-1]))
             if isinstance(batch, RowBatch):
@@ -153,6 +163,8 @@ class Conversion:
         return self._place(lambda f: f.place_block(index, channel, row, sample), sample)
 
     def _place(self, put: Callable[[RunFile], int], sample: memoryview) -> Placed | None:
+        if self._filters:
+            return None  # what it becomes, and so where it lies, is only known when it is written
         with self._turn:
             if self._broken is not None:
                 return None
@@ -193,7 +205,10 @@ class Conversion:
 
 
 def convert_journal(
-    journal: Path, directories: Directories, stop: RunStop | None = None
+    journal: Path,
+    directories: Directories,
+    stop: RunStop | None = None,
+    filters: Filters = MappingProxyType({}),
 ) -> Conversion | None:
     """Convert a whole journal and complete its file; None when nothing was ever acknowledged in it.
 
@@ -205,7 +220,7 @@ def convert_journal(
         return None
     path = directories.run_file(start)
     placed = _set_aside(path)
-    conversion = Conversion(journal, directories, placed)
+    conversion = Conversion(journal, directories, filters, placed=placed)
     try:
         while conversion.advance():
             pass

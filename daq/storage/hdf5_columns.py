@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
+from daq.storage.compression import Filters
 from daq.storage.placed import Placed, Sample
 
 __all__ = ["GrowingDataset", "text_type"]
@@ -30,18 +32,28 @@ class GrowingDataset:
     nearly as fast as writing a plain file. They may be `put` ahead of the rows that count.
     """
 
-    def __init__(self, group: h5py.Group, name: str, dtype: str, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        group: h5py.Group,
+        name: str,
+        dtype: str,
+        shape: tuple[int, ...],
+        filters: Filters = MappingProxyType({}),
+    ) -> None:
         kind = text_type() if np.dtype(dtype).hasobject else np.dtype(dtype)
         sample = kind.itemsize * int(np.prod(shape, dtype=np.int64))
-        self._direct = sample >= _DIRECT_BYTES
+        is_large = sample >= _DIRECT_BYTES
+        self._direct = is_large and not filters
+        self._one_by_one = is_large
         self._dtype = kind
-        rows = 1 if self._direct else min(_CHUNK_ROWS, max(1, _CHUNK_BYTES // max(sample, 1)))
+        rows = 1 if is_large else min(_CHUNK_ROWS, max(1, _CHUNK_BYTES // max(sample, 1)))
         self.dataset = group.create_dataset(
             name,
             shape=(0, *shape),
             maxshape=(None, *(n or None for n in shape)),
             dtype=kind,
             chunks=(rows, *(max(1, n) for n in shape)),
+            **(filters if is_large else {}),
         )
         self._corner = (0,) * len(shape)
         self._rows = 0
@@ -51,13 +63,17 @@ class GrowingDataset:
         """Add rows of the dataset's shape and type; those that are placed lie there already."""
         first, self._rows = self._rows, self._rows + len(values)
         self._reach(self._rows)
-        if isinstance(values, np.ndarray) and not self._direct:
+        if isinstance(values, np.ndarray) and not self._one_by_one:
             self.dataset[first : self._rows] = values
             return
         for row, sample in enumerate(values, first):
-            if not isinstance(sample, Placed):
+            if isinstance(sample, Placed):
+                continue
+            if self._direct:
                 data = np.ascontiguousarray(sample, dtype=self._dtype)
                 self.dataset.id.write_direct_chunk((row, *self._corner), data)
+            else:
+                self.dataset[row] = sample
 
     def put(self, row: int, sample: memoryview) -> int:
         """Write one large sample, and return where in the file it lies."""

@@ -24,12 +24,14 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import h5py
 import numpy as np
 
 from daq.core import Column, RunStart, RunStop, StorageError
 from daq.storage.channel import ChannelInfo
+from daq.storage.compression import Filters
 from daq.storage.directories import sync_directory
 from daq.storage.hdf5_columns import GrowingDataset
 from daq.storage.nexus import nexus_group, write_start, write_stop
@@ -71,7 +73,10 @@ class _Monitor:
 class RunFile:
     """Writes one file, from the run's start to its end."""
 
-    def __init__(self, path: Path, start: RunStart) -> None:
+    def __init__(
+        self, path: Path, start: RunStart, filters: Filters = MappingProxyType({})
+    ) -> None:
+        self._filters = filters
         self.path = path
         """Where the complete file will be."""
         self.partial = partial_path(path)
@@ -139,7 +144,7 @@ class RunFile:
         for index, column in enumerate(columns):
             dataset = dataset_name(column.name, list(group))
             stream.names[column.name] = dataset
-            values = GrowingDataset(group, dataset, column.dtype, column.shape)
+            values = GrowingDataset(group, dataset, column.dtype, column.shape, self._filters)
             _describe(values.dataset, column, index)
             stream.values.append(values)
             stream.times.append(_time(stamps, dataset))
@@ -149,7 +154,7 @@ class RunFile:
     def _add_monitor(self, index: int, channel: ChannelInfo) -> _Monitor:
         group = nexus_group(self._log, dataset_name(channel.name, list(self._log)), "NXlog")
         group.attrs["channel"] = channel.name
-        value = GrowingDataset(group, "value", channel.dtype, channel.shape)
+        value = GrowingDataset(group, "value", channel.dtype, channel.shape, self._filters)
         value.dataset.attrs["units"] = channel.units
         monitor = _Monitor(_time(group, "time"), value)
         self._monitors[index] = monitor

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from daq.core import Column, EventBlock, NotFoundError, RunStart, RunStop, StorageError
+from daq.storage.compression import load_filters
 from daq.storage.nexus import read_start, read_stop
 
 __all__ = ["StreamInfo", "describe_file", "read_block", "require_stream", "select_columns"]
@@ -128,4 +129,13 @@ def _rows(columns: Sequence[Column]) -> int:
 def _values(dataset: h5py.Dataset, first: int, end: int) -> np.ndarray:
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return np.asarray(dataset.asstr()[first:end], dtype=object)
-    return np.asarray(dataset[first:end])
+    try:
+        return np.asarray(dataset[first:end])
+    except OSError as error:
+        # Compressed by a filter that is not HDF5's own, and nothing was written with it here yet.
+        if load_filters():
+            return np.asarray(dataset[first:end])
+        raise StorageError(
+            f"{dataset.file.filename}: {dataset.name} cannot be read: {error}",
+            advice="it may be compressed by a filter of hdf5plugin: install that",
+        ) from error

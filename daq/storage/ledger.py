@@ -63,16 +63,16 @@ class Ledger:
         )
         await self._database.execute(lambda db: db.executemany(statement, rows))
 
-    async def load_output(self, execution_id: str, limit: int) -> list[OutputLine]:
-        """The last `limit` lines of an execution, oldest first."""
+    async def load_output(self, execution_id: str, after: int, limit: int) -> list[OutputLine]:
+        """At most `limit` lines of an execution, without its first `after`, oldest first."""
         statement = (
             "SELECT timestamp_ns, level, text, line FROM output WHERE execution_id = ? "
-            "ORDER BY number DESC LIMIT ?"
+            "ORDER BY number LIMIT ? OFFSET ?"
         )
         rows = await self._database.execute(
-            lambda db: db.execute(statement, (execution_id, limit)).fetchall()
+            lambda db: db.execute(statement, (execution_id, limit, after)).fetchall()
         )
-        return [OutputLine(*row) for row in reversed(rows)]
+        return [OutputLine(*row) for row in rows]
 
     async def _put(self, table: str, key: str, when: int, value: Script | ExecutionRecord) -> None:
         document = json.dumps(_fields(value), default=plain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from types import MappingProxyType
 
 import trio
 
@@ -25,6 +26,7 @@ from daq.core import (
     StorageError,
 )
 from daq.storage.catalogue import Catalogue
+from daq.storage.compression import Filters
 from daq.storage.conversion import Conversion, close_summary, convert_journal, summarize
 from daq.storage.directories import Directories
 from daq.storage.run_journal import RunJournal, again, begin_journal, in_thread
@@ -47,8 +49,14 @@ class RunRecorder:
     """An open run. `Storage.open_run` makes it and owns its task."""
 
     def __init__(
-        self, start: RunStart, directories: Directories, bus: Bus, catalogue: Catalogue
+        self,
+        start: RunStart,
+        directories: Directories,
+        bus: Bus,
+        catalogue: Catalogue,
+        filters: Filters = MappingProxyType({}),
     ) -> None:
+        self._filters = filters
         self.run_id = start.run_id
         self.start = start
         self.path = directories.journal(start.run_id)
@@ -159,7 +167,9 @@ class RunRecorder:
                 await self._catalogue.put(self._summary)
                 writer = await in_thread(lambda: begin_journal(self.path, self.start))
                 try:
-                    conversion = await in_thread(lambda: Conversion(self.path, self._directories))
+                    conversion = await in_thread(
+                        lambda: Conversion(self.path, self._directories, self._filters)
+                    )
                     journal = self._journal = RunJournal(
                         writer, conversion, on_disk=self.start.durability == DISK
                     )
@@ -245,7 +255,7 @@ class RunRecorder:
         """Finish the file that followed the journal; or, if that fails, make it anew."""
         done = _finish_conversion(conversion, stop, journal.size)
         if done is None:
-            done = convert_journal(self.path, self._directories, stop)
+            done = convert_journal(self.path, self._directories, stop, self._filters)
         if done is None or done.points != journal.points:
             found = done.points if done else 0
             raise StorageError(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import trio
 
 from daq.core import RunOutcome, RunStop, RunSummary, StorageError
 from daq.storage.catalogue import Catalogue
+from daq.storage.compression import Filters
 from daq.storage.conversion import Conversion, close_summary, convert_journal, summarize
 from daq.storage.directories import Directories
 from daq.storage.journal import file_header
@@ -19,25 +21,29 @@ __all__ = ["recover_runs"]
 _log = logging.getLogger(__name__)
 
 
-async def recover_runs(directories: Directories, catalogue: Catalogue) -> tuple[RunSummary, ...]:
+async def recover_runs(
+    directories: Directories, catalogue: Catalogue, filters: Filters = MappingProxyType({})
+) -> tuple[RunSummary, ...]:
     """Turn every journal left over into a clean file and close its run in the catalogue.
 
     A journal is removed only when its file is complete and catalogued. One that cannot be converted
     stays where it is, is reported, and keeps nobody from starting.
     """
     journals = await trio.to_thread.run_sync(lambda: sorted(directories.journals.glob("*.journal")))
-    found = [await _recover(journal, directories, catalogue) for journal in journals]
+    found = [await _recover(journal, directories, catalogue, filters) for journal in journals]
     for summary in await catalogue.list_open():
         await catalogue.put(_lost(summary, "the daemon died before anything was stored"))
     return tuple(summary for summary in found if summary is not None)
 
 
 async def _recover(
-    journal: Path, directories: Directories, catalogue: Catalogue
+    journal: Path, directories: Directories, catalogue: Catalogue, filters: Filters
 ) -> RunSummary | None:
     known = await catalogue.get(journal.stem)
     try:
-        done = await trio.to_thread.run_sync(_convert, journal, directories, _known_stop(known))
+        done = await trio.to_thread.run_sync(
+            _convert, journal, directories, _known_stop(known), filters
+        )
     except StorageError as error:
         _log.error("%s", error.message)
         if known is not None:
@@ -66,12 +72,14 @@ def _known_stop(known: RunSummary | None) -> RunStop | None:
     return RunStop(known.outcome, known.ended_ns, known.reason, known.by)
 
 
-def _convert(journal: Path, directories: Directories, stop: RunStop | None) -> Conversion | None:
+def _convert(
+    journal: Path, directories: Directories, stop: RunStop | None, filters: Filters
+) -> Conversion | None:
     """Convert it; a journal in which nothing was ever acknowledged is no run and goes away."""
     if journal.stat().st_size <= len(file_header()):
         journal.unlink()
         return None
-    done = convert_journal(journal, directories, stop)
+    done = convert_journal(journal, directories, stop, filters)
     if done is None:
         journal.rename(journal.with_suffix(".unreadable"))
     return done

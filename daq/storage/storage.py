@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from daq.core import (
     StorageError,
 )
 from daq.storage.catalogue import Catalogue
+from daq.storage.compression import compression_filters
 from daq.storage.database import Database
 from daq.storage.directories import Directories
 from daq.storage.hdf5_file import partial_path
@@ -35,6 +37,7 @@ from daq.storage.recovery import recover_runs
 __all__ = ["RunDescription", "Storage"]
 
 _OWNERS_GRACE_S = 5.0
+_CHUNK_BYTES = 1 << 20
 _DRAIN_S = 10.0
 
 
@@ -48,9 +51,18 @@ class RunDescription:
 
 
 class Storage:
-    """Records runs, finds them and reads them back. `run` must be running for anything to work."""
+    """Records runs, finds them and reads them back. `run` must be running for anything to work.
 
-    def __init__(self, directory: Path, bus: Bus) -> None:
+    Args:
+        directory: Where everything is kept.
+        bus: What it carries beside of events is stored in the runs that are open.
+        compression: Of frames and long waveforms; see `daq.storage.compression`.
+
+    Raises ConfigurationError for a compression that there is not.
+    """
+
+    def __init__(self, directory: Path, bus: Bus, *, compression: str = "") -> None:
+        self._filters = compression_filters(compression)
         self._directories = Directories(directory)
         self._bus = bus
         self._database = Database(self._directories.database)
@@ -75,7 +87,9 @@ class Storage:
         with self._directories.locked():
             await self._database.open()
             try:
-                self.recovered = await recover_runs(self._directories, self._catalogue)
+                self.recovered = await recover_runs(
+                    self._directories, self._catalogue, self._filters
+                )
                 await self._keep_recorders(task_status)
             finally:
                 with trio.CancelScope(shield=True):
@@ -145,7 +159,7 @@ class Storage:
         if self._opening is None or start.run_id in self._open:
             what = "is open already" if start.run_id in self._open else "cannot be opened now"
             raise StateError(f"run {start.run_id} {what}")
-        recorder = RunRecorder(start, self._directories, self._bus, self._catalogue)
+        recorder = RunRecorder(start, self._directories, self._bus, self._catalogue, self._filters)
         self._open[start.run_id] = recorder
         try:
             await self._opening.send(recorder)
@@ -249,6 +263,27 @@ class Storage:
             async with aclosing(blocks):
                 async for block in blocks:
                     yield block
+
+    async def read_file(self, run_id: str) -> AsyncGenerator[tuple[bytes, int], None]:
+        """The HDF5 file of a run that has ended, in chunks of a MiB, each with the whole size.
+
+        Raises NotFoundError for an unknown run, StateError for an open one.
+        """
+        summary = await self._known(run_id)
+        if run_id in self._open:
+            raise StateError(
+                f"run {run_id} is still open: its file is not complete",
+                advice="read its events, or wait for its end",
+            )
+        path = _file_of(summary)
+        try:
+            async with await trio.open_file(path, "rb") as file:
+                size = await file.seek(0, os.SEEK_END)
+                await file.seek(0)
+                while chunk := await file.read(_CHUNK_BYTES):
+                    yield chunk, size
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
 
     def file_of(self, run: RunDescription) -> Path:
         """The run's HDF5 file: where it is, or where it will be when the run has ended."""

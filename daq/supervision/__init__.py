@@ -12,6 +12,8 @@ from daq.supervision.pausing import (
     refuse_vetoed,
     restore_devices,
 )
+from daq.supervision.presets import Presets
+from daq.supervision.reloading import Reloader, ReloadReport
 from daq.supervision.restart_policy import RestartPolicy
 from daq.supervision.safety_settings import InterlockSettings, SafetySettings, read_safety
 from daq.supervision.supervisor import Supervisor
@@ -28,7 +30,10 @@ __all__ = [
     "Interlocks",
     "PauseAction",
     "PauseRule",
+    "Presets",
     "Programs",
+    "ReloadReport",
+    "Reloader",
     "RestartPolicy",
     "SafetySettings",
     "Supervisor",

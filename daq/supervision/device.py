@@ -19,6 +19,7 @@ from daq.core import (
     DeviceDescription,
     DeviceError,
     DeviceSnapshot,
+    DeviceState,
     DeviceStop,
     Measurement,
     Operation,
@@ -59,13 +60,15 @@ class Device:
     stopped, whatever the driver does.
     """
 
-    def __init__(self, instrument: Instrument, task: DeviceTask, timing: Timing) -> None:
+    def __init__(
+        self, instrument: Instrument, task: DeviceTask, timing: Timing, gate: Gate | None = None
+    ) -> None:
         self._instrument = instrument
         self._task = task
         self._timing = timing
         self._stopper = Stopper(instrument, task, timing)
         self._streamer = Streamer(instrument, task, timing)
-        self.gate = Gate(instrument.id)
+        self.gate = gate or Gate(instrument.id)
         """Who may command it now."""
         self._offered: Mapping[str, tuple[Operation, Action]] = {
             operation.name: (operation, ACTIONS[operation.name])
@@ -169,6 +172,35 @@ class Device:
             by: Who asks; the caller of the interrupted command is told.
         """
         return await self._stopper.stop(timeout, safe=safe, by=by)
+
+    async def restart(self, *, by: str = "", force: bool = False) -> DeviceStop:
+        """Stop the device, let it go and connect it anew, without waiting for the next attempt.
+
+        Raises BusyError when somebody has claimed it, unless `force` is given.
+        """
+        stop = await self._release("restart", by, force=force)
+        self._task.restart(f"restarted{_by(by)}")
+        return stop
+
+    async def disable(self, reason: str = "", *, by: str = "", force: bool = False) -> DeviceStop:
+        """Bring the device to its safe state, let it go, and leave it alone until `enable`.
+
+        Raises BusyError when somebody has claimed it, unless `force` is given.
+        """
+        stop = await self._release("disable", by, force=force)
+        self._task.disable(f"disabled{_by(by)}{f': {reason}' if reason else ''}")
+        return stop
+
+    def enable(self) -> None:
+        """Take a device that was disabled into use again; nothing for one that is in use."""
+        if self.snapshot().state is DeviceState.DISABLED:
+            self._task.enable()
+
+    async def _release(self, what: str, by: str, *, force: bool) -> DeviceStop:
+        """The instrument at rest, before it is let go; one that hangs is let go as it is."""
+        self.gate.require(Job(what, exclusive=True, by=by), None, force=force)
+        safe = what == "disable"
+        return await self.stop(timeout=self._timing.cleanup_s, safe=safe, by=f"a {what}{_by(by)}")
 
     def let_go(self, reason: str) -> None:
         """Somebody else had the instrument: what is in progress fails, and it is connected anew.
@@ -274,3 +306,7 @@ class Device:
         if stop.outcome in _NOT_STOPPED:
             raise DeviceError(f"{self.id}: stop: {stop.outcome}: {stop.message}")
         return stop.outcome is StopOutcome.STOPPED
+
+
+def _by(who: str) -> str:
+    return f" by {who}" if who else ""

@@ -54,6 +54,8 @@ class DeviceTask:
         """The stream in progress; only a live view lets others use the detector."""
         self.acquisitions = 0
         """Counts the commands that used the detector."""
+        self.ended = trio.Event()
+        """Its driver has been let go for good."""
         self._driver = driver
         self._status = status
         self._look = look
@@ -64,17 +66,47 @@ class DeviceTask:
         self._session: trio.Nursery | None = None
         self._jobs: set[Job] = set()
         self._connected = False
+        self._failures = 0
+        """To reach it, in a row."""
+        self._wanted = trio.Event()
+        """It is in use: cleared by `disable`."""
+        self._wanted.set()
+        self._now = trio.Event()
+        """Set when the next attempt shall not wait."""
         self._follower = MotionFollower(self._is_commanded, self._follow, timing.follow_s)
 
     async def run(self) -> None:
         """Keep the device reachable until cancelled."""
-        failures = 0
         try:
             while True:
-                failures = 0 if await self._live_once() else failures + 1
-                await trio.sleep(self._policy.delay(max(failures, 1), self._rng))
+                if not self._wanted.is_set():
+                    self.attempted.set()
+                    await self._wanted.wait()
+                self._now = trio.Event()
+                self._failures = 0 if await self._live_once() else self._failures + 1
+                await self._wait_turn()
         finally:
             self.lost(_LET_GO)
+            self.ended.set()
+
+    def restart(self, reason: str) -> None:
+        """Let the device go, whatever is in progress, and connect it anew at once."""
+        self._failures = 0
+        self.lost(reason)
+        self._now.set()
+
+    def disable(self, reason: str) -> None:
+        """Let the device go, whatever is in progress, and leave it alone until `enable`."""
+        self._wanted = trio.Event()
+        self.lost(reason)
+        self._status.disabled(reason)
+        self._now.set()
+
+    def enable(self) -> None:
+        """Reach a device again that was disabled."""
+        self._failures = 0
+        self._status.connecting()
+        self._wanted.set()
 
     def start(self, job: Job, step: Step, *arguments: Any) -> None:
         """Let the driver begin; the caller has checked that the device is ready.
@@ -105,6 +137,9 @@ class DeviceTask:
     async def perform_within(self, seconds: float, job: Job, step: Step) -> Any:
         """As `perform`; a driver that takes longer has failed with OfflineError."""
         self.start(job, step)
+        return await self._answer_within(seconds, job, seconds)
+
+    async def _answer_within(self, seconds: float, job: Job, since_start: float) -> Any:
         try:
             with trio.move_on_after(seconds):
                 await job.wait_answer()
@@ -112,7 +147,7 @@ class DeviceTask:
             job.scope.cancel()
             raise
         job.interrupt(
-            OfflineError(f"{self._status.id}: {job.name} did not answer within {seconds:g} s")
+            OfflineError(f"{self._status.id}: {job.name} did not answer within {since_start:g} s")
         )
         return job.answer(self._status.id)
 
@@ -148,10 +183,19 @@ class DeviceTask:
                     await self._poll()
         finally:
             self._session = None
-            if self._status.state is DeviceState.READY:
+            if self._status.state.is_online:
                 self.lost(_LET_GO)  # cancelled from above: everything else had lost it before
             await self._disconnect()
         return reached
+
+    async def _wait_turn(self) -> None:
+        """Until the next attempt, as the policy says, or until somebody asks for it."""
+        delay = self._policy.delay(max(self._failures, 1), self._rng)
+        if self._wanted.is_set() and not self._now.is_set():
+            self._status.attempt_in(delay)
+        with trio.move_on_after(delay):
+            await self._now.wait()
+        self._status.attempt_in(None)
 
     async def _reach(self) -> bool:
         try:
@@ -201,13 +245,39 @@ class DeviceTask:
             polled_at = now
             notes = self._status.notes
             try:
-                fields = await self.perform_within(
-                    self._timing.poll_s, Job("poll"), self._ask_state
-                )
+                fields = await self._ask_in_time()
             except DaqError as error:
                 self.lost(error.message)
                 return
             self._status.merge(fields, notes)
+            self._judge(trio.current_time() - now)
+
+    async def _ask_in_time(self) -> dict[str, Scalar]:
+        """One poll; says so when what is known gets old meanwhile."""
+        stale_s = min(self._timing.stale_s, self._timing.poll_s)
+        job = Job("poll")
+        self.start(job, self._ask_state)
+        try:
+            with trio.move_on_after(stale_s) as patience:
+                await job.wait_answer()
+        except BaseException:
+            job.scope.cancel()
+            raise
+        if patience.cancelled_caught:
+            self._status.judge(
+                DeviceState.STALE, f"it owes the answer to a poll since more than {stale_s:g} s"
+            )
+        fields: dict[str, Scalar] = await self._answer_within(
+            self._timing.poll_s - stale_s, job, self._timing.poll_s
+        )
+        return fields
+
+    def _judge(self, took: float) -> None:
+        """By how long a poll took."""
+        if took > self._timing.late_s:
+            self._status.judge(DeviceState.DEGRADED, f"it answered a poll after {took:.1f} s")
+        else:
+            self._status.judge(DeviceState.READY)
 
     def _is_active(self) -> bool:
         return self.command is not None or self._status.is_moving() or self._is_watched()

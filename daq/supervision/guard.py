@@ -32,6 +32,8 @@ PREDECESSOR_S = 5.0
 """How long an earlier daemon's guard may still be at work."""
 RESTART_S = 1.0
 GOODBYE_S = 2.0
+LEAVE_S = 3.0
+"""What the guard may take to end; it acts within 2 s."""
 
 _PROGRAM = Path(__file__).with_name("guard_process.py")
 
@@ -81,6 +83,9 @@ class Guard:
         self._supervisor = supervisor
         self._settings = settings
         self._link: trio.SocketStream | None = None
+        self._needed = trio.Event()
+        self._has_news = False
+        """The guard has not been told of the last wills as they are now."""
         self._armed = trio.Event()
         self._dismissed = False
         self._acted = 0
@@ -109,7 +114,8 @@ class Guard:
         await trio.to_thread.run_sync(self._prepare, abandon_on_cancel=True)
         if not self._wills:
             task_status.started()
-            return
+            task_status = trio.TASK_STATUS_IGNORED
+            await self._needed.wait()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep, killer)
             with trio.move_on_after(ARM_S):
@@ -117,6 +123,15 @@ class Guard:
             if not self._armed.is_set():
                 logger.error("the guard did not come up: the last wills are nobody's")
             task_status.started()
+
+    def take_over(self, wills: Mapping[str, Sequence[LastWill]]) -> None:
+        """From its next heartbeat on it holds these last wills, and no others."""
+        if not self._settings.enabled or wills == self._wills:
+            return
+        self._wills = wills
+        self._has_news = True
+        if wills:
+            self._needed.set()
 
     async def stand_down(self) -> None:
         """All is safe: the guard may go. Without it, the end of the daemon lets it act."""
@@ -148,18 +163,18 @@ class Guard:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-        async with stream:
-            self._link = stream
-            try:
+        try:
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as stream:
+                self._link = stream
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._beat, stream)
                     await self._listen(stream, killer)
                     nursery.cancel_scope.cancel()
-            finally:
-                self._link = None
-        with trio.move_on_after(GOODBYE_S):
-            await process.wait()
+        finally:
+            self._link = None
+            # Without a goodbye it acts now; what it does is bounded.
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_S):
+                await process.wait()
 
     async def _beat(self, stream: trio.SocketStream) -> None:
         """From this loop: when it hangs, the guard has to know."""
@@ -169,6 +184,9 @@ class Guard:
             while True:
                 await trio.sleep(self._settings.heartbeat_s)
                 beat += 1
+                if self._has_news:
+                    self._has_news = False
+                    await self._tell(stream, {"arm": self._orders()})
                 await self._tell(stream, {"beat": beat})
         except trio.BrokenResourceError:
             await trio.sleep_forever()  # who listens sees the end too

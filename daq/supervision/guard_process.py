@@ -14,6 +14,7 @@ and, when it has acted and somebody still listens, `{"acted": PATH}`.
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import json
 import os
@@ -32,6 +33,8 @@ from typing import Any, Protocol
 
 ACT_S = 1.8
 """What carrying out all last wills may take: together with noticing a dead daemon, under 2 s."""
+REPLIES_S = 1.5
+"""What the instruments get to answer, of that."""
 TICK_S = 0.25
 CONNECT_S = 0.8
 
@@ -139,26 +142,41 @@ def _set_up(descriptor: int, serial: Json) -> None:
 
 
 def carry_out(port: str, wills: list[Json], deadline: float) -> Json:
-    """Send all frames of one port, in order; one that fails does not hold up the next."""
-    began = time.monotonic()
-    report: Json = {
+    """Send all frames of one port, in order; returns the report on it."""
+    report = _blank_report(port, wills)
+    fill_in(report, wills, deadline)
+    return report
+
+
+def _blank_report(port: str, wills: list[Json]) -> Json:
+    return {
         "port": port,
         "devices": [will["device"] for will in wills],
         "summary": "; ".join(will["summary"] for will in wills if will["summary"]),
         "frames": [],
         "ok": False,
+        "error": "did not end in time",
     }
+
+
+def fill_in(report: Json, wills: list[Json], deadline: float) -> None:
+    """Do it, and write down what happens as it happens: who waits may not wait for the end.
+
+    A frame that fails does not hold up the next.
+    """
+    began = time.monotonic()
+    error = ""
     try:
-        with closing(open_line(port, wills[0]["serial"])) as line:
+        with closing(open_line(report["port"], wills[0]["serial"])) as line:
             frames = [frame for will in wills for frame in will["frames"]]
             for number, frame in enumerate(frames):
                 fair = max(0.0, deadline - time.monotonic()) / (len(frames) - number)
                 report["frames"].append(_exchange(line, frame, fair))
         report["ok"] = all(frame["ok"] for frame in report["frames"])
-    except (OSError, termios.error) as error:
-        report["error"] = str(error)
+    except (OSError, termios.error) as failure:
+        error = str(failure)
     report["duration_s"] = round(time.monotonic() - began, 4)
-    return report
+    report["error"] = error
 
 
 def _exchange(line: Line, frame: Json, bound_s: float) -> Json:
@@ -190,12 +208,13 @@ def act(orders: Json, reason: str) -> Path:
     ports: dict[str, list[Json]] = {}
     for will in orders["wills"]:
         ports.setdefault(will["port"], []).append(will)
-    reports: dict[str, Json] = {}
-
-    def serve(port: str, wills: list[Json]) -> None:
-        reports[port] = carry_out(port, wills, began + ACT_S)
-
-    threads = [threading.Thread(target=serve, args=item, daemon=True) for item in ports.items()]
+    reports = [_blank_report(port, wills) for port, wills in ports.items()]
+    threads = [
+        threading.Thread(
+            target=fill_in, args=(each, ports[each["port"]], began + REPLIES_S), daemon=True
+        )
+        for each in reports
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -205,16 +224,10 @@ def act(orders: Json, reason: str) -> Path:
         "daemon_pid": orders["pid"],
         "timestamp_ns": int(started * 1e9),
         "duration_s": round(time.monotonic() - began, 4),
-        "ports": [reports.get(port) or _late(port, wills) for port, wills in ports.items()],
+        "ports": copy.deepcopy(reports),
     }
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
     return _write(Path(orders["directory"]), f"report-{stamp}-{orders['pid']}.json", report)
-
-
-def _late(port: str, wills: list[Json]) -> Json:
-    devices = [will["device"] for will in wills]
-    error = f"did not end within {ACT_S:g} s"
-    return {"port": port, "devices": devices, "frames": [], "ok": False, "error": error}
 
 
 def _write(directory: Path, name: str, report: Json) -> Path:

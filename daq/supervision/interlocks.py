@@ -288,7 +288,8 @@ def _reader(
             advice="leave read_every_s out if somebody else publishes the channel",
         )
     by = f"interlock {settings.name}"
-    return lambda: device.call(operation, *arguments, by=by)
+    # Looked up each time: another device may have taken its place meanwhile.
+    return lambda: supervisor.device(device_id).call(operation, *arguments, by=by)
 
 
 def _operation(described: DeviceDescription, quantity: str) -> tuple[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ safety is not what was written down.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -102,7 +103,7 @@ def _last_wills(device: DeviceConfig, driver: Driver | None) -> tuple[LastWill, 
     """What the driver declares, unless the configuration says otherwise."""
     wanted = device.supervision.get("last_will", True)
     if wanted is True:
-        return driver.last_will() if driver else ()
+        return _declared(device.id, driver) if driver else ()
     if wanted is False:
         return ()
     tables = wanted if isinstance(wanted, list) else [wanted]
@@ -114,9 +115,24 @@ def _last_wills(device: DeviceConfig, driver: Driver | None) -> tuple[LastWill, 
     return tuple(_will(Options(f"devices.{device.id}.last_will", table)) for table in tables)
 
 
+def _declared(device_id: str, driver: Driver) -> tuple[LastWill, ...]:
+    try:
+        return driver.last_will()
+    except Exception as error:  # a foreign driver may raise anything
+        raise ConfigurationError(
+            f"devices.{device_id}: its driver could not tell its last will: "
+            f"{type(error).__name__}: {error}",
+            advice="last_will = false goes without it, last_will = { ... } writes another",
+        ) from error
+
+
 def _will(options: Options) -> LastWill:
     timeout_s = options.number("timeout_s", 0.5, "s", _SOME_TIME)
     reply = options.text("reply", "", "a regular expression")
+    try:
+        re.compile(reply)
+    except re.error as error:
+        raise ConfigurationError(f"last_will: reply = {reply!r} is no pattern: {error}") from None
     sent = options.texts("send", (), "a list of commands, terminators included")
     if not sent:
         raise ConfigurationError("last_will: send is empty: it would do nothing")

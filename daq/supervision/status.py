@@ -25,7 +25,8 @@ class DeviceStatus:
         self._noted_at: dict[str, int] = {}
         self._notes = 0
         self._changed_ns = timebase.now_ns()
-        self._offline_since_ns = 0
+        self._away_since_ns = 0
+        self._next_attempt_ns = 0
 
     def __repr__(self) -> str:
         return f"<DeviceStatus {self.id} {self.state} version {self.version}>"
@@ -44,6 +45,7 @@ class DeviceStatus:
             self.reason,
             activity,
             dict(self._fields),
+            self._next_attempt_ns,
         )
 
     def touch(self) -> None:
@@ -54,7 +56,7 @@ class DeviceStatus:
 
     def note(self, name: str, value: Scalar) -> None:
         """A command saw a field's value."""
-        if self.state is not DeviceState.READY:
+        if not self.state.is_online:
             return
         self._notes += 1
         self._noted_at[name] = self._notes
@@ -79,13 +81,44 @@ class DeviceStatus:
         self._fields = dict(fields)
         self.touch()
 
+    def judge(self, state: DeviceState, reason: str = "") -> None:
+        """A device that is online answers in time (READY), late (DEGRADED) or not yet (STALE)."""
+        if self.state.is_online and (self.state, self.reason) != (state, reason):
+            self.state = state
+            self.reason = reason
+            self.touch()
+
+    def attempt_in(self, seconds: float | None) -> None:
+        """After how long it will be tried again; None when nobody waits for that."""
+        after = 0 if seconds is None else self._timebase.now_ns() + round(seconds * 1e9)
+        if self._next_attempt_ns != after:
+            self._next_attempt_ns = after
+            self.touch()
+
+    def disabled(self, reason: str) -> None:
+        """Taken out of use by a person, until `connecting`."""
+        self._away_since_ns = self._timebase.now_ns()
+        self.state = DeviceState.DISABLED
+        self.reason = reason
+        self._fields = {}
+        self._next_attempt_ns = 0
+        self.touch()
+
+    def connecting(self) -> None:
+        """In use again: to be reached as at the start."""
+        self.state = DeviceState.CONNECTING
+        self.reason = ""
+        self.touch()
+
     def offline(self, reason: str) -> None:
         """The device cannot be reached. What was known about it is no longer true."""
+        if self.state is DeviceState.DISABLED:
+            return  # that it cannot be reached is no news
         reason = reason.removeprefix(f"{self.id}: ")
         if self.state is DeviceState.OFFLINE and self.reason == reason:
             return
         if self.state is not DeviceState.OFFLINE:
-            self._offline_since_ns = self._timebase.now_ns()
+            self._away_since_ns = self._timebase.now_ns()
         self.state = DeviceState.OFFLINE
         self.reason = reason
         self._fields = {}
@@ -93,19 +126,21 @@ class DeviceStatus:
 
     def unavailable(self) -> str:
         """Why the device cannot be used, since when; empty when it can."""
-        if self.state is DeviceState.READY:
+        if self.state.is_online:
             return ""
         if self.state is DeviceState.CONNECTING:
             return f"{self.id}: still being connected"
-        since = datetime.fromtimestamp(self._offline_since_ns / 1e9, UTC)
-        return f"{self.id}: offline since {since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}"
+        since = datetime.fromtimestamp(self._away_since_ns / 1e9, UTC)
+        return f"{self.id}: {self.state} since {since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}"
 
     def require_ready(self) -> None:
         """Raise OfflineError unless the device can be used now."""
-        if self.state is not DeviceState.READY:
-            raise OfflineError(
-                self.unavailable(), advice="the daemon keeps trying to reach it; see `devices`"
-            )
+        if self.state.is_online:
+            return
+        advice = "the daemon keeps trying to reach it; see `devices`"
+        if self.state is DeviceState.DISABLED:
+            advice = f"put it into use again: `enable {self.id}`"
+        raise OfflineError(self.unavailable(), advice=advice)
 
     def is_armed(self) -> bool:
         """Whether it waits for a trigger."""

@@ -18,6 +18,7 @@ from daq.drivers import Driver, DriverContext, Timebase
 from daq.supervision.acquisition import follow_position
 from daq.supervision.device import Acquisition, Device
 from daq.supervision.device_task import DeviceTask
+from daq.supervision.gate import Gate
 from daq.supervision.instrument import Instrument
 from daq.supervision.outlet import Outlet
 from daq.supervision.restart_policy import RestartPolicy
@@ -55,7 +56,7 @@ class Supervisor:
         timing: Timing | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self.failures = dict(failures)
+        self.failures: dict[str, str] = {}
         """Devices that could not be built, with the reason."""
         self._bus = bus
         self._timebase = timebase
@@ -65,16 +66,15 @@ class Supervisor:
         self._changes = AsyncValue(0)
         self._watchers = 0
         self._watched_until = 0.0
-        self._tasks: list[DeviceTask] = []
+        self._tasks: dict[str, DeviceTask] = {}
+        self._nursery: trio.Nursery | None = None
+        self._scopes: dict[str, trio.CancelScope] = {}
         self._devices: dict[str, Device] = {}
+        self._gates: dict[str, Gate] = {}
         for device_id, driver in drivers.items():
-            try:
-                self._devices[device_id] = self._build(driver)
-            except Exception as error:
-                logger.exception("%s: the driver could not describe itself", device_id)
-                self.failures[device_id] = f"the driver failed: {type(error).__name__}: {error}"
-        for device_id, reason in self.failures.items():
-            self._devices[device_id] = self._build_failed(device_id, reason)
+            self.add(device_id, driver)
+        for device_id, reason in failures.items():
+            self.add_failed(device_id, reason)
 
     def __repr__(self) -> str:
         return f"<Supervisor of {len(self._devices)} devices, version {self.version}>"
@@ -101,14 +101,63 @@ class Supervisor:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Supervise until cancelled. Started when every device was tried, or after 2 s."""
-        async with trio.open_nursery() as devices:
-            for task in self._tasks:
-                devices.start_soon(task.run)
+        async with trio.open_nursery() as self._nursery:
+            for device_id, task in self._tasks.items():
+                self._nursery.start_soon(self._keep, device_id, task)
             with trio.move_on_after(self._timing.start_s):
-                for task in self._tasks:
+                for task in tuple(self._tasks.values()):
                     await task.attempted.wait()
             task_status.started()
             await trio.sleep_forever()
+
+    def add(self, device_id: str, driver: Driver) -> None:
+        """Supervise one more device, from now on; one that exists already is a ValueError."""
+        self._require_new(device_id)
+        try:
+            self._devices[device_id] = self._build(driver)
+        except Exception as error:
+            logger.exception("%s: the driver could not describe itself", device_id)
+            self.add_failed(device_id, f"the driver failed: {type(error).__name__}: {error}")
+            return
+        if self._nursery is not None:
+            self._nursery.start_soon(self._keep, device_id, self._tasks[device_id])
+        self._count_change()
+
+    def add_failed(self, device_id: str, reason: str) -> None:
+        """List a device that could not be built."""
+        self._require_new(device_id)
+        self.failures[device_id] = reason
+        self._devices[device_id] = self._build_failed(device_id, reason)
+        self._count_change()
+
+    async def remove(self, device_id: str, reason: str) -> DeviceStop | None:
+        """Make a device safe, let it go and forget it; bounded. What is in progress on it fails.
+
+        Who still holds it finds it offline with this reason. None for one that was never built.
+        """
+        device = self.device(device_id)
+        with trio.CancelScope(shield=True):  # bounded: a device that is half removed is nobody's
+            stop = await device.stop(timeout=self._timing.cleanup_s, safe=True, by=reason)
+            device.let_go(reason)
+            task, scope = self._tasks.pop(device_id, None), self._scopes.pop(device_id, None)
+            if task is not None and scope is not None:
+                scope.cancel()
+                with trio.move_on_after(self._timing.cleanup_s + self._timing.disconnect_s):
+                    await task.ended.wait()
+            device.let_go(reason)  # what was said last is what its holders read
+        del self._devices[device_id]
+        was_built = self.failures.pop(device_id, None) is None
+        self._count_change()
+        return stop if was_built else None
+
+    async def _keep(self, device_id: str, task: DeviceTask) -> None:
+        with trio.CancelScope() as scope:
+            self._scopes[device_id] = scope
+            await task.run()
+
+    def _require_new(self, device_id: str) -> None:
+        if device_id in self._devices:
+            raise ValueError(f"there is a device {device_id!r} already")
 
     async def wait_changed(self, seen: int) -> int:
         """Until the version is not `seen`; returns it. Meanwhile devices are polled faster."""
@@ -182,13 +231,15 @@ class Supervisor:
             timing=self._timing,
             rng=self._rng,
         )
-        self._tasks.append(task)
-        return Device(instrument, task, self._timing)
+        self._tasks[description.id] = task
+        # A device that takes another's place is forbidden and claimed just as that one was.
+        gate = self._gates.setdefault(description.id, Gate(description.id))
+        return Device(instrument, task, self._timing, gate)
 
     def _build_failed(self, device_id: str, reason: str) -> Device:
         driver = UnbuiltDriver(DriverContext(device_id, "", self._timebase), reason)
         device = self._build(driver)
-        self._tasks.pop().lost(reason)
+        self._tasks.pop(device_id).lost(reason)
         return device
 
     def _is_watched(self) -> bool:

@@ -21,6 +21,10 @@ class Timing:
     """How long after its last look a watcher still counts as watching."""
     connect_s: float = 10.0
     poll_s: float = 5.0
+    late_s: float = 1.0
+    """A device that took longer for a poll is degraded."""
+    stale_s: float = 3.0
+    """A device that has owed the answer to a poll for so long is stale: what is known is old."""
     settings_s: float = 2.0
     disconnect_s: float = 2.0
     start_s: float = 2.0

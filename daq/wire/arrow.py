@@ -31,7 +31,7 @@ def to_arrow(block: EventBlock) -> pa.RecordBatch:
     A column that is itself called `time` becomes `time_`; its own name is in the metadata.
     """
     fields = [pa.field(TIME, pa.timestamp("ns", "UTC"))]
-    arrays = [pa.array(block.timestamps, pa.int64()).cast(fields[0].type)]
+    arrays = [pa.array(block.timestamps, pa.int64()).view(fields[0].type)]
     for column in block.columns:
         array = _encode(block.values[column.name])
         fields.append(pa.field(_free_name(column.name, fields), array.type, metadata=_note(column)))
@@ -64,7 +64,7 @@ def from_arrow(batch: pa.RecordBatch) -> EventBlock:
         metadata.get(b"stream", b"primary").decode(),
         int(metadata.get(b"first", b"0")),
         columns,
-        np.asarray(batch.column(TIME).cast(pa.int64())),
+        np.asarray(batch.column(TIME).view(pa.int64())),
         values,
     )
 

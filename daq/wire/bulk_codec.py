@@ -29,6 +29,7 @@ _WIRE_TYPES = {
 
 _BULK: dict[type[betterproto.Message], tuple[str, int]] = {
     pb.RunBatch: ("ipc", 1),
+    pb.FileChunk: ("data", 1),
     pb.MeasurementBlock: ("ipc", 2),
     pb.FrameData: ("data", 5),
     pb.DataPoint: ("data", 54),

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [--quick] [scripts] [wire]`: one table of everything measured."""
+"""`python -m tests.benchmarks [--quick] [SUITE]...`: one table of everything measured."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import functools
 
 import trio
 
-from tests.benchmarks import scripts, wire
+from tests.benchmarks import instruments, ring, scripts, storage, stream, wire
 from tests.benchmarks.table import print_table
 
 SUITES = {
     "scripts": lambda quick: trio.run(functools.partial(scripts.measure, quick=quick)),
     "wire": lambda quick: wire.measure(quick=quick),
+    "storage": lambda quick: trio.run(functools.partial(storage.measure, quick=quick)),
+    "stream": lambda quick: stream.measure(quick=quick),
+    "ring": lambda quick: ring.measure(quick=quick),
+    "instruments": lambda quick: instruments.measure(quick=quick),
 }
 
 parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)

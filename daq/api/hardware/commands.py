@@ -9,7 +9,7 @@ import numpy as np
 
 from daq.api.hardware.device_service import DeviceService
 from daq.api.trio_service import unary
-from daq.core import Capability, DeviceError, DeviceState, OfflineError, OverloadError
+from daq.core import Capability, DeviceError, OfflineError, OverloadError
 from daq.wire.convert import json_to_wire
 from daq.wire.generated import daq as pb
 
@@ -29,7 +29,7 @@ class CommandMethods(DeviceService):
             await self._call(device.id, "arm")
         else:
             snapshot = device.snapshot()
-            if snapshot.state is not DeviceState.READY:
+            if not snapshot.state.is_online:
                 raise OfflineError(f"{device.id} is {snapshot.state}: {snapshot.reason}")
         return pb.StageDeviceResponse(success=True, staged=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from daq.core import DeviceSnapshot, DeviceState, Scalar
+from daq.core import DeviceSnapshot, Scalar
 from daq.supervision import Device, Supervisor
 
 __all__ = ["Change", "StateWatch", "state_fields"]
@@ -31,9 +31,11 @@ class Change:
 
 def state_fields(snapshot: DeviceSnapshot) -> dict[str, Scalar]:
     """The cached fields, and with them how the device itself is."""
+    waiting = {"next_attempt_ns": snapshot.next_attempt_ns} if snapshot.next_attempt_ns else {}
     return {
         **snapshot.fields,
-        "online": snapshot.state is DeviceState.READY,
+        **waiting,
+        "online": snapshot.state.is_online,
         "state": snapshot.state.value,
         "reason": snapshot.reason,
         "activity": snapshot.activity,
@@ -47,6 +49,7 @@ class StateWatch:
         self._supervisor = supervisor
         self._version = supervisor.version  # before the snapshots: a change between counts twice
         chosen = [supervisor.device(device_id) for device_id in device_ids]
+        self._follows_all = not chosen
         self.devices = tuple(chosen) or supervisor.devices()
         self._seen = {device.id: state_fields(device.snapshot()) for device in self.devices}
 
@@ -55,11 +58,25 @@ class StateWatch:
         while True:
             self._version = await self._supervisor.wait_changed(self._version)
             changes = [change for device in self.devices if (change := self._compare(device))]
+            changes += self._follow()
             if changes:
                 return changes
 
+    def _follow(self) -> list[Change]:
+        """Devices that came since, or took another's place; those that went are followed no more.
+
+        What became of the latter was seen before: they are offline, with the reason.
+        """
+        there = {device.id: device for device in self._supervisor.devices()}
+        if not self._follows_all:
+            there = {d.id: there.get(d.id, d) for d in self.devices}
+        news = [device for device in there.values() if device not in self.devices]
+        self.devices = tuple(there.values())
+        self._seen = {each: seen for each, seen in self._seen.items() if each in there}
+        return [change for device in news if (change := self._compare(device))]
+
     def _compare(self, device: Device) -> Change | None:
-        change = Change(device, self._seen[device.id], device.snapshot())
+        change = Change(device, self._seen.get(device.id, {}), device.snapshot())
         if not change.fields:
             return None
         self._seen[device.id] = state_fields(change.now)

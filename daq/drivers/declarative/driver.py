@@ -144,6 +144,9 @@ class DeclarativeDriver(Driver):
                 changed = True
         return changed
 
+    def fingerprint(self) -> str:
+        return self.instrument.text
+
     def last_will(self) -> tuple[LastWill, ...]:
         will, settings = self.instrument.will, self._settings
         if will is None:

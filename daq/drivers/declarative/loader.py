@@ -99,13 +99,13 @@ def parse_description(text: str, name: str) -> Description:
     for key in _TOP:
         root.given(key, "a table", None)
     root.finish()
-    description = _read(root)
+    description = _read(root, text)
     _check(root, description)
     source.finish()
     return description
 
 
-def _read(root: Table) -> Description:
+def _read(root: Table, text: str) -> Description:
     head = root.table("instrument") or Table(root.source, ("instrument",), {})
     options = _read_options(root)
     samples = {option.name: 1 if option.dtype == "int" else "1" for option in options}
@@ -122,6 +122,7 @@ def _read(root: Table) -> Description:
     roles = Roles(root, values, actions, plain)
     description = Description(
         source=root.source.name,
+        text=text,
         name=head.text("name"),
         category=Category(head.choice("category", "other", tuple(Category))),
         notes=head.text("notes", ""),

@@ -183,6 +183,8 @@ class Description:
 
     source: str
     """The file, as messages name it."""
+    text: str
+    """What stands in it."""
     name: str
     category: Category
     notes: str

@@ -154,6 +154,8 @@ class _Runner:
         if isinstance(error, MemoryError):
             limit = f"the script needs more than its {self._memory_mb} MB of memory (memory_mb)"
             title = f"{title}: {limit}" if title == "MemoryError" else f"{title}; {limit}"
+        if isinstance(error, RecursionError):
+            title = f"{title} (functions may be nested {_RECURSION_LIMIT} deep)"
         text = describe_error(error, filename, source)
         if self._session.stopping:
             return ProgramEnd(Ending.STOPPED, f"its cleanup failed: {title}", text, line)

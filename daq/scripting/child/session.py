@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ from daq.core import Call, DaqError, Pause, Request
 from daq.scripting.child.link import Link
 from daq.scripting.codec import CodecError
 from daq.scripting.policy.compiler import SCRIPT
-from daq.scripting.protocol import encode_request, frame
+from daq.scripting.protocol import MAX_FRAME_BYTES, encode_request, frame
 from daq.scripting.shared_page import Control, SharedPage
 
 __all__ = ["ScriptStop", "Session"]
@@ -108,7 +109,7 @@ class Session:
     def tell(self, request: Request) -> None:
         """Send what needs no answer."""
         self.heed_here()
-        self._link.send(encode_request(0, self.stopping, request))
+        self._link.send(_sized(encode_request(0, self.stopping, request)))
 
     def start(self, call: Call) -> None:
         """Begin a call that goes on in the background; `join` waits for it."""
@@ -127,7 +128,7 @@ class Session:
             if isinstance(asked, list):
                 data = frame([asked[0], sequence, self.stopping, *asked[1:]])
             else:
-                data = encode_request(sequence, self.stopping, asked)
+                data = _sized(encode_request(sequence, self.stopping, asked))
         except CodecError as error:
             raise TypeError(str(error)) from None
         self._link.send(data)
@@ -157,7 +158,10 @@ class Session:
 
     def sleep(self, seconds: float) -> None:
         """Wait; a stop or a pause is heeded at once."""
-        deadline = time.monotonic() + float(seconds)
+        seconds = float(seconds)
+        if math.isnan(seconds):
+            raise ValueError("sleep() takes a number of seconds, not nan")
+        deadline = time.monotonic() + seconds
         while True:
             self.heed_here()
             remaining = deadline - time.monotonic()
@@ -172,6 +176,15 @@ class Session:
             os.read(self._wake, 4096)
         except BlockingIOError:
             pass
+
+
+def _sized(data: bytes) -> bytes:
+    if len(data) > MAX_FRAME_BYTES:
+        raise CodecError(
+            f"what is sent has {len(data) / 2**20:.1f} MB, more than the limit of "
+            f"{MAX_FRAME_BYTES >> 20} MB for one request"
+        )
+    return data
 
 
 def _cleaning_up() -> bool:

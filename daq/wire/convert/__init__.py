@@ -1,5 +1,11 @@
 """Core values as messages (`*_to_wire`) and back (`*_from_wire`). Core never sees a message."""
 
+from daq.wire.convert.bench import (
+    preset_from_wire,
+    preset_to_wire,
+    report_from_wire,
+    report_to_wire,
+)
 from daq.wire.convert.devices import (
     data_points,
     description_from_wire,
@@ -74,6 +80,10 @@ __all__ = [
     "output_to_wire",
     "parameter_from_wire",
     "parameter_to_wire",
+    "preset_from_wire",
+    "preset_to_wire",
+    "report_from_wire",
+    "report_to_wire",
     "run_detail_from_wire",
     "run_detail_to_wire",
     "run_from_wire",

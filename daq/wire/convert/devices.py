@@ -81,6 +81,7 @@ def device_to_wire(description: DeviceDescription, snapshot: DeviceSnapshot) -> 
         version=snapshot.version,
         timestamp_ns=snapshot.timestamp_ns,
         parameters=[parameter_to_wire(description.id, p) for p in description.parameters],
+        next_attempt_ns=snapshot.next_attempt_ns,
     )
 
 
@@ -155,7 +156,7 @@ def state_to_wire(snapshot: DeviceSnapshot, *, streaming: bool) -> pb.DeviceStat
     armed = fields.get("armed")
     return pb.DeviceStateResponse(
         device_id=snapshot.id,
-        online=snapshot.state is DeviceState.READY,
+        online=snapshot.state.is_online,
         position=_number(fields, "position"),
         last_reading=_number(fields, "reading"),
         armed=None if armed is None else bool(armed),
@@ -167,6 +168,7 @@ def state_to_wire(snapshot: DeviceSnapshot, *, streaming: bool) -> pb.DeviceStat
         version=snapshot.version,
         timestamp_ns=snapshot.timestamp_ns,
         fields_json=json_mapping_to_wire(fields),
+        next_attempt_ns=snapshot.next_attempt_ns,
     )
 
 
@@ -184,6 +186,7 @@ def snapshot_from_wire(message: pb.DeviceStateResponse | pb.DeviceInfo) -> Devic
         reason=message.reason,
         activity=message.activity,
         fields=scalars_from_wire(message.fields_json),
+        next_attempt_ns=message.next_attempt_ns,
     )
 
 

@@ -13,7 +13,7 @@ import trio
 
 from daq.api import ApiServices, DaemonInfo, serve_api
 from daq.bus import Bus
-from daq.config import DeviceConfig, GuardConfig
+from daq.config import Config, DeviceConfig, GuardConfig
 from daq.core import (
     Diagnostic,
     ExecutionRecord,
@@ -30,7 +30,7 @@ from daq.core import (
 from daq.drivers import Timebase, build_drivers
 from daq.experiment import ManualRuns
 from daq.storage import Storage
-from daq.supervision import Guard, Interlocks, Supervisor
+from daq.supervision import Guard, Interlocks, Presets, Reloader, Supervisor
 
 BENCH = {
     "stage": {"driver": "simulated.stage", "velocity": 50.0},
@@ -196,6 +196,10 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
         info,
         Interlocks((), supervisor, bus, timebase),
         Guard({}, directory / "guard", supervisor, settings=GuardConfig()),
+        Reloader(
+            Config(devices=configs), drivers, {}, supervisor, timebase, lambda safety: None
+        ),
+        Presets(directory / "presets", supervisor, timebase),
     )
     api_scope, ended = trio.CancelScope(), trio.Event()
     async with trio.open_nursery() as storage_nursery:

@@ -188,6 +188,8 @@ def test_a_detector_calls_back_until_it_is_told_not_to(
     assert subscription.failures >= 1
     values = [reading.value for reading, _ in zip(meter, range(2), strict=False)]
     assert len(values) == 2
+    waveform = next(iter(bench.detector("digitizer")))
+    assert waveform.value.shape == (1000,)
 
 
 def test_parameters_are_attributes_with_their_types(bench: Bench) -> None:
@@ -228,7 +230,10 @@ def test_a_camera_gives_images(bench: Bench) -> None:
 
 def test_a_digitizer_gives_blocks_of_samples(bench: Bench) -> None:
     with bench.digitizer("digitizer").acquire() as blocks:
-        assert next(blocks).units == "V"
+        first, second = next(blocks), next(blocks)
+    assert (first.units, first.channel) == ("V", "digitizer.samples")
+    assert len(first.values) == len(first) > 1
+    assert second.sequence >= first.sequence + len(first)
 
 
 def test_a_run_is_opened_recorded_and_closed_on_the_daemon(bench: Bench) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import elliptec
 import pytest
+import serial
 import trio
+from pymeasure.adapters import SerialAdapter
+from pymeasure.instruments.newport import ESP300
 
 from daq.drivers.newport.esp300 import Esp300Axis
 from daq.drivers.newport.meter_1830c import Meter1830c
@@ -20,14 +23,14 @@ from daq.testing import check_driver
 from daq.testing.instruments import plug_pty, plug_tcp
 
 INSTRUMENTS = {
-    "esp300": (Esp300Axis, {}, lambda: Esp300Simulator(trio.current_time, 200.0, 4000.0)),
+    "esp300": (Esp300Axis, {}, lambda: Esp300Simulator(trio.current_time, 50.0, 1000.0)),
     "1830c": (Meter1830c, {}, lambda: Meter1830cSimulator(trio.current_time)),
     "maitai": (
         MaiTai,
         {},
         lambda: MaiTaiSimulator(trio.current_time, shutter_s=0.05, start_s=0.05, nm_per_s=2000.0),
     ),
-    "ell14": (Ell14, {"address": "8"}, lambda: Ell14Bus(trio.current_time)),
+    "ell14": (Ell14, {"address": "8"}, lambda: Ell14Bus(trio.current_time, degrees_per_s=250.0)),
 }
 
 
@@ -56,3 +59,20 @@ async def test_somebody_elses_elliptec_driver_works_with_the_simulator(tmp_path)
         info, angle, readback = await trio.to_thread.run_sync(use, plugged.address)
     assert (info["Motor Type"], info["Pulse/Rev"], info["Range"]) == (14, 143360, 360)
     assert angle == readback == pytest.approx(90.0)
+
+
+@pytest.mark.filterwarnings("ignore:It is not known whether this device support:FutureWarning")
+async def test_somebody_elses_esp300_driver_works_with_the_simulator(tmp_path):
+    def use(port):
+        with serial.Serial(port, 19200, timeout=5, rtscts=True) as line:
+            esp = ESP300(SerialAdapter(line, read_termination="\r\n", write_termination="\r"))
+            esp.x.enable()
+            esp.x.position = 2.0
+            esp.x.wait_for_stop()
+            esp.y.position = 1.0
+            return esp.x.units, esp.x.position, [str(error) for error in esp.errors]
+
+    async with plug_pty(Esp300Simulator(trio.current_time), tmp_path / "esp") as plugged:
+        units, position, errors = await trio.to_thread.run_sync(use, plugged.address)
+    assert (units, position) == ("millimeter", 2.0)
+    assert errors == ["Newport ESP300 axis 2 reported the error: MOTOR NOT ENABLED"]

@@ -11,6 +11,7 @@ from daq.core import (
     ExecutionView,
     NotFoundError,
     OutputLine,
+    Script,
     Transition,
 )
 from daq.wire.generated import daq as pb
@@ -25,6 +26,8 @@ class Queue:
         )
         self.now = ExecutionView(record, version=1)
         self.lines = [OutputLine(1, "output", "before")]
+        self.exact_line = 0
+        self.asked = 0
         self._changed = trio.Event()
 
     def become(self, *, silently=False, line=None, state=None, output=None) -> None:
@@ -48,6 +51,14 @@ class Queue:
     async def output(self, execution_id: str, after: int = 0):
         await trio.lowlevel.checkpoint()
         return self.lines[after:], len(self.lines)
+
+    async def locate(self, ref: str = "") -> int:
+        await trio.lowlevel.checkpoint()
+        self.asked += 1
+        return self.exact_line
+
+    def script(self, ref: str) -> Script:
+        return Script(ref, "knife", "a = 1\nb = 2\nsum(range(a))\n", "", 0, {}, (), "")
 
     async def wait_changed(self, execution_id: str, version: int) -> int:
         while self.now.version <= version:
@@ -138,3 +149,36 @@ async def test_a_script_that_prints_without_end_is_sent_in_batches_and_completel
         queue.become(output="last", state=ExecutionState.COMPLETED)
     assert watcher.lines == [*map(str, range(1000)), "last"]
     assert len(watcher.updates) < 20
+
+
+async def test_the_line_inside_of_a_long_call_is_seen_without_any_change(autojump_clock):
+    queue, watcher = Queue(), Watcher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: watched(queue, watcher, max_rate_hz=5))
+        await trio.sleep(1)
+        queue.exact_line = 3
+        await trio.sleep(1)
+        queue.become(state=ExecutionState.COMPLETED)
+    seen = [(u.status.line, u.status.source_line) for _, u in watcher.updates]
+    assert (3, "sum(range(a))") in seen
+    assert queue.asked <= 12
+
+
+async def test_a_paused_execution_is_not_asked_for_its_line(autojump_clock):
+    queue, watcher = Queue(), Watcher()
+    queue.become(state=ExecutionState.PAUSED)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: watched(queue, watcher))
+        await trio.sleep(1)
+        assert queue.asked == 0
+        queue.become(state=ExecutionState.KILLED)
+
+
+async def test_much_output_comes_in_messages_that_clients_take(autojump_clock):
+    queue, watcher = Queue(), Watcher()
+    for number in range(1000):
+        queue.become(output=f"{number} " + "x" * 16000)
+    queue.become(state=ExecutionState.COMPLETED)
+    await watched(queue, watcher, include_output=True)
+    assert len(watcher.lines) == 1001
+    assert max(sum(len(e.text) for e in u.output) for _, u in watcher.updates) <= 1 << 20

@@ -127,14 +127,14 @@ def test_a_block_that_is_overwritten_while_it_is_copied_is_not_delivered(writer,
     """The writer comes round exactly between the copy and the check."""
     with RingReader(writer.path) as reader:
         writer.write(block(samples=100))
-        read, laps = reader._block, iter([2])
+        read, laps = reader._arrays, iter([2])
 
         def overtaken(*arguments):
             found = read(*arguments)
             fill(writer, first=100, turns=next(laps, 0))
             return found
 
-        monkeypatch.setattr(reader, "_block", overtaken)
+        monkeypatch.setattr(reader, "_arrays", overtaken)
         taken = reader.take()
         assert taken is not None
         assert taken.sequence > 0

@@ -431,28 +431,35 @@ def test_a_run_is_exported_to_a_file(tmp_path: Path) -> None:
     target = tmp_path / "scan.csv"
     with FakeDaemon(answers) as daemon:
         result = ask(daemon, "runs", "export", "r1", "--format", "csv", "--output", str(target))
+        printed = ask(daemon, "runs", "export", "r1", "--output", "-")
     assert result.output == f"wrote {target}\n"
-    assert "stage" in target.read_text(encoding="utf-8").splitlines()[0]
+    assert target.read_text(encoding="utf-8") == printed.stdout == '"stage"\n0\n0.5\n'
 
 
-def test_the_recorded_file_is_copied_only_from_this_machine(tmp_path: Path) -> None:
-    recorded = tmp_path / "r1.h5"
-    recorded.write_bytes(b"HDF")
-    here = RunSummary("r1", "scan", 5, 9, RunOutcome.COMPLETED, path=str(recorded))
-    elsewhere = RunSummary("r2", "scan", 5, 9, RunOutcome.COMPLETED, path="/far/r2.h5")
+def test_the_recorded_file_comes_from_the_daemon_wherever_that_is(tmp_path: Path) -> None:
+    closed = RunSummary("r1", "scan", 5, 9, RunOutcome.COMPLETED, path="/far/r1.h5")
+    running = RunSummary("r2", "scan", 5)
 
     def describe(request: pb.GetRunRequest) -> pb.RunDetail:
-        summary = here if request.run_id == "r1" else elsewhere
+        summary = closed if request.run_id == "r1" else running
         return run_detail_to_wire(summary, RunStart(summary.run_id, "scan", 5, host="bench"), [])
 
+    answers = {
+        "GetRun": describe,
+        "ReadRunFile": lambda r: [pb.FileChunk(b"HD", 3), pb.FileChunk(b"F", 3)],
+    }
     target = tmp_path / "copy.h5"
-    with FakeDaemon({"GetRun": describe}) as daemon:
+    with FakeDaemon(answers) as daemon:
         export = ("runs", "export", "--format", "nexus", "--output", str(target))
         assert ask(daemon, *export, "r1").exit_code == 0
+        assert target.read_bytes() == b"HDF"
+        target.unlink()
         refused = ask(daemon, *export, "r2")
-    assert target.read_bytes() == b"HDF"
+        printed = ask(daemon, *export[:-1], "-", "r1")
     assert refused.exit_code == 1
-    assert refused.stderr.splitlines()[0] == "error: bench:/far/r2.h5 is not on this machine"
+    assert "run r2 is still open" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert printed.stdout == "HDF"
 
 
 def test_info_tells_what_of_the_sandbox_is_not_active() -> None:

@@ -49,6 +49,16 @@ class FakeDaemon:
         """Close all connections at once, as a daemon that died."""
         self._loop.call_soon_threadsafe(self._stopping.set)
 
+    def cut(self) -> None:
+        """Break every connection, but go on listening: a network that failed for a moment."""
+
+        def abort() -> None:
+            for transport in self._transports:
+                transport.abort()
+            self._transports.clear()
+
+        self._loop.call_soon_threadsafe(abort)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

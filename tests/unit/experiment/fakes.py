@@ -154,9 +154,9 @@ class FakeLedger:
         await trio.lowlevel.checkpoint()
         self.output.setdefault(execution_id, []).extend(lines)
 
-    async def load_output(self, execution_id, limit=100_000):
+    async def load_output(self, execution_id, after, limit):
         await trio.lowlevel.checkpoint()
-        return self.output.get(execution_id, [])[:limit]
+        return self.output.get(execution_id, [])[after : after + limit]
 
 
 class Stage(Driver):

@@ -48,18 +48,17 @@ class FakeInterpreter:
         return self.answer
 
 
+def talking(process, interpreter, nursery, kill, **limits):
+    background = BackgroundCall(nursery, interpreter)
+    return Conversation(
+        process, interpreter, SandboxLimits(**limits), RunningClock(), background, kill
+    )
+
+
 async def talk(process, interpreter, *, stop=False, **limits):
     reasons: list[str] = []
     async with trio.open_nursery() as nursery:
-        background = BackgroundCall(nursery, interpreter)
-        conversation = Conversation(
-            process,
-            interpreter,
-            SandboxLimits(**limits),
-            RunningClock(),
-            background,
-            reasons.append,
-        )
+        conversation = talking(process, interpreter, nursery, reasons.append, **limits)
         if stop:
             conversation.stop_was_requested()
         end = await conversation.run()
@@ -132,19 +131,62 @@ async def test_output_is_slowed_down_to_its_rate(autojump_clock) -> None:
     assert trio.current_time() - start == pytest.approx(3.0)
 
 
-async def test_a_stop_does_not_wait_for_output(autojump_clock) -> None:
-    process = FakeProcess(*[["log", 0, False, "x" * 100, "output", 1]] * 50)
+async def test_a_stop_does_not_wait_for_the_output_before_it(autojump_clock) -> None:
+    process = FakeProcess(*[["log", 0, False, "x" * 1000, "output", 1]] * 3)
     start = trio.current_time()
-    await talk(process, FakeInterpreter(), stop=True, output_bytes_per_s=1000.0)
-    assert trio.current_time() == start
+
+    async with trio.open_nursery() as nursery:
+        conversation = talking(process, FakeInterpreter(), nursery, print, output_bytes_per_s=1000.0)
+        nursery.start_soon(conversation.run)
+        await trio.sleep(0.1)
+        conversation.stop_was_requested()
+    assert trio.current_time() - start == pytest.approx(0.1)
 
 
 async def test_too_much_output_ends_the_program() -> None:
     process = FakeProcess(*[["log", 0, False, "x" * 100, "output", 1]] * 3)
     interpreter = FakeInterpreter()
-    _, reasons = await talk(process, interpreter, max_output_bytes=250)
+    _, reasons = await talk(process, interpreter, max_output_mb=250 / (1 << 20))
     assert interpreter.seen == [(Log("x" * 100, "output", 1), False)] * 2
-    assert "max_output_bytes" in reasons[0]
+    assert "max_output_mb" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "limits", "message"),
+    [
+        (["log", 0, False, "a\n" * 10, "output", 1], {"max_output_lines": 15}, "15 lines of output"),
+        (["record", 1, False, ["meter"], {}, "primary"], {"max_records": 1}, "1 events"),
+        (["point", 1, False, {}, ["meter"], 0.0, {}, "primary"], {"max_records": 1}, "1 events"),
+        (["open_run", 1, False, "x", {}, "process"], {"max_runs": 1}, "1 runs"),
+    ],
+)
+async def test_one_more_than_a_limit_allows_ends_the_program(asked, limits, message) -> None:
+    interpreter = FakeInterpreter()
+    _, reasons = await talk(FakeProcess(asked, asked), interpreter, **limits)
+    assert len(interpreter.seen) == 1
+    (name,) = limits
+    assert reasons[0] == f"the limit of {message} was reached ({name})"
+
+
+async def test_every_line_of_a_text_is_slowed_down(autojump_clock) -> None:
+    process = FakeProcess(*[["log", 0, False, "a\n" * 100, "output", 1]] * 4)
+    start = trio.current_time()
+    await talk(process, FakeInterpreter(), output_lines_per_s=100.0)
+    assert trio.current_time() - start == pytest.approx(2.0)
+
+
+async def test_a_flood_of_progress_is_slowed_down(autojump_clock) -> None:
+    process = FakeProcess(*[["progress", 0, False, "x"]] * 400)
+    start = trio.current_time()
+    await talk(process, FakeInterpreter(), output_lines_per_s=100.0)
+    assert trio.current_time() - start == pytest.approx(2.0)
+
+
+async def test_a_flood_is_slowed_down_during_the_cleanup_too(autojump_clock) -> None:
+    process = FakeProcess(*[["log", 0, False, "x", "output", 1]] * 400)
+    start = trio.current_time()
+    await talk(process, FakeInterpreter(), stop=True, output_lines_per_s=100.0)
+    assert trio.current_time() - start == pytest.approx(2.0)
 
 
 async def test_a_pause_does_not_count_as_run_time(autojump_clock) -> None:

@@ -97,7 +97,8 @@ async def test_the_last_lines_of_output_come_back_in_order(tmp_path: Path) -> No
         await kept.append_output("e1", lines[:6])
         await kept.append_output("e2", [OutputLine(0, "error", "lone \ud800", 1)])
         await kept.append_output("e1", lines[6:])
-        assert await kept.load_output("e1", 4) == lines[6:]
-        assert await kept.load_output("e1", 100) == lines
-        assert (await kept.load_output("e2", 1))[0].text == "lone \\ud800"
-        assert await kept.load_output("nobody", 1) == []
+        assert await kept.load_output("e1", 6, 100) == lines[6:]
+        assert await kept.load_output("e1", 2, 3) == lines[2:5]
+        assert await kept.load_output("e1", 0, 100) == lines
+        assert (await kept.load_output("e2", 0, 1))[0].text == "lone \\ud800"
+        assert await kept.load_output("nobody", 0, 1) == []

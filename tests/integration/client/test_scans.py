@@ -1,0 +1,256 @@
+"""Scans, functions of one's own and what they leave on record, with a real daemon."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from daq.client import Bench
+from daq.core import LimitError, NotFoundError, ParameterError, ScriptError, ScriptSyntaxError
+
+THIS_FILE = Path(__file__)
+
+
+@contextmanager
+def pressing(*conditions: Callable[[], object]) -> Iterator[None]:
+    """Press Ctrl-C as soon as each condition is true, one after the other."""
+    given_up = threading.Event()
+
+    def watch() -> None:
+        for condition in conditions:
+            while not condition():
+                if given_up.wait(0.01):
+                    return
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        given_up.set()
+        thread.join()
+
+
+def test_a_scan_returns_readbacks_units_and_the_run(bench: Bench) -> None:
+    data = bench.scan([bench["power_meter"]], bench["stage"], -0.5, 0.5, 5, sample="blade")
+    assert isinstance(data, pd.DataFrame)
+    assert list(data.columns) == ["time", "stage", "power_meter"]
+    assert data["stage"].to_numpy() == pytest.approx(np.linspace(-0.5, 0.5, 5), abs=0.01)
+    assert data["power_meter"].is_monotonic_increasing
+    assert data.attrs["units"] == {"stage": "mm", "power_meter": "W"}
+    assert data.attrs["run_id"] == bench.runs[-1].id
+    assert bench.runs[-1].metadata["sample"] == "blade"
+
+
+def test_a_grid_comes_back_on_its_axes(bench: Bench) -> None:
+    grid = bench.grid_scan(
+        "power_meter", "rotator", 0, 1, 2, "stage", -0.2, 0.2, 3, snake=True, name="map"
+    )
+    assert isinstance(grid, xr.Dataset)
+    assert dict(grid.sizes) == {"rotator": 2, "stage": 3}
+    assert grid["stage"].to_numpy() == pytest.approx([-0.2, 0.0, 0.2], abs=0.01)
+    assert (np.diff(grid["power_meter"].to_numpy(), axis=1) > 0).all()
+    assert grid["power_meter"].attrs["units"] == "W"
+    assert bench.runs[-1].name == "map"
+
+
+def test_every_scan_runs_in_the_daemon(bench: Bench) -> None:
+    meter, stage, rotator = bench["power_meter"], bench["stage"], bench["rotator"]
+    assert len(bench.count([meter], 3, delay=0.01)) == 3
+    assert len(bench.list_scan([meter], stage, [0.0, 0.1, 0.3])) == 3
+    assert len(bench.spiral_scan([meter], stage, rotator, 0, 0, 0.2, 0.1)) > 4
+    adaptive = bench.adaptive_scan([meter], "power_meter", stage, -0.3, 0.3, 0.05, 0.3, 1e-3)
+    assert len(adaptive) > 2
+    assert len(bench.fly_scan([meter], stage, -0.1, 0.1, interval=0.02)) >= 2
+
+
+def test_relative_scans_return_to_where_they_began(bench: Bench) -> None:
+    meter, stage = bench["power_meter"], bench.motor("stage")
+    stage.position = 0.5
+    scans = [
+        bench.rel_scan([meter], stage, -0.1, 0.1, 2),
+        bench.rel_list_scan([meter], stage, [-0.1, 0.1]),
+        bench.rel_grid_scan([meter], stage, -0.1, 0.1, 2, to="pandas"),
+    ]
+    for data in scans:
+        assert data["stage"].to_numpy() == pytest.approx([0.4, 0.6], abs=0.01)
+    assert len(bench.rel_spiral_scan([meter], stage, "rotator", 0.1, 0.05)) > 4
+    assert stage.position == pytest.approx(0.5, abs=0.01)
+    assert bench.runs[-1].name == "rel_spiral_scan"
+
+
+def test_steps_before_and_after_and_at_each_point_are_functions(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gain = 3.0
+
+    def prepare():
+        print("shutter open")
+
+    def tidy():
+        print("tidied")
+
+    def amplify(point):
+        return {"amplified": gain * point["stage"]}
+
+    data = bench.scan(
+        "power_meter", "stage", 0, 1, 2, before=prepare, after=tidy, per_point=amplify
+    )
+    assert data["amplified"].to_numpy() == pytest.approx([0.0, 3.0])
+    assert capsys.readouterr().out == "shutter open\ntidied\n"
+
+
+def test_scans_nest(bench: Bench) -> None:
+    def across(point):
+        scan(["rotator", "power_meter"], "stage", -0.1, 0.1, 2)  # noqa: F821
+
+    data = bench.list_scan([], "rotator", [0.0, 1.0], per_point=across)
+    assert data["stage"].to_numpy() == pytest.approx([-0.1, 0.1, -0.1, 0.1], abs=0.01)
+    assert data["rotator"].to_numpy() == pytest.approx([0, 0, 1, 1], abs=0.1)
+
+
+def test_a_scan_that_cannot_be_done_raises_what_the_device_said(bench: Bench) -> None:
+    with pytest.raises(LimitError, match="outside the limits") as caught:
+        bench.scan("power_meter", "stage", 0, 1000, 2)
+    assert "bench.runs[" in caught.value.advice
+    with pytest.raises(LimitError, match="nan"):
+        bench.scan("power_meter", "stage", float("nan"), 1, 2)
+    with pytest.raises(ParameterError, match="groups of motor, start, stop"):
+        bench.scan("power_meter", "stage", 0, 5)
+
+
+def test_ctrl_c_stops_a_scan_and_keeps_what_it_has(bench: Bench) -> None:
+    known = len(bench.runs)
+
+    def recording() -> bool:
+        return len(bench.runs) > known and bench.runs[-1].summary.points >= 2
+
+    with pressing(recording), pytest.raises(KeyboardInterrupt):
+        bench.count("power_meter", 10_000, delay=0.02)
+    run = bench.runs[-1]
+    assert run.summary.outcome == "stopped"
+    assert len(run.to_pandas()) >= 2
+    assert len(bench.count("power_meter", 1)) == 1
+
+
+def test_a_second_ctrl_c_stops_by_force(bench: Bench) -> None:
+    def stubborn():
+        try:
+            while True:
+                sleep(0.05)  # noqa: F821
+        finally:
+            while True:
+                sleep(0.05)  # noqa: F821
+
+    execution = bench.submit(stubborn)
+    states = lambda word: lambda: execution.view.record.state == word  # noqa: E731
+    with pressing(states("RUNNING"), states("STOPPING")), pytest.raises(KeyboardInterrupt):
+        execution.result()
+    assert execution.wait().record.state == "KILLED"
+
+
+def test_a_function_of_ones_own_runs_with_what_it_uses(bench: Bench) -> None:
+    stage = bench["stage"]
+    offset = np.array([1.0, 2.0])
+
+    def twice(value):
+        return 2 * value
+
+    @bench.remote
+    def measure(points, detector):
+        columns = scan([detector], stage, 0, 0.1, points)  # noqa: F821
+        return {"points": len(columns["stage"]), "offset": twice(offset[1])}
+
+    assert measure(2, bench["power_meter"]) == {"points": 2, "offset": 4.0}
+    execution = measure.submit(points=3, detector="power_meter")
+    assert execution.result()["points"] == 3
+    assert len(execution.run_ids) == 1
+
+
+def test_a_generator_hands_its_values_out_as_they_come(bench: Bench) -> None:
+    @bench.remote
+    def positions(count):
+        for i in range(count):
+            yield {"i": i, "x": float("inf")}
+
+    assert list(positions(2)) == [{"i": 0, "x": float("inf")}, {"i": 1, "x": float("inf")}]
+    values = positions(1_000_000)
+    assert next(values)["i"] == 0
+    values.close()
+    assert bench.execution().wait().record.state == "STOPPED"
+
+
+def test_errors_of_a_function_point_at_its_own_lines(bench: Bench) -> None:
+    @bench.remote
+    def fails():
+        return 1 / 0  # here
+
+    with pytest.raises(ScriptError, match="ZeroDivisionError") as caught:
+        fails()
+    line = THIS_FILE.read_text().splitlines().index("        return 1 / 0  # here") + 1
+    assert f'File "{THIS_FILE}", line {line}, in fails' in caught.value.__notes__[0]
+
+    @bench.remote
+    def refused():
+        import os
+
+        return os
+
+    with pytest.raises(ScriptSyntaxError, match="module 'os' is not available") as refusal:
+        refused()
+    assert f'File "{THIS_FILE}", line' in refusal.value.message
+
+
+def test_runs_are_found_and_read_in_every_form(bench: Bench, tmp_path: Path) -> None:
+    bench.count("power_meter", 2, sample="gold leaf")
+    run = bench.runs[-1]
+    assert bench.runs.search(name="count", since=timedelta(minutes=5), sample="gold*")[0].id == (
+        run.id
+    )
+    assert bench.runs.search(sample="gold leaf", until="2001-01-01") == []
+    assert bench.runs[run.id[:12]].id == run.id
+    assert len(bench.runs) == len(list(bench.runs))
+    assert bench.runs[0].summary.started_ns <= run.summary.started_ns
+    assert len(run.to_dict()["power_meter"]) == run.to_arrow().num_rows == 2
+    assert run.to_dict().attrs["units"] == {"power_meter": "W"}
+    assert run.to_xarray()["power_meter"].attrs["units"] == "W"
+    assert run.units == {"power_meter": "W"}
+    assert "'count' completed, 2 points" in repr(run)
+    run.plot(tmp_path / "count.png")
+    assert (tmp_path / "count.png").stat().st_size > 1000
+    with pytest.raises(IndexError):
+        bench.runs[-1_000_000]
+    with pytest.raises(NotFoundError):
+        bench.runs["no such run"]
+    with pytest.raises(ParameterError, match="is no time"):
+        bench.runs.search(since="yesterday")
+
+
+def test_without_pandas_a_scan_gives_a_dict(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    data = bench.count("power_meter", 2)
+    assert isinstance(data, dict)
+    assert data["power_meter"].shape == (2,)
+    assert data.attrs["run_id"] == bench.runs[-1].id
+
+
+def test_a_script_file_is_started_and_watched(bench: Bench, tmp_path: Path) -> None:
+    script = tmp_path / "hello.py"
+    script.write_text("def main(name: str = 'x'):\n    print('hello', name)\n    return name\n")
+    execution = bench.start(script, {"name": "ada"})
+    texts = [line.text for update in execution.updates() for line in update.output]
+    assert texts == ["hello ada"]
+    assert execution.result() == "ada"
+    assert execution.done

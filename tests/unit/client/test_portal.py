@@ -1,0 +1,124 @@
+"""The synchronous layer against a daemon of canned answers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+
+import pytest
+
+from daq.client import AsyncClient, Status
+from daq.client.portal import Portal
+from daq.core import CommunicationError, DeviceError, StateError
+from daq.wire.generated import daq as pb
+from tests.unit.client.fake_daemon import FakeDaemon
+
+
+@pytest.fixture
+def daemon():
+    async def never(_request: object) -> pb.MoveResponse:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def endless(_request: object):
+        while True:
+            for sequence in range(100):
+                yield pb.DataPoint("stage", 1.0, sequence=sequence)
+            await asyncio.sleep(0)
+
+    answers = {
+        "GetDaemonInfo": lambda r: pb.DaemonInfoResponse("0.1.0"),
+        "MoveAbsolute": never,
+        "StopMotion": lambda r: pb.StopMotionResponse(True, outcome="stopped"),
+        "StreamMeasurements": endless,
+    }
+    with FakeDaemon(answers) as fake:
+        yield fake
+
+
+@pytest.fixture
+def portal(daemon: FakeDaemon):
+    portal = Portal(lambda: AsyncClient(daemon.address))
+    yield portal
+    portal.close()
+
+
+def version(portal: Portal) -> str:
+    return portal.call(lambda client: client.info()).version
+
+
+def test_a_call_blocks_and_answers(portal: Portal) -> None:
+    assert repr(portal) == "<Portal not used yet>"
+    assert version(portal) == "0.1.0"
+    assert repr(portal) == "<Portal open>"
+
+
+def test_it_works_inside_of_a_running_loop(portal: Portal) -> None:
+    async def notebook() -> str:
+        return version(portal)
+
+    assert asyncio.run(notebook()) == "0.1.0"
+
+
+def test_its_own_thread_is_not_made_to_wait_for_itself(portal: Portal) -> None:
+    async def nested(_client: AsyncClient) -> str:
+        return version(portal)
+
+    with pytest.raises(StateError, match="cannot wait for itself"):
+        portal.call(nested)
+
+
+def test_closing_ends_the_thread_and_what_is_under_way(portal: Portal) -> None:
+    call = portal.start(lambda client: client.devices.move_abs("stage", 1.0))
+    assert version(portal) == "0.1.0"
+    portal.close()
+    assert isinstance(call.future.exception(5), asyncio.CancelledError)
+    assert not [t for t in threading.enumerate() if t.name == "daq client"]
+    with pytest.raises(CommunicationError, match="was closed"):
+        version(portal)
+
+
+def test_a_portal_that_is_forgotten_closes_itself(daemon: FakeDaemon) -> None:
+    portal = Portal(lambda: AsyncClient(daemon.address))
+    version(portal)
+    (thread,) = [t for t in threading.enumerate() if t.name == "daq client"]
+    del portal
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_stream_that_nobody_reads_holds_a_bounded_number_of_items(portal: Portal) -> None:
+    stream = portal.stream(lambda client: client.streams.measurements(), depth=10)
+    with stream:
+        first = next(stream)
+        for _ in range(50):
+            assert len(stream._items) <= 10
+            next(stream)
+    assert first.channel == "stage"
+    assert list(stream) == []
+
+
+def test_callbacks_that_raise_are_logged_and_the_others_called(
+    portal: Portal, caplog: pytest.LogCaptureFixture
+) -> None:
+    status: Status[float] = Status(
+        portal,
+        portal.start(lambda client: client.devices.move_abs("stage", 1.0)),
+        "stage: the move",
+    )
+    done = threading.Event()
+
+    def fail(_status: object) -> None:
+        raise ValueError("a callback's own fault")
+
+    status.add_callback(fail)
+    status.add_callback(lambda _status: done.set())
+    with caplog.at_level(logging.ERROR, "daq.client.portal"):
+        status.cancel()
+        assert done.wait(5)
+    assert "a callback's own fault" in caplog.text
+    assert isinstance(status.exception(), DeviceError)
+    assert repr(status) == "Status(failed)"

@@ -1,0 +1,388 @@
+"""Pauses: at once where that is honest, with the devices told and restored, held by interlocks."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from daq.core import (
+    BusyError,
+    Call,
+    CallBeside,
+    Capability,
+    Category,
+    Channel,
+    Describe,
+    DeviceDescription,
+    DeviceError,
+    ExecutionState,
+    InterlockError,
+    Pause,
+    Point,
+    Script,
+    StateError,
+)
+from daq.drivers import Driver, DriverContext
+from daq.experiment import Control, Execution, InterlockedPrograms, StopOrder
+from daq.supervision import PauseAction, PauseRule
+
+from .fakes import Bench, FakeProgram
+
+RUNNING, PAUSED = ExecutionState.RUNNING, ExecutionState.PAUSED
+CLOSED_IN_PAUSES = {"laser": PauseRule(PauseAction.CLOSE_SHUTTER)}
+
+
+class Laser(Driver):
+    """A shutter and an emission; `stuck` keeps the shutter where it is."""
+
+    def __init__(self, context):
+        super().__init__(context)
+        self.open = self.emits = self.stuck = False
+        self.log = []
+
+    @property
+    def description(self):
+        return DeviceDescription(
+            "laser",
+            "test.laser",
+            Category.LASER,
+            frozenset({Capability.SHUTTER_CONTROLLABLE, Capability.EMISSION_CONTROLLABLE}),
+            Channel("laser", ""),
+        )
+
+    async def connect(self):
+        await trio.lowlevel.checkpoint()
+
+    async def open_shutter(self):
+        await self._move(True)
+
+    async def close_shutter(self):
+        await self._move(False)
+
+    async def _move(self, is_open):
+        await trio.sleep(0.1)
+        self.log.append("open" if is_open else "close")
+        if not self.stuck:
+            self.open = is_open
+
+    async def is_shutter_open(self):
+        await trio.lowlevel.checkpoint()
+        return self.open
+
+    async def emission(self):
+        await trio.lowlevel.checkpoint()
+        return self.emits
+
+    async def set_emission(self, enabled):
+        await trio.lowlevel.checkpoint()
+        self.log.append("on" if enabled else "off")
+        self.emits = enabled
+
+    async def stop(self):
+        await trio.lowlevel.checkpoint()
+        return False
+
+    async def make_safe(self):
+        was, self.open, self.emits = self.open or self.emits, False, False
+        await trio.lowlevel.checkpoint()
+        return was
+
+    async def poll(self):
+        await trio.lowlevel.checkpoint()
+        return {}
+
+
+class LaserBench(Bench):
+    def __init__(self):
+        super().__init__()
+        self.laser = Laser(DriverContext("laser", "test.laser", self.timebase))
+        drivers = {"stage": self.stage, "meter": self.meter, "laser": self.laser}
+        self.supervisor = type(self.supervisor)(drivers, self.bus, self.timebase)
+
+
+@asynccontextmanager
+async def running(body, rules=None, programs=None):
+    bench = LaserBench()
+    script = Script("s", "knife.py", "one\ntwo\nthree", "abc", 0)
+    execution = Execution("e" * 32, script, {}, "ada", bench.now_ns, lambda _: None)
+    program = FakeProgram(body)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.supervisor.run)
+        control = Control(execution, program, bench.supervisor, bench.storage, rules or {})
+        execution.control = control
+        if programs is not None:
+            programs.begin(control)
+        async with trio.open_nursery() as executions:
+            executions.start_soon(control.run)
+            await trio.testing.wait_all_tasks_blocked()
+            yield execution, control, bench, program
+            executions.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
+
+
+async def paused(control):
+    with trio.fail_after(5):
+        await control.wait_paused()
+
+
+async def checkpoints(program, interpreter, *devices):
+    for device in devices:
+        await interpreter.perform(Describe(device))
+    for line in range(1, 1000):
+        await trio.sleep(0.1)
+        if program.pause_asked:
+            await interpreter.perform(Pause(line))
+
+
+async def uses_laser(program, interpreter):
+    await checkpoints(program, interpreter, "laser")
+
+
+# ------------------------------------------------------------------------------------------ at once
+
+
+async def test_a_move_is_broken_off_by_a_pause_and_done_again_after_it(autojump_clock):
+    async def body(program, interpreter):
+        program.line = 2
+        assert await interpreter.perform(Call("stage", "move_abs", [9.0])) == pytest.approx(9.0)
+
+    async with running(body) as (execution, control, bench, program):
+        await trio.sleep(3.0)
+        control.pause("ada")
+        await paused(control)
+        assert execution.record().transitions[-1].reason == "paused by ada at line 2"
+        assert bench.stage.at == pytest.approx(3.0, abs=0.2)
+        assert bench.stage.moving is False
+        await trio.sleep(100)
+        await control.resume("ada")
+        await execution.finished.wait()
+        assert execution.state is ExecutionState.COMPLETED
+        assert bench.stage.at == pytest.approx(9.0)
+        assert program.stood_still == pytest.approx(100, abs=0.5)
+        assert execution.view().elapsed_s == pytest.approx(9, abs=0.5)
+
+
+async def test_a_point_that_is_broken_off_by_a_pause_is_stored_once(autojump_clock):
+    async def body(program, interpreter):
+        for x in (5.0, 6.0):
+            await interpreter.perform(Point({"stage": x}, ["meter"]))
+
+    async with running(body) as (execution, control, bench, _):
+        await trio.sleep(2.0)
+        control.pause("ada")
+        await paused(control)
+        await control.resume("ada")
+        await execution.finished.wait()
+        (run,) = bench.storage.runs
+        assert [e.values["stage"] for e in run.events] == [pytest.approx(5.0), pytest.approx(6.0)]
+
+
+async def test_what_cannot_be_repeated_goes_on_to_its_end(autojump_clock):
+    async def body(program, interpreter):
+        await interpreter.perform(Call("stage", "move_rel", [4.0]))
+        if program.pause_asked:
+            await interpreter.perform(Pause(2))
+
+    async with running(body) as (execution, control, bench, _):
+        await trio.sleep(1.0)
+        control.pause("ada")
+        await trio.sleep(1.0)
+        assert execution.state is RUNNING
+        await paused(control)
+        assert bench.stage.at == pytest.approx(4.0)
+
+
+async def test_a_call_beside_the_records_is_not_cut_and_the_pause_waits_for_it(autojump_clock):
+    async def body(program, interpreter):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(interpreter.perform, CallBeside("stage", "move_abs", [5.0]))
+            for line in range(1, 80):
+                await trio.sleep(0.1)
+                if program.pause_asked:
+                    await interpreter.perform(Pause(line))
+
+    async with running(body) as (_, control, bench, _):
+        await trio.sleep(1.0)
+        control.pause("ada")
+        await paused(control)
+        assert bench.stage.at == pytest.approx(5.0)
+
+
+async def test_a_stop_ends_a_move_that_waits_to_be_repeated(autojump_clock):
+    async def body(program, interpreter):
+        await interpreter.perform(Call("stage", "move_abs", [9.0]))
+
+    async with running(body) as (_, control, bench, _):
+        await trio.sleep(1.0)
+        control.pause("ada")
+        await paused(control)
+        report = await control.stop(StopOrder(force=False, grace_s=5.0))
+        assert report.state is ExecutionState.STOPPED
+        assert bench.stage.at == pytest.approx(1.0, abs=0.2)
+
+
+# ------------------------------------------------------------------------------------------ devices
+
+
+async def test_a_shutter_is_closed_in_the_pause_and_opened_before_it_goes_on(autojump_clock):
+    async with running(uses_laser, CLOSED_IN_PAUSES) as (execution, control, bench, _):
+        bench.laser.open = True
+        control.pause("ada")
+        await paused(control)
+        assert bench.laser.open is False
+        await control.resume("ada")
+        assert (execution.state, bench.laser.open) == (RUNNING, True)
+
+
+async def test_a_shutter_that_was_closed_stays_closed(autojump_clock):
+    async with running(uses_laser, CLOSED_IN_PAUSES) as (_, control, bench, _):
+        control.pause("ada")
+        await paused(control)
+        await control.resume("ada")
+        assert bench.laser.log == []
+
+
+async def test_safe_devices_get_their_emission_back_before_their_light(autojump_clock):
+    rules = {"laser": PauseRule(PauseAction.SAFE)}
+    async with running(uses_laser, rules) as (_, control, bench, _):
+        bench.laser.open = bench.laser.emits = True
+        control.pause("ada")
+        await paused(control)
+        assert (bench.laser.open, bench.laser.emits) == (False, False)
+        await control.resume("ada")
+        assert bench.laser.log == ["on", "open"]
+
+
+async def test_a_device_that_cannot_be_restored_keeps_it_paused(autojump_clock):
+    async with running(uses_laser, CLOSED_IN_PAUSES) as (execution, control, bench, _):
+        bench.laser.open = True
+        control.pause("ada")
+        await paused(control)
+        bench.laser.stuck = True
+        with pytest.raises(DeviceError, match="the shutter is still closed"):
+            await control.resume("ada")
+        assert execution.state is PAUSED
+        bench.laser.stuck = False
+        await control.resume("ada")
+        assert (execution.state, bench.laser.open) == (RUNNING, True)
+
+
+async def test_a_device_that_does_not_do_its_part_is_told_and_the_pause_holds(autojump_clock):
+    async with running(uses_laser, CLOSED_IN_PAUSES) as (execution, control, bench, _):
+        bench.laser.open = bench.laser.stuck = True
+        control.pause("ada")
+        await paused(control)
+        assert execution.state is PAUSED
+        (line,) = execution.output_since(0)
+        assert "laser did not do its part: laser: close: the shutter is still open" in line.text
+
+
+async def test_a_veto_refuses_the_pause_with_its_reason(autojump_clock):
+    rules = {"laser": PauseRule(PauseAction.VETO, "the cavity loses its lock")}
+    async with running(uses_laser, rules) as (execution, control, _, program):
+        with pytest.raises(StateError, match="to be paused: the cavity loses its lock"):
+            control.pause("ada")
+        await trio.sleep(1)
+        assert (execution.state, program.pause_asked) == (RUNNING, False)
+
+
+async def test_a_device_that_is_not_used_has_no_say(autojump_clock):
+    rules = {"laser": PauseRule(PauseAction.VETO)}
+
+    async def body(program, interpreter):
+        await checkpoints(program, interpreter, "stage")
+
+    async with running(body, rules) as (execution, control, _, _):
+        control.pause("ada")
+        await paused(control)
+        assert execution.state is PAUSED
+
+
+async def test_a_stop_does_not_wait_for_a_device_that_is_told(autojump_clock):
+    async with running(uses_laser, CLOSED_IN_PAUSES) as (_, control, bench, _):
+        bench.laser.open = True
+        control.pause("ada")
+        await trio.sleep(0.12)  # it is closing
+        report = await control.stop(StopOrder(force=False, grace_s=5.0))
+        assert report.state in (ExecutionState.STOPPED, ExecutionState.COMPLETED)
+        assert bench.laser.open is False
+
+
+# --------------------------------------------------------------------------------------- interlocks
+
+
+async def test_nobody_resumes_while_an_interlock_is_tripped(autojump_clock):
+    programs = InterlockedPrograms(5.0)
+    async with running(uses_laser, programs=programs) as (execution, control, _, _):
+        programs.hold("hot", "interlock hot: meter 2 W, above 1 W")
+        await paused(control)
+        reason = execution.record().transitions[-1].reason
+        assert reason.startswith("paused by interlock hot: meter 2 W, above 1 W at line")
+        with pytest.raises(InterlockError, match="meter 2 W, above 1 W"):
+            await control.resume("ada")
+        await programs.let_go("hot", resume=False)
+        assert execution.state is PAUSED
+        await control.resume("ada")
+        assert execution.state is RUNNING
+
+
+async def test_it_resumes_by_itself_unless_a_person_paused_too(autojump_clock):
+    programs = InterlockedPrograms(5.0)
+    async with running(uses_laser, programs=programs) as (execution, control, _, _):
+        programs.hold("hot", "interlock hot: meter 2 W, above 1 W")
+        await paused(control)
+        await programs.let_go("hot", resume=True)
+        assert execution.record().transitions[-1].reason == "resumed: interlock hot has cleared"
+        programs.hold("hot", "again")
+        control.pause("ada")
+        await paused(control)
+        await programs.let_go("hot", resume=True)
+        assert execution.state is PAUSED
+
+
+async def test_what_starts_while_an_interlock_holds_is_held_from_its_first_line(autojump_clock):
+    programs = InterlockedPrograms(5.0)
+    programs.hold("hot", "interlock hot: meter 2 W, above 1 W")
+    async with running(uses_laser, programs=programs) as (execution, control, _, program):
+        assert program.pause_asked
+        await paused(control)
+        await programs.let_go("hot", resume=True)
+        assert execution.state is RUNNING
+
+
+async def test_a_device_that_cannot_be_restored_is_not_resumed_by_an_interlock(autojump_clock):
+    programs = InterlockedPrograms(5.0)
+    async with running(uses_laser, CLOSED_IN_PAUSES, programs) as (execution, control, bench, _):
+        bench.laser.open = True
+        programs.hold("hot", "interlock hot: meter 2 W, above 1 W")
+        await paused(control)
+        bench.laser.stuck = True
+        await programs.let_go("hot", resume=True)
+        assert execution.state is PAUSED
+        assert "could not resume by itself" in execution.output_since(0)[-1].text
+        bench.laser.stuck = False
+        await control.resume("ada")
+        assert execution.state is RUNNING
+
+
+async def test_an_interlock_stops_by_force_or_gracefully_and_says_why(autojump_clock):
+    programs = InterlockedPrograms(5.0)
+    async with running(uses_laser, programs=programs) as (execution, _, _, _):
+        await programs.stop("hot", "interlock hot: meter 2 W, above 1 W", force=True)
+        assert execution.state is ExecutionState.KILLED
+        assert "force stop by interlock hot: interlock hot: meter 2 W" in execution.message
+
+
+# ------------------------------------------------------------------------------------------- claims
+
+
+async def test_an_execution_owns_what_it_uses_until_its_end(autojump_clock):
+    async with running(uses_laser) as (execution, control, bench, _):
+        laser = bench.supervisor.device("laser")
+        with pytest.raises(BusyError, match=r"execution eeeeeeee of knife.py \(started by ada\)"):
+            await laser.call("open", by="bob")
+        assert await laser.call("is_open") is False
+        await bench.supervisor.device("stage").call("move_abs", 1.0, by="bob")
+        await control.stop(StopOrder(force=True, grace_s=1.0))
+        await laser.call("open", by="bob")
+        assert execution.state is ExecutionState.KILLED

@@ -1,0 +1,225 @@
+"""The guard's own program, driven in this process: what it sends, when it acts, what it writes."""
+
+import json
+import os
+import pty
+import socket
+import threading
+import time
+import tty
+from contextlib import contextmanager
+
+import pytest
+
+from daq.drivers import LastWill, SerialSettings, WillFrame
+from daq.supervision.guard_process import Watch, act, carry_out
+from daq.supervision.guard_report import file_away, read_report, unseen_reports
+
+SERIAL = SerialSettings(baud=19200, parity="E", stop_bits=2, rts_cts=True, xon_xoff=True)
+
+
+@contextmanager
+def instrument(answers):
+    """A pseudo-terminal that answers lines; yields its path and what it was told."""
+    controller, terminal = pty.openpty()
+    tty.setraw(terminal)
+    told = []
+    path = os.ttyname(terminal)
+
+    def serve():
+        buffer = b""
+        while True:
+            try:
+                buffer += os.read(controller, 100)
+            except OSError:
+                return
+            *lines, buffer = buffer.split(b"\r")
+            for line in lines:
+                told.append(line)
+                os.write(controller, answers.get(line, b""))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield path, told
+    finally:
+        os.close(terminal)
+        thread.join(5)
+        os.close(controller)
+
+
+def orders(directory, *wills, timeout_s=0.3):
+    return {
+        "wills": [{"device": f"d{n}", **will.as_plain()} for n, will in enumerate(wills)],
+        "directory": str(directory),
+        "pid": 4711,
+        "timeout_s": timeout_s,
+    }
+
+
+def test_the_frames_of_a_port_go_out_in_order_and_the_answers_are_checked(tmp_path):
+    with instrument({b"SHUT 0": b"OK 0\r", b"OFF": b"ER"}) as (path, told):
+        will = LastWill(
+            path,
+            (
+                WillFrame(b"\r"),
+                WillFrame(b"SHUT 0\r", rb"OK \d\r"),
+                WillFrame(b"OFF\r", b"OK", 0.1),
+                WillFrame(b"STOP\r"),
+            ),
+            serial=SERIAL,
+        )
+        report = carry_out(path, orders(tmp_path, will)["wills"], time.monotonic() + 5)
+        deadline = time.monotonic() + 5
+        while len(told) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert told == [b"", b"SHUT 0", b"OFF", b"STOP"]
+    assert [frame["ok"] for frame in report["frames"]] == [True, True, False, True]
+    assert report["frames"][2]["reply"] == "ER"
+    assert report["ok"] is False
+
+
+def test_ports_are_served_at_the_same_time_and_a_dead_one_delays_nobody(tmp_path):
+    with instrument({}) as (silent, _), instrument({b"X": b"OK"}) as (good, told):
+        path = act(
+            orders(
+                tmp_path,
+                LastWill(silent, tuple(WillFrame(b"X\r", b"OK", 60.0) for _ in range(5))),
+                LastWill(good, (WillFrame(b"X\r", b"OK"),), "shutter closed"),
+                LastWill("/dev/nothing-here", (WillFrame(b"X\r"),)),
+                LastWill("ftp://somewhere", (WillFrame(b"X\r"),)),
+                LastWill(f"file://{tmp_path}/bench", (WillFrame(b"CLOSE\n"), WillFrame(b"OFF\n"))),
+            ),
+            "the daemon died",
+        )
+    report = read_report(path)
+    by_device = {port["devices"][0]: port for port in report.ports}
+    assert [by_device[f"d{n}"]["ok"] for n in range(5)] == [False, True, False, False, True]
+    assert len(by_device["d0"]["frames"]) == 5  # all were sent
+    assert told == [b"X"]
+    assert "No such file" in by_device["d2"]["error"]
+    assert "ftp://somewhere" in by_device["d3"]["error"]
+    assert (tmp_path / "bench").read_text() == "CLOSE\nOFF\n"
+    assert report.devices == ("d0", "d1", "d2", "d3", "d4")
+    assert "d1: shutter closed" in str(report)
+    assert "d2: NOT MADE SAFE on /dev/nothing-here" in str(report)
+
+
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_network_instruments_are_reached_too(tmp_path, family):
+    if family == "tcp":
+        server = socket.create_server(("127.0.0.1", 0))
+        port = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    else:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(tmp_path / "socket"))
+        server.listen()
+        port = f"unix://{tmp_path}/socket"
+
+    def serve():
+        connection, _ = server.accept()
+        with connection:
+            if connection.recv(100) == b"OUTP 0\n":
+                connection.sendall(b"0\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with server:
+        wills = orders(tmp_path, LastWill(port, (WillFrame(b"OUTP 0\n", b"0"),)))["wills"]
+        report = carry_out(port, wills, time.monotonic() + 5)
+        thread.join(5)
+    assert report["ok"], report
+
+
+def test_an_instrument_that_hangs_up_is_told_at_once(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread.start()
+        wills = orders(tmp_path, LastWill(port, (WillFrame(b"A", b"B", 60.0),)))["wills"]
+        report = carry_out(port, wills, time.monotonic() + 60)
+        thread.join(5)
+    assert report["duration_s"] < 30
+    assert not report["ok"]
+
+
+def test_reports_are_listed_until_they_are_filed_away(tmp_path):
+    path = act(orders(tmp_path, LastWill(f"file://{tmp_path}/x", (WillFrame(b"A"),))), "why")
+    (tmp_path / "report-broken.json").write_text("{")
+    (report,) = unseen_reports(tmp_path)
+    filed = file_away(report)
+    assert unseen_reports(tmp_path) == []
+    assert filed.path.name == path.name.replace("report-", "reported-")
+    assert json.loads(filed.path.read_text())["reason"] == "why"
+
+
+class Conversation:
+    """A watch in a thread, and the daemon's end of the line."""
+
+    def __init__(self):
+        ours, theirs = socket.socketpair()
+        self.acts = []
+        self.acted = threading.Event()
+        self._theirs = theirs
+        self._thread = threading.Thread(target=Watch(theirs, self._act).run)
+        self._thread.start()
+        self.link = ours
+
+    def _act(self, given, reason):
+        self.acts.append(reason)
+        self.acted.set()
+        return "report.json"
+
+    def tell(self, message):
+        self.link.sendall(json.dumps(message).encode() + b"\n")
+
+    def hear(self):
+        self.link.settimeout(20)
+        return json.loads(self.link.recv(1000).splitlines()[-1])
+
+    def ended(self):
+        self._thread.join(20)
+        self._theirs.close()
+        self.link.close()
+        return not self._thread.is_alive()
+
+
+def test_it_acts_when_the_line_ends_without_a_goodbye(tmp_path):
+    talk = Conversation()
+    talk.tell({"arm": orders(tmp_path, timeout_s=60)})
+    assert talk.hear() == {"armed": 0}
+    talk.link.close()
+    assert talk.ended()
+    assert talk.acts == ["the daemon died"]
+
+
+def test_it_goes_quietly_after_a_goodbye_also_in_one_gulp(tmp_path):
+    talk = Conversation()
+    text = [{"arm": orders(tmp_path, timeout_s=60)}, {"beat": 1}, {"bye": True}]
+    talk.link.sendall(b"".join(json.dumps(m).encode() + b"\n" for m in text))
+    assert talk.ended()
+    assert talk.acts == []
+
+
+def test_it_acts_once_in_a_silence_and_again_only_when_it_is_armed_again(tmp_path):
+    talk = Conversation()
+    talk.tell({"arm": orders(tmp_path)})
+    assert talk.hear() == {"armed": 0}
+    assert talk.hear() == {"acted": "report.json"}
+    talk.tell({"beat": 1})
+    time.sleep(1.2)
+    assert len(talk.acts) == 1
+    assert "no sign of life" in talk.acts[0]
+    talk.tell({"arm": orders(tmp_path)})
+    assert talk.hear() == {"armed": 0}
+    assert talk.hear() == {"acted": "report.json"}
+    talk.tell({"bye": True})
+    assert talk.ended()
+    assert len(talk.acts) == 2
+
+
+def test_before_it_is_armed_it_does_nothing():
+    talk = Conversation()
+    talk.link.close()
+    assert talk.ended()
+    assert talk.acts == []

@@ -1,0 +1,176 @@
+"""Presets: saved, compared, loaded in order, with a report."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from daq.bus import Bus
+from daq.config import DeviceConfig
+from daq.core import (
+    BusyError,
+    DeviceError,
+    NotFoundError,
+    ParameterError,
+    SettingOutcome,
+    StateError,
+    StorageError,
+)
+from daq.drivers import Timebase, build_drivers
+from daq.supervision import Claim, Presets, Supervisor
+
+BENCH = {
+    "stage": {"driver": "simulated.stage", "noise": 0.0},
+    "laser": {"driver": "simulated.laser"},
+    "camera": {"driver": "simulated.camera", "resolution": [32, 24]},
+    "power_meter": {"driver": "simulated.power_meter"},
+}
+
+
+@asynccontextmanager
+async def bench_with_presets(folder, **devices):
+    timebase = Timebase()
+    tables = {**BENCH, **devices}
+    configs = {
+        name: DeviceConfig(name, table["driver"], {k: v for k, v in table.items() if k != "driver"})
+        for name, table in tables.items()
+    }
+    drivers, failures = build_drivers(configs, timebase)
+    supervisor = Supervisor(drivers, Bus(), timebase, failures)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(supervisor.run)
+        yield supervisor, Presets(folder / "presets", supervisor, timebase)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_preset_brings_the_bench_back(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        stage, laser = supervisor.device("stage"), supervisor.device("laser")
+        await stage.call("move_abs", 1.0)
+        await supervisor.device("camera").call("exposure", 0.02)
+        saved = await presets.save("aligned", note="before lunch", by="maria")
+        assert saved.settings["laser"]["shutter"] is True
+        assert saved.settings["laser"]["power"] == 0.005
+        assert saved.settings["stage"]["position"] == pytest.approx(1.0)
+        assert saved.settings["camera"]["exposure"] == 0.02
+
+        await stage.call("move_abs", 3.0)
+        await laser.call("close")
+        await laser.call("set", "power", 0.001)
+        differs = [c for c in await presets.compare("aligned") if c.outcome != "same"]
+        assert {(c.device, c.setting) for c in differs} == {
+            ("laser", "power"),
+            ("laser", "shutter"),
+            ("stage", "position"),
+        }
+        report = await presets.load("aligned", by="maria")
+        changed = [c for c in report if c.outcome is SettingOutcome.CHANGED]
+        # The stated order: parameters, positions, and what opens comes last.
+        assert [c.setting for c in changed] == ["power", "position", "shutter"]
+        assert changed[0].before == 0.001
+        assert changed[0].after == 0.005
+        assert changed[0].units == "W"
+        assert all(c.outcome is SettingOutcome.SAME for c in await presets.compare("aligned"))
+
+
+async def test_dark_comes_first(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        laser = supervisor.device("laser")
+        await laser.call("close")
+        await presets.save("dark")
+        await laser.call("open")
+        await laser.call("set", "power", 0.5)
+        report = await presets.load("dark")
+        changed = [c.setting for c in report if c.outcome is SettingOutcome.CHANGED]
+        assert changed == ["shutter", "power"]
+
+
+async def test_what_fails_ends_it_before_anything_opens(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        stage, laser = supervisor.device("stage"), supervisor.device("laser")
+        await stage.call("move_abs", 1.0)
+        await presets.save("aligned")
+        await stage.call("move_abs", 2.0)
+        await laser.call("close")
+
+        async def refuse(position):
+            await trio.lowlevel.checkpoint()
+            raise DeviceError("stage: it is stuck")
+
+        stage._instrument.driver.move_abs = refuse
+        report = {(c.device, c.setting): c for c in await presets.load("aligned")}
+        failed = report["stage", "position"]
+        assert failed.outcome is SettingOutcome.FAILED
+        assert failed.message == "stage: it is stuck"
+        assert report["laser", "shutter"].outcome is SettingOutcome.NOT_TRIED
+        assert await laser.call("is_open") is False
+
+
+async def test_nothing_is_changed_when_a_device_is_missing(tmp_path):
+    other = {"driver": "simulated.stage", "axis": "free"}
+    async with bench_with_presets(tmp_path, other=other) as (supervisor, presets):
+        await presets.save("all")
+        await supervisor.device("stage").call("move_abs", 2.0)
+        await supervisor.device("other").disable("out for repair", by="maria")
+        with pytest.raises(DeviceError, match="disabled since .* out for repair"):
+            await presets.load("all")
+        await supervisor.remove("other", "it was sold")
+        with pytest.raises(DeviceError, match=r"other\.position: there is no such device"):
+            await presets.load("all")
+        assert await supervisor.device("stage").call("position") == pytest.approx(2.0)
+
+
+async def test_devices_in_use_are_left_alone(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        await presets.save("all")
+        supervisor.device("stage").gate.take(Claim("execution 3f2a"))
+        with pytest.raises(BusyError, match="stage by execution 3f2a"):
+            await presets.load("all")
+        await presets.load("all", force=True)
+
+
+async def test_some_devices_only(tmp_path):
+    async with bench_with_presets(tmp_path) as (_, presets):
+        assert set((await presets.save("light", ["laser"])).settings) == {"laser"}
+
+
+async def test_devices_that_cannot_be_asked_are_left_out_and_named(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        await supervisor.device("camera").disable()
+        saved = await presets.save("rest")
+        assert "camera" not in saved.settings
+        assert saved.note == "(without camera)"
+        with pytest.raises(DeviceError, match="nothing was saved: camera: disabled"):
+            await presets.save("camera", ["camera"])
+
+
+async def test_presets_are_listed_replaced_and_deleted(tmp_path):
+    async with bench_with_presets(tmp_path) as (_, presets):
+        assert await presets.list() == []
+        await presets.save("b", ["stage"])
+        await presets.save("a", ["stage"])
+        assert [preset.name for preset in await presets.list()] == ["a", "b"]
+        with pytest.raises(StateError, match="there is a preset 'a' already"):
+            await presets.save("a")
+        await presets.save("a", ["laser"], replace=True)
+        assert set((await presets.get("a")).settings) == {"laser"}
+        await presets.delete("a")
+        with pytest.raises(NotFoundError, match="there is no preset 'a'; there are b"):
+            await presets.get("a")
+
+
+@pytest.mark.parametrize("name", ["", "../escape", "a/b", ".hidden", "x" * 65])
+async def test_a_name_cannot_leave_the_folder(tmp_path, name):
+    async with bench_with_presets(tmp_path) as (_, presets):
+        with pytest.raises(ParameterError, match="is no name for a preset"):
+            await presets.save(name)
+
+
+async def test_a_broken_file_says_so(tmp_path):
+    async with bench_with_presets(tmp_path) as (_, presets):
+        await presets.save("good")
+        (tmp_path / "presets" / "bad.json").write_text("{")
+        with pytest.raises(StorageError, match=r"bad\.json cannot be read"):
+            await presets.get("bad")

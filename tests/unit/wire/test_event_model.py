@@ -1,0 +1,146 @@
+"""Documents are what event-model says that they are, whatever a run holds."""
+
+from __future__ import annotations
+
+import event_model
+import numpy as np
+import pytest
+
+from daq.core import Column, EventBlock, RunOutcome, RunStart, RunStop
+from daq.wire.convert import json_from_wire, json_to_wire
+from daq.wire.event_model import DocumentComposer, compose_documents
+
+START = RunStart(
+    "r1",
+    "edge scan",
+    1_700_000_000_000_000_000,
+    user="maria",
+    metadata={"sample": 7, "owner": "lab", "time": "noon", "a.b": {"c/d": [1]}, "scan_id": 4},
+    devices={"stage": {"velocity": 2.0, "homed": True, "axis": "x", "steps": 3}},
+    parameters={"points": 3},
+)
+STOP = RunStop(RunOutcome.STOPPED, START.started_ns + 10**9, "enough", "maria")
+COLUMNS = (
+    Column("stage", "mm", "<f8", (), "stage", "setpoint"),
+    Column("camera", "counts", "<u2", (4, 6), "camera"),
+    Column("spectrum", "V", "<f4", (5,), "spectrum"),
+    Column("note", "", "O"),
+    Column("ok", "", "|b1"),
+)
+
+
+def block(first=0, count=3, stream="primary", columns=COLUMNS):
+    numbers = np.arange(first, first + count)
+    values = {
+        "stage": numbers * 0.5,
+        "camera": np.zeros((count, 4, 6), "<u2"),
+        "spectrum": np.ones((count, 5), "<f4"),
+        "note": np.array([f"n{n}" for n in numbers], dtype=object),
+        "ok": numbers % 2 == 0,
+    }
+    times = START.started_ns + numbers * 10**9
+    read = {"stage": times - 5 * 10**8}
+    return EventBlock(
+        stream, first, columns, times, {c.name: values[c.name] for c in columns}, read
+    )
+
+
+def validate(documents):
+    for name, document in documents:
+        validator = event_model.schema_validators[event_model.DocumentNames[name]]
+        validator.validate(document)
+    return documents
+
+
+def names(documents):
+    return [name for name, _ in documents]
+
+
+@pytest.mark.parametrize("uri", ["", "file://lab/data/run.h5"])
+def test_every_document_is_valid_and_stays_so_as_json(uri):
+    blocks = [block(), block(3, 2), block(0, 1, "dark", COLUMNS[1:2])]
+    documents = validate(list(compose_documents(START, blocks, STOP, uri)))
+    validate([(name, json_from_wire(json_to_wire(d))) for name, d in documents])
+    for outcome in RunOutcome:
+        validate([DocumentComposer(START).end(RunStop(outcome, 1))])
+
+
+def test_the_order_is_that_of_event_model():
+    documents = list(compose_documents(START, [block(), block(3)], STOP, "file://lab/run.h5"))
+    assert names(documents) == [
+        "start", "descriptor", "stream_resource", "event_page", "stream_datum",
+        "event_page", "stream_datum", "stop",
+    ]  # fmt: skip
+    assert names(compose_documents(START, [], None)) == ["start"]
+
+
+def test_frames_are_told_by_the_file_and_the_rows_in_which_they_lie():
+    documents = list(compose_documents(START, [block(2, 3)], STOP, "file://lab/run.h5"))
+    found = dict(documents)
+    resource, datum = found["stream_resource"], found["stream_datum"]
+    assert resource["uri"] == "file://lab/run.h5"
+    assert resource["parameters"]["dataset"] == "/entry/primary/camera"
+    assert resource["data_key"] == "camera"
+    assert datum["stream_resource"] == resource["uid"]
+    assert datum["indices"] == {"start": 2, "stop": 5}
+    assert datum["seq_nums"] == {"start": 3, "stop": 6}
+    assert found["descriptor"]["data_keys"]["camera"]["external"] == "STREAM:"
+    assert "camera" not in found["event_page"]["data"]
+
+
+def test_without_a_file_frames_are_in_the_events():
+    found = dict(compose_documents(START, [block()], STOP))
+    assert found["event_page"]["data"]["camera"][0].shape == (4, 6)
+    assert "external" not in found["descriptor"]["data_keys"]["camera"]
+
+
+def test_values_are_plain_and_bear_the_time_at_which_they_were_read():
+    page = dict(compose_documents(START, [block()], STOP))["event_page"]
+    began = START.started_ns / 1e9
+    assert page["data"]["stage"] == [0.0, 0.5, 1.0]
+    assert page["data"]["note"] == ["n0", "n1", "n2"]
+    assert page["data"]["ok"] == [True, False, True]
+    assert page["seq_num"] == [1, 2, 3]
+    assert page["timestamps"]["stage"][0] == pytest.approx(began - 0.5)
+    assert page["timestamps"]["note"] == page["time"]
+    events = list(event_model.unpack_event_page(page))
+    assert [event["seq_num"] for event in events] == [1, 2, 3]
+
+
+def test_metadata_that_event_model_would_misunderstand_keep_another_name():
+    _, start = DocumentComposer(START).begin()
+    assert start["sample_"] == 7
+    assert start["time_"] == "noon"
+    assert start["scan_id"] == 4
+    assert start["a_b"] == {"c_d": [1]}
+    assert start["owner"] == "maria"
+    assert start["uid"] == "r1"
+
+
+def test_the_settings_of_a_device_are_its_configuration():
+    descriptor = dict(compose_documents(START, [block()], None))["descriptor"]
+    stage = descriptor["configuration"]["stage"]
+    assert stage["data"] == {"velocity": 2.0, "homed": True, "axis": "x", "steps": 3}
+    kinds = {name: key["dtype"] for name, key in stage["data_keys"].items()}
+    assert kinds == {"velocity": "number", "homed": "boolean", "axis": "string", "steps": "integer"}
+    assert descriptor["hints"]["stage"] == {"fields": ["stage"]}
+    assert descriptor["object_keys"]["script"] == ["note", "ok"]
+
+
+def test_the_stop_document_tells_how_many_events_there_were():
+    blocks = [block(), block(3, 2), block(0, 1, "dark")]
+    stop = dict(compose_documents(START, blocks, STOP))["stop"]
+    assert stop["num_events"] == {"primary": 5, "dark": 1}
+    assert (stop["exit_status"], stop["reason"]) == ("abort", "enough")
+
+
+def test_columns_whose_names_meet_in_the_file_are_told_apart():
+    columns = (
+        Column("a/b", "", "<f8", (2, 2)), Column("a_b", "", "<f8", (2, 2)),
+        Column("time", "", "<f8", (2, 2)),
+    )  # fmt: skip
+    values = {c.name: np.zeros((1, 2, 2)) for c in columns}
+    data = EventBlock("data", 0, columns, np.zeros(1, np.int64), values)
+    documents = compose_documents(START, [data], None, "file:///x")
+    paths = [d["parameters"]["dataset"] for name, d in documents if name == "stream_resource"]
+    assert paths == ["/entry/data_/a_b", "/entry/data_/a_b_", "/entry/data_/time_"]
