@@ -62,6 +62,8 @@ class StorageConfig:
     directory: Path = field(default_factory=default_data_directory)
     compression: str = ""
     """Of frames and waveforms: `gzip`, `lzf` or a filter of hdf5plugin; empty for none."""
+    buffer_mb: int = 256
+    """What may wait for a disk that stalls before the instruments have to wait too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from daq.api import ApiServices, DaemonInfo, serve_api
 from daq.bus import Bus, feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
-from daq.core import DaqError, StopOutcome
+from daq.core import DaqError, DeviceState, StopOutcome
 from daq.drivers import Timebase, build_drivers
 from daq.experiment import ExecutionQueue, ManualRuns, software_versions
 from daq.scripting import Sandbox, SandboxLimits
@@ -57,7 +57,12 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     """The whole nursery tree."""
     timebase = Timebase()
     bus = Bus()
-    storage = Storage(config.storage.directory, bus, compression=config.storage.compression)
+    storage = Storage(
+        config.storage.directory,
+        bus,
+        compression=config.storage.compression,
+        buffer_bytes=config.storage.buffer_mb << 20,
+    )
     shared: dict[Any, Any] = {}
     drivers, failures = build_drivers(config.devices, timebase, shared)
     supervisor = Supervisor(drivers, bus, timebase, failures)
@@ -186,12 +191,14 @@ def _has_terminal() -> bool:
 
 async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
     """Nobody watches the bench any more: every device, touched or not, goes to its safe state."""
+    ready = {d.id for d in supervisor.devices() if d.snapshot().state is DeviceState.READY}
     with trio.CancelScope(shield=True):  # bounded by what each device gets
         stops = await supervisor.stop_devices(timeout=SAFE_S, safe=True, by="the end of the daemon")
-        await guard.stand_down()
-    for stop in stops:
-        if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
+        failed = [s for s in stops if s.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE)]
+        for stop in failed:
             log.error("device %s was not made safe: %s", stop.device, stop.message)
+        # One that was offline all along is nothing new; one that failed now is the guard's.
+        await guard.stand_down(ready & {stop.device for stop in failed})
 
 
 async def _serve_until(

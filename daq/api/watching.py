@@ -58,9 +58,9 @@ async def watch_execution(
             for part in _parts(lines):
                 await emit(pb.ExecutionUpdate(status_to_wire(view), output_to_wire(part)))
             await trio.sleep(0 if final else BATCH_S)
-        elif final:
-            return
-        else:
+        if not lines:  # else there may be more
+            if final:
+                return
             await _wait_changed(queue, view, period)
         view = await _at(queue, execution_id, view)
 

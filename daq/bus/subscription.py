@@ -256,6 +256,11 @@ class LosslessSubscription(_Subscription):
     def statistics(self) -> Statistics:
         return Statistics(self._delivered, 0, self._waiting)
 
+    @property
+    def fullness(self) -> float:
+        """What waits to be received, as a part of the capacity; from 1 on producers wait."""
+        return self._bytes / self._capacity_bytes
+
     async def send(self, block: Measurement) -> None:
         """Take the block in, waiting for room; does not yield when there is some.
 

@@ -15,6 +15,7 @@ from daq.core import ScriptCheck, ScriptSyntaxError, signature
 from daq.drivers import Timebase, build_drivers
 from daq.drivers.declarative import is_description
 from daq.scripting import Sandbox, SandboxLimits
+from daq.supervision import read_safety
 
 __all__ = ["check"]
 
@@ -75,8 +76,9 @@ def _show_configuration(output: Output, file: Path) -> int:
 
 
 async def _build(config: Config) -> dict[str, str]:
-    """Build the drivers, which checks their options and talks to no instrument."""
-    _, failures = build_drivers(config.devices, Timebase())
+    """Build the drivers, which checks their options and talks to no instrument; safety too."""
+    drivers, failures = build_drivers(config.devices, Timebase())
+    read_safety(config, drivers)
     return failures
 
 

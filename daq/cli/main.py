@@ -23,6 +23,7 @@ _COMMANDS = {
     "simulate": ("daq.cli.simulate", "Simulate a serial instrument on a pty or a TCP port."),
     "check": ("daq.cli.check", "Check a script or a configuration without running it."),
     "client": ("daq.cli.client", "Talk to a running daemon."),
+    "shell": ("daq.cli.shell", "IPython with the bench's devices as names."),
     "completion": ("daq.cli.completion", "Print the shell's completion script."),
 }
 

@@ -17,6 +17,7 @@ from daq.client.detector import Detector
 from daq.client.device import Device, missing_capability
 from daq.client.device_classes import class_for
 from daq.client.execution import Execution, begin
+from daq.client.html import devices_html
 from daq.client.light import Laser, Shutter
 from daq.client.literals import literal
 from daq.client.manual_run import ManualRun
@@ -24,7 +25,7 @@ from daq.client.models import DaemonInfo
 from daq.client.motor import Motor
 from daq.client.portal import Action, Portal
 from daq.client.program_text import ProgramText
-from daq.client.progress import DisplayFactory, display_for_terminal
+from daq.client.progress import DisplayFactory, display_for_here
 from daq.client.run_log import RunLog
 from daq.client.scans import Scans
 from daq.core import UnknownDeviceError
@@ -97,15 +98,19 @@ class Bench(Scans):
         )
         self.address = make_client().address
         """Where the daemon is, `HOST:PORT`."""
-        self.display: DisplayFactory = display_for_terminal
-        """How scans show themselves; takes a name, gives a context manager with `update`."""
         self._portal = Portal(make_client)
+        self.display: DisplayFactory = display_for_here(self._portal)
+        """How scans show themselves; takes a name, gives a context manager with `update`."""
         self._devices: dict[str, Device] = {}
         self.runs = RunLog(self._portal)
         """What is on record: `runs[-1]`, `runs.search(name="knife*")`."""
 
     def __repr__(self) -> str:
         return f"<Bench {self.address}: {', '.join(self._devices)}>"
+
+    def _repr_html_(self) -> str:
+        listing = self._portal.call(lambda client: client.devices.list())
+        return devices_html((info.description, info.snapshot) for info in listing.devices)
 
     def __enter__(self) -> Self:
         return self

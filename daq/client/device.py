@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar, cast
 
+from daq.client.html import device_html
 from daq.client.models import DeviceInfo
 from daq.client.portal import Action, Portal
 from daq.client.readings import Readings
@@ -14,6 +15,7 @@ from daq.client.status import MotionProgress, Status
 from daq.core import (
     Capability,
     CapabilityError,
+    CommunicationError,
     DeviceDescription,
     DeviceParameter,
     DeviceSnapshot,
@@ -65,6 +67,12 @@ class Device:
         label = f" {self._description.label!r}" if self._description.label else ""
         return f"<{type(self).__name__} {self.name}{label} ({self._description.driver})>"
 
+    def _repr_html_(self) -> str:
+        try:
+            return device_html(self._description, self.state())
+        except CommunicationError:
+            return device_html(self._description, None)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -92,6 +100,11 @@ class Device:
     def name(self) -> str:
         """Its id on the bench."""
         return self._description.id
+
+    @property
+    def portal(self) -> Portal:
+        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
+        return self._portal
 
     @property
     def description(self) -> DeviceDescription:

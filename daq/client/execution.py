@@ -9,6 +9,8 @@ from typing import Any
 
 from daq import core
 from daq.client.async_client import AsyncClient
+from daq.client.blocking_stream import BlockingStream
+from daq.client.html import execution_html
 from daq.client.literals import parse_literal
 from daq.client.models import ExecutionUpdate
 from daq.client.portal import Portal
@@ -77,6 +79,14 @@ class Execution:
         state = self._end.record.state if self._end else "under way"
         return f"<Execution {self.id[:8]} {self.name!r} {state}>"
 
+    def _repr_html_(self) -> str:
+        return execution_html(self.view)
+
+    @property
+    def portal(self) -> Portal:
+        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
+        return self._portal
+
     @property
     def view(self) -> ExecutionView:
         """How it is now: state, line, progress."""
@@ -110,12 +120,15 @@ class Execution:
         """Let it go on."""
         self._portal.call(lambda client: client.scripts.resume(self.id))
 
-    def updates(self) -> Iterator[ExecutionUpdate]:
-        """State, line, progress and output as they change, until it ends."""
-        stream = self._portal.stream(
+    def watch(self) -> BlockingStream[ExecutionUpdate]:
+        """What `updates` gives, as a stream that another thread may close."""
+        return self._portal.stream(
             lambda client: client.scripts.watch(self.id, max_rate_hz=WATCH_RATE_HZ)
         )
-        with stream:
+
+    def updates(self) -> Iterator[ExecutionUpdate]:
+        """State, line, progress and output as they change, until it ends."""
+        with self.watch() as stream:
             for update in stream:
                 if update.view.record.state.is_final:
                     self._end = update.view

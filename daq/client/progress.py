@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -12,7 +13,15 @@ from daq.client.models import ExecutionUpdate
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Display", "DisplayFactory", "display_for_terminal"]
+    from daq.client.portal import Portal
+
+__all__ = [
+    "Display",
+    "DisplayFactory",
+    "display_for_here",
+    "display_for_terminal",
+    "is_notebook",
+]
 
 _HIDDEN_LEVELS = frozenset({"debug", "result"})
 
@@ -33,6 +42,22 @@ class Display(Protocol):
 
 DisplayFactory = Callable[[str], Display]
 """Takes the name of what runs."""
+
+
+def display_for_here(portal: Portal) -> DisplayFactory:
+    """In a notebook a bar and a live picture of the run; elsewhere `display_for_terminal`."""
+    if not is_notebook():
+        return display_for_terminal
+    from daq.client.jupyter.progress import NotebookDisplay  # brings matplotlib with it
+
+    return functools.partial(NotebookDisplay, portal)
+
+
+def is_notebook() -> bool:
+    """Whether this is a Jupyter kernel, whose output goes to a page."""
+    # Not imported: where nobody has, this is no notebook, and it loads slowly.
+    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return hasattr(ask(), "kernel") if ask is not None else False
 
 
 def display_for_terminal(name: str) -> Display:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from daq.client.html import reading_html
 from daq.client.models import Frame, Sample
 from daq.core import format_quantity
 
@@ -39,6 +40,9 @@ class Readings(dict[str, dict[str, Any]]):
 
     def __float__(self) -> float:
         return float(self.value)
+
+    def _repr_html_(self) -> str:
+        return reading_html(self.name, self.value, self.units)
 
     def __repr__(self) -> str:
         shape = getattr(self.value, "shape", ())

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from daq.client.async_client import AsyncClient
 from daq.client.event_documents import Document, run_documents
+from daq.client.html import run_html, runs_html
 from daq.client.portal import Portal
 from daq.client.run_tables import TableKind, make_table
 from daq.core import NotFoundError, ParameterError, RunSummary
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Moment", "Run", "RunLog"]
 
 PAGE = 100
+SHOWN = 10
 
 Moment = datetime | timedelta | float | str
 """A time: a datetime, seconds since the epoch, an ISO text, or how long ago."""
@@ -46,6 +48,14 @@ class Run:
             f"<Run {self.id[:8]} {summary.name!r} {summary.outcome or 'open'}, "
             f"{summary.points} points, {began:%Y-%m-%d %H:%M:%S}>"
         )
+
+    def _repr_html_(self) -> str:
+        return run_html(self.summary, self.detail.streams)
+
+    @property
+    def portal(self) -> Portal:
+        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
+        return self._portal
 
     @property
     def detail(self) -> RecordedRun:
@@ -145,6 +155,10 @@ class RunLog:
 
     def __repr__(self) -> str:
         return f"<{len(self)} runs>"
+
+    def _repr_html_(self) -> str:
+        page = self._portal.call(lambda client: client.runs.list(limit=SHOWN))
+        return runs_html(page.runs, page.total)
 
     def __len__(self) -> int:
         return self._portal.call(lambda client: client.runs.list(limit=1)).total

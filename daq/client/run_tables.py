@@ -198,7 +198,7 @@ def _roomy(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _nothing(dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "M":
-        return np.datetime64("NaT")
+        return np.datetime64("NaT", "ns")
     return None if dtype.kind == "O" else np.nan
 
 

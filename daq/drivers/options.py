@@ -124,6 +124,10 @@ class Options:
             raise self._wrong(name, value, "a table { ... }")
         return Options(f"{self._owner}.{name}", value)
 
+    def plain(self, name: str, expected: str) -> Any:
+        """Whatever stands there, for who checks it himself; None when not given."""
+        return self._take(name, None, expected)
+
     def finish(self) -> None:
         """Refuse every option that was given and never read. Call it after the last read."""
         for name in self._values:

@@ -178,7 +178,7 @@ class RunEngine:
         await restore_devices(held, self._claim)
 
     def _devices(self) -> list[Device]:
-        return [self._supervisor.device(device_id) for device_id in sorted(self._touched)]
+        return [device for device in self._supervisor.devices() if device.id in self._touched]
 
     @property
     def touched(self) -> frozenset[str]:
@@ -194,7 +194,7 @@ class RunEngine:
     def release_devices(self) -> None:
         """Others may command the devices again."""
         for device_id in self._touched:
-            self._supervisor.device(device_id).gate.release(self._claim)
+            self._supervisor.gate(device_id).release(self._claim)
 
     async def close_run(self, outcome: RunOutcome, reason: str, by: str) -> None:
         """Close the run if one is open."""
@@ -248,8 +248,7 @@ class RunEngine:
                 lambda: device.call(
                     request.operation, *request.arguments, by=self._who, claim=self._claim
                 ),
-                repeatable=request.operation in _REPEATABLE
-                and not isinstance(request, CallBeside),
+                repeatable=request.operation in _REPEATABLE and not isinstance(request, CallBeside),
             )
         return await device.call(
             request.operation, *request.arguments, by=self._who, claim=self._claim

@@ -59,9 +59,7 @@ class Allowance:
         )
 
     def __repr__(self) -> str:
-        return (
-            f"<Allowance: {self._output_lines} lines, {self._records} events, {self._runs} runs>"
-        )
+        return f"<Allowance: {self._output_lines} lines, {self._records} events, {self._runs} runs>"
 
 
 def _lines(text: str) -> int:

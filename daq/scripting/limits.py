@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from daq.core import ParameterError
 
@@ -57,7 +58,10 @@ class SandboxLimits:
 
         Raises ParameterError for what is not a limit, or more than what is allowed here.
         """
-        return replace(self, **{name: self._lower(name, value) for name, value in wanted.items()})
+        lowered: dict[str, Any] = {
+            name: self._lower(name, value) for name, value in wanted.items()
+        }
+        return replace(self, **lowered)
 
     def _lower(self, name: str, value: float) -> float:
         kind = _LOWERABLE.get(name)

@@ -13,6 +13,7 @@ import numpy as np
 
 from daq.core import Column, Event, Measurement, StorageError
 from daq.storage import records
+from daq.storage.block_records import encode_block
 from daq.storage.channel import ChannelInfo
 from daq.storage.journal import Buffer, encode_record
 from daq.storage.placed import LARGE_BYTES, Placed, Placer
@@ -113,7 +114,7 @@ class RunEncoder:
                 known = self._channels[channel] = _Channel(len(self._channels))
                 buffers += encode_record(Kind.CHANNEL, records.encode_channel(known.index, channel))
             places = self._place_block(known, channel, block)
-            buffers += encode_record(Kind.BLOCK, *records.encode_block(known.index, block, places))
+            buffers += encode_record(Kind.BLOCK, *encode_block(known.index, block, places))
             known.count += len(block)
         return buffers
 

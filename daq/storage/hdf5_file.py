@@ -30,12 +30,13 @@ import h5py
 import numpy as np
 
 from daq.core import Column, RunStart, RunStop, StorageError
+from daq.storage.block_records import BlockBatch
 from daq.storage.channel import ChannelInfo
 from daq.storage.compression import Filters
 from daq.storage.directories import sync_directory
 from daq.storage.hdf5_columns import GrowingDataset
 from daq.storage.nexus import nexus_group, write_start, write_stop
-from daq.storage.records import BlockBatch, RowBatch
+from daq.storage.records import RowBatch
 from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
 
 __all__ = ["RunFile", "partial_path"]
@@ -43,6 +44,8 @@ __all__ = ["RunFile", "partial_path"]
 _DETECTOR = "detector"
 _SETPOINT = "setpoint"
 _MOST_AXES = 2
+_CACHE_BYTES = 256 << 10
+_CACHE_SLOTS = 101
 
 
 def partial_path(path: Path) -> Path:
@@ -86,7 +89,15 @@ class RunFile:
         self._monitors: dict[int, _Monitor] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         # Private until it is renamed, so no lock is needed; some network file systems have none.
-        self._file = h5py.File(self.partial, "w", libver=("v110", "v110"), locking=False)
+        # A chunk or two of each column is enough of a cache, and a thousand columns have one each.
+        self._file = h5py.File(
+            self.partial,
+            "w",
+            libver=("v110", "v110"),
+            locking=False,
+            rdcc_nbytes=_CACHE_BYTES,
+            rdcc_nslots=_CACHE_SLOTS,
+        )
         self._file.attrs["default"] = "entry"
         self._file.attrs["NX_class"] = "NXroot"
         self._file.attrs["creator"] = "daq"

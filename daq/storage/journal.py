@@ -41,6 +41,8 @@ _FRAME = struct.Struct("<IIB3x")
 _TAG = struct.Struct("<IB")
 _MAX_PAYLOAD = (1 << 32) - 1
 _READ_BYTES = 4 << 20
+_MOST_BUFFERS = 1024
+"""IOV_MAX of Linux: a call with more is refused."""
 
 
 class RawRecord(NamedTuple):
@@ -132,15 +134,22 @@ class JournalWriter:
         Raises StorageError that names the file and the cause (a full disk, a quota, a dead disk);
         what was written of the records before that is cut off again.
         """
-        total = sum(map(len, buffers))
+        total = 0
         try:
-            written = os.pwritev(self._fd, buffers, self._size)
-            while written < total:
-                written += os.pwritev(self._fd, _after(buffers, written), self._size + written)
+            for first in range(0, len(buffers), _MOST_BUFFERS):
+                total += self._write_some(buffers[first : first + _MOST_BUFFERS], total)
         except OSError as error:
             self._cut_back()
             raise _storage_error(self.path, "cannot be appended to", error) from error
         self._size += total
+
+    def _write_some(self, buffers: Sequence[Buffer], offset: int) -> int:
+        """Write as many buffers as the kernel takes at once; returns their size."""
+        begin, size = self._size + offset, sum(map(len, buffers))
+        written = os.pwritev(self._fd, buffers, begin)
+        while written < size:
+            written += os.pwritev(self._fd, _after(buffers, written), begin + written)
+        return size
 
     def _cut_back(self) -> None:
         try:

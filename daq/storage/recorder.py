@@ -31,12 +31,18 @@ from daq.storage.conversion import Conversion, close_summary, convert_journal, s
 from daq.storage.directories import Directories
 from daq.storage.run_journal import RunJournal, again, begin_journal, in_thread
 
-__all__ = ["DURABILITIES", "RunRecorder"]
+__all__ = ["BUFFER_BYTES", "DURABILITIES", "RunRecorder"]
 
 _BATCH_BYTES = 1 << 20
 _SYNC_PERIOD_S = 1.0
 _MONITOR_PERIOD_S = 0.02
 _CONVERT_PERIOD_S = 0.5
+
+_WATCH_PERIOD_S = 0.1
+_BEHIND, _CAUGHT_UP = 0.5, 0.1
+
+BUFFER_BYTES = 256 << 20
+"""What may wait for the disk before whoever publishes has to wait too."""
 
 DISK = "disk"
 DURABILITIES = ("process", DISK)
@@ -55,8 +61,10 @@ class RunRecorder:
         bus: Bus,
         catalogue: Catalogue,
         filters: Filters = MappingProxyType({}),
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
         self._filters = filters
+        self._buffer_bytes = buffer_bytes
         self.run_id = start.run_id
         self.start = start
         self.path = directories.journal(start.run_id)
@@ -163,7 +171,7 @@ class RunRecorder:
         """Record until `close`. Raises nothing: `wait_ready`, `append` and `close` do."""
         try:
             # Subscribed before it is ready: what is published after `open_run` is stored.
-            with self._bus.record() as subscription:
+            with self._bus.record(capacity_bytes=self._buffer_bytes) as subscription:
                 await self._catalogue.put(self._summary)
                 writer = await in_thread(lambda: begin_journal(self.path, self.start))
                 try:
@@ -188,6 +196,7 @@ class RunRecorder:
     ) -> None:
         async with trio.open_nursery() as parts:
             parts.start_soon(self._keep_on_disk, journal)
+            parts.start_soon(self._watch_buffer, subscription)
             parts.start_soon(self._record_monitors, journal, subscription)
             self._ready.set()
             while not await self._stopped_within(_CONVERT_PERIOD_S):
@@ -214,6 +223,23 @@ class RunRecorder:
                     await self._catalogue.put_points(self.run_id, noted)
                 except StorageError as error:
                     _log.error("%s", error.message)  # the count is a courtesy
+
+    async def _watch_buffer(self, subscription: LosslessSubscription) -> None:
+        """Say when the disk does not keep up, before producers have to wait for it."""
+        is_behind = False
+        while not await self._stopped_within(_WATCH_PERIOD_S):
+            full = subscription.fullness
+            if full >= _BEHIND and not is_behind:
+                _log.warning(
+                    "run %s: the disk does not keep up: %.0f MB wait for it; instruments are held "
+                    "up at %.0f MB",
+                    self.run_id,
+                    full * self._buffer_bytes / 1e6,
+                    self._buffer_bytes / 1e6,
+                )
+            elif is_behind and full < _CAUGHT_UP:
+                _log.warning("run %s: the disk has caught up, nothing was lost", self.run_id)
+            is_behind = full >= (_CAUGHT_UP if is_behind else _BEHIND)
 
     async def _stopped_within(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):

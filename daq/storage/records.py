@@ -18,24 +18,23 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from daq.core import Column, Event, Measurement, RunOutcome, RunStart, RunStop, StorageError
+from daq.core import Column, Event, RunOutcome, RunStart, RunStop, StorageError
 from daq.storage.channel import ChannelInfo
 from daq.storage.journal import Buffer
 from daq.storage.placed import LARGE_BYTES, Placed, Sample
 
 __all__ = [
-    "BlockBatch",
     "Kind",
     "RowBatch",
     "RowLayout",
     "clean_text",
-    "decode_block",
     "decode_channel",
+    "decode_large",
     "decode_start",
     "decode_stop",
     "decode_stream",
-    "encode_block",
     "encode_channel",
+    "encode_large",
     "encode_start",
     "encode_stop",
     "encode_stream",
@@ -59,7 +58,6 @@ _CODES = {
     "|u1": "B",
     "|b1": "?",
 }
-_BLOCK = struct.Struct("<IIQ")
 _LENGTH = struct.Struct("<I")
 _PLACE = struct.Struct("<QI")
 _HERE = _PLACE.pack(0, 0)
@@ -107,28 +105,6 @@ class RowBatch:
         """Of one row, what its large samples take when they are fetched."""
         large = [c for c in self.columns if isinstance(self.values[c.name], list)]
         return sum(_size(column) for column in large)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BlockBatch:
-    """Consecutive samples of one channel."""
-
-    index: int
-    """Tells channels apart, also when one came back with another shape."""
-    channel: ChannelInfo
-    timestamps: npt.NDArray[np.int64]
-    values: Array | list[Sample]
-    """An array of shape (n, *channel.shape), or a list of n large samples."""
-
-    def part(self, begin: int, end: int) -> BlockBatch:
-        """Its samples from `begin` to before `end`."""
-        times, values = self.timestamps[begin:end], self.values[begin:end]
-        return replace(self, timestamps=times, values=values)
-
-    @property
-    def sample_bytes(self) -> int:
-        """What a large sample takes when it is fetched."""
-        return self.channel.sample_bytes if isinstance(self.values, list) else 0
 
 
 def plain(value: Any) -> Any:
@@ -195,23 +171,12 @@ def decode_channel(payload: Buffer) -> tuple[int, ChannelInfo]:
     return index, ChannelInfo(name, units, dtype, tuple(shape))
 
 
-def encode_block(
-    index: int, block: Measurement, places: Sequence[Placed | None] = ()
-) -> list[Buffer]:
-    """`places` says for each of a block's large samples where it lies; None for here."""
-    head: list[Buffer] = [_BLOCK.pack(index, len(block), block.sequence)]
-    head.append(raw_bytes(block.timestamps))
-    if not places:
-        return [*head, raw_bytes(block.values)]
-    samples = zip(block.values, places, strict=True)
-    return [*head, *(part for sample, place in samples for part in _encode_large(sample, place))]
-
-
-def _encode_large(sample: Array, place: Placed | None) -> list[Buffer]:
+def encode_large(sample: Array, place: Placed | None) -> list[Buffer]:
+    """A large sample, or where it lies."""
     return [_HERE, raw_bytes(sample)] if place is None else [_PLACE.pack(*place)]
 
 
-def _decode_large(
+def decode_large(
     data: memoryview, offset: int, dtype: str, shape: tuple[int, ...]
 ) -> tuple[Sample, int]:
     """The sample that begins at `offset`, and where the next one begins."""
@@ -221,21 +186,6 @@ def _decode_large(
         return place, offset
     sample = np.frombuffer(data, dtype, int(np.prod(shape, dtype=np.int64)), offset)
     return sample.reshape(shape), offset + sample.nbytes
-
-
-def decode_block(payload: memoryview, channels: Mapping[int, ChannelInfo]) -> BlockBatch:
-    index, count, _sequence = _BLOCK.unpack_from(payload)
-    channel = channels[index]
-    middle = _BLOCK.size + 8 * count
-    timestamps = np.frombuffer(payload[_BLOCK.size : middle], dtype=np.int64)
-    if channel.sample_bytes >= LARGE_BYTES:
-        samples: list[Sample] = []
-        for _ in range(count):
-            sample, middle = _decode_large(payload, middle, channel.dtype, channel.shape)
-            samples.append(sample)
-        return BlockBatch(index, channel, timestamps, samples)
-    values = np.frombuffer(payload[middle:], dtype=channel.dtype)
-    return BlockBatch(index, channel, timestamps, values.reshape((count, *channel.shape)))
 
 
 def raw_bytes(array: Array) -> memoryview:
@@ -303,7 +253,7 @@ class RowLayout:
             *(
                 part
                 for c in self.large
-                for part in _encode_large(self.array(c, event), places.get(c.name))
+                for part in encode_large(self.array(c, event), places.get(c.name))
             ),
             *self._texts(event),
         ]
@@ -376,7 +326,7 @@ class RowLayout:
         for row, tail in enumerate(tails):
             offset = 0
             for column in self.large:
-                sample, offset = _decode_large(tail, offset, column.dtype, column.shape)
+                sample, offset = decode_large(tail, offset, column.dtype, column.shape)
                 samples[column.name].append(sample)
             for name in self._strings:
                 (length,) = _LENGTH.unpack_from(tail, offset)

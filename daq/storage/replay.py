@@ -12,10 +12,11 @@ import numpy as np
 
 from daq.core import RunStart, RunStop, StorageError
 from daq.storage import records
+from daq.storage.block_records import BlockBatch, decode_block, decode_small_blocks
 from daq.storage.channel import ChannelInfo
 from daq.storage.journal import JournalReader, RawRecord
-from daq.storage.placed import Placed, PlacedReader, Sample
-from daq.storage.records import BlockBatch, Kind, RowBatch, RowLayout
+from daq.storage.placed import LARGE_BYTES, Placed, PlacedReader, Sample
+from daq.storage.records import Kind, RowBatch, RowLayout
 
 __all__ = ["Batch", "JournalReplay", "RecordDecoder"]
 
@@ -30,32 +31,63 @@ class RecordDecoder:
     def __init__(self) -> None:
         self._layouts: dict[int, RowLayout] = {}
         self._channels: dict[int, ChannelInfo] = {}
+        self._large: set[tuple[int, int]] = set()
+        """The kind and index of what has large samples."""
 
     def decode(self, raw: Iterable[RawRecord]) -> Iterator[Batch]:
-        """Consecutive rows of a stream, and consecutive blocks of a channel, come as one batch."""
-        for (kind, index), group in groupby(raw, key=_group):
-            payloads = [record.payload for record in group]
-            if kind == Kind.ROW:
-                yield self._layouts[index].decode(payloads)
-            elif kind == Kind.BLOCK:
-                yield _join([records.decode_block(p, self._channels) for p in payloads])
-            else:
-                yield from self._single(kind, payloads)
+        """What some consecutive records say, with as few batches as can be.
 
-    def _single(self, kind: int, payloads: Iterable[memoryview]) -> Iterator[Batch]:
-        for payload in payloads:
-            if kind == Kind.START:
-                yield records.decode_start(payload)
-            elif kind == Kind.STOP:
-                yield records.decode_stop(payload)
-            elif kind == Kind.STREAM:
-                index, name, columns = records.decode_stream(payload)
-                self._layouts[index] = RowLayout(name, columns)
-            elif kind == Kind.CHANNEL:
-                index, channel = records.decode_channel(payload)
-                self._channels[index] = channel
+        A thousand channels that take turns come as one batch each: written one by one they would
+        take HDF5 a tenth of a millisecond a sample. So what is small comes first, by stream and by
+        channel; then what has large samples, in its order, and last the end of the run.
+        """
+        small: dict[tuple[int, int], list[memoryview]] = {}
+        large: list[tuple[tuple[int, int], memoryview]] = []
+        last: list[Batch] = []
+        for record in raw:
+            key = _group(record)
+            if record.kind not in (Kind.ROW, Kind.BLOCK):
+                found = list(self._single(record.kind, record.payload))
+                yield from (batch for batch in found if isinstance(batch, RunStart))
+                last += [batch for batch in found if isinstance(batch, RunStop)]
+            elif key in self._large:
+                large.append((key, record.payload))
             else:
-                raise StorageError(f"a record of the unknown kind {kind} is in the journal")
+                small.setdefault(key, []).append(record.payload)
+        for key, payloads in small.items():
+            yield self._batch(key, payloads)
+        for key, group in groupby(large, key=_key):
+            yield self._batch(key, [payload for _, payload in group])
+        yield from last
+
+    def _batch(self, key: tuple[int, int], payloads: list[memoryview]) -> Batch:
+        kind, index = key
+        if kind == Kind.ROW:
+            return self._layouts[index].decode(payloads)
+        channel = self._channels[index]
+        if key not in self._large and len(payloads) > 1:
+            whole = decode_small_blocks(payloads, channel)
+            if whole is not None:
+                return whole
+        return _join([decode_block(p, self._channels) for p in payloads])
+
+    def _single(self, kind: int, payload: memoryview) -> Iterator[Batch]:
+        if kind == Kind.START:
+            yield records.decode_start(payload)
+        elif kind == Kind.STOP:
+            yield records.decode_stop(payload)
+        elif kind == Kind.STREAM:
+            index, name, columns = records.decode_stream(payload)
+            layout = self._layouts[index] = RowLayout(name, columns)
+            if layout.large:
+                self._large.add((Kind.ROW, index))
+        elif kind == Kind.CHANNEL:
+            index, channel = records.decode_channel(payload)
+            self._channels[index] = channel
+            if channel.sample_bytes >= LARGE_BYTES:
+                self._large.add((Kind.BLOCK, index))
+        else:
+            raise StorageError(f"a record of the unknown kind {kind} is in the journal")
 
 
 class JournalReplay:
@@ -118,6 +150,10 @@ class JournalReplay:
         self._reader.close()
         if self._placed is not None:
             self._placed.close()
+
+
+def _key(item: tuple[tuple[int, int], memoryview]) -> tuple[int, int]:
+    return item[0]
 
 
 def _group(record: RawRecord) -> tuple[int, int]:

@@ -8,6 +8,8 @@ file at once, and the journal only says where (`daq.storage.placed`).
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +29,9 @@ T = TypeVar("T")
 
 _INLINE_BYTES = 64 << 10
 _WRITE_TIMEOUT_S = 10.0
+_SLOW_WRITE_S = 0.01
+_SLOW_SYNC_S = 0.05
+_WARY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +71,8 @@ class RunJournal:
         self._encoder = RunEncoder(placer)
         self._turn = trio.Lock()
         self._grown = trio.Event()
+        self._sync_began = math.inf
+        self._wary_until = -math.inf
         self._points = 0
         self._last_ns = 0
         self._failure: StorageError | None = None
@@ -153,13 +160,25 @@ class RunJournal:
 
     async def _write(self, buffers: list[Buffer]) -> None:
         try:
-            if sum(map(len, buffers)) <= _INLINE_BYTES:
+            if sum(map(len, buffers)) <= _INLINE_BYTES and not self._disk_is_slow():
+                began = time.monotonic()
                 self._writer.write(buffers)
+                if (now := time.monotonic()) - began > _SLOW_WRITE_S:
+                    self._wary_until = now + _WARY_S
             else:
                 await self._bounded(lambda: self._writer.write(buffers))
         except StorageError as error:
             self.fail(error)
             raise
+
+    def _disk_is_slow(self) -> bool:
+        """Whether a write may wait for the disk: then it must not be done on the loop.
+
+        A write goes to memory, but on a disk that stalls even that comes to wait at some point, for
+        the file system's own journal. The fsync of every second feels it first.
+        """
+        now = time.monotonic()
+        return now < self._wary_until or now - self._sync_began > _SLOW_SYNC_S
 
     async def _bounded(self, work: Callable[[], T]) -> T:
         """In a thread, beyond the reach of the caller's cancellation, but not for ever."""
@@ -181,9 +200,13 @@ class RunJournal:
                 self.fail(error)
 
     def _sync(self) -> None:
-        # What the journal refers to first: a record never outlives the sample that it promises.
-        self._placer.sync()
-        self._writer.sync()
+        self._sync_began = time.monotonic()
+        try:
+            # What the journal refers to first: a record never outlives the sample that it promises.
+            self._placer.sync()
+            self._writer.sync()
+        finally:
+            self._sync_began = math.inf
 
     def fail(self, error: StorageError) -> None:
         """Take nothing any more."""

@@ -31,7 +31,7 @@ from daq.storage.hdf5_file import partial_path
 from daq.storage.hdf5_reader import StreamInfo, describe_file, read_block, require_stream
 from daq.storage.journal_reader import follow_journal, read_journal
 from daq.storage.ledger import Ledger
-from daq.storage.recorder import DURABILITIES, RunRecorder
+from daq.storage.recorder import BUFFER_BYTES, DURABILITIES, RunRecorder
 from daq.storage.recovery import recover_runs
 
 __all__ = ["RunDescription", "Storage"]
@@ -57,11 +57,20 @@ class Storage:
         directory: Where everything is kept.
         bus: What it carries beside of events is stored in the runs that are open.
         compression: Of frames and long waveforms; see `daq.storage.compression`.
+        buffer_bytes: What may wait for the disk before whoever publishes has to wait too.
 
     Raises ConfigurationError for a compression that there is not.
     """
 
-    def __init__(self, directory: Path, bus: Bus, *, compression: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        bus: Bus,
+        *,
+        compression: str = "",
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> None:
+        self._buffer_bytes = buffer_bytes
         self._filters = compression_filters(compression)
         self._directories = Directories(directory)
         self._bus = bus
@@ -159,7 +168,14 @@ class Storage:
         if self._opening is None or start.run_id in self._open:
             what = "is open already" if start.run_id in self._open else "cannot be opened now"
             raise StateError(f"run {start.run_id} {what}")
-        recorder = RunRecorder(start, self._directories, self._bus, self._catalogue, self._filters)
+        recorder = RunRecorder(
+            start,
+            self._directories,
+            self._bus,
+            self._catalogue,
+            self._filters,
+            self._buffer_bytes,
+        )
         self._open[start.run_id] = recorder
         try:
             await self._opening.send(recorder)

@@ -176,13 +176,15 @@ class DeviceTask:
         """One session; tells whether the device was reached at all."""
         try:
             async with trio.open_nursery() as self._session:
-                reached = await self._reach()
-                self.attempted.set()
-                if reached:
-                    self._session.start_soon(self._follower.run)
-                    await self._poll()
+                try:
+                    reached = await self._reach()
+                    self.attempted.set()
+                    if reached:
+                        self._session.start_soon(self._follower.run)
+                        await self._poll()
+                finally:
+                    self._session = None  # nothing new begins while what is in progress ends
         finally:
-            self._session = None
             if self._status.state.is_online:
                 self.lost(_LET_GO)  # cancelled from above: everything else had lost it before
             await self._disconnect()

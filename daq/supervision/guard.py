@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,6 +87,7 @@ class Guard:
         self._needed = trio.Event()
         self._has_news = False
         """The guard has not been told of the last wills as they are now."""
+        self._speaking = trio.Lock()
         self._armed = trio.Event()
         self._dismissed = False
         self._acted = 0
@@ -133,11 +135,20 @@ class Guard:
         if wills:
             self._needed.set()
 
-    async def stand_down(self) -> None:
-        """All is safe: the guard may go. Without it, the end of the daemon lets it act."""
+    async def stand_down(self, not_safe: Collection[str] = ()) -> None:
+        """All is safe: the guard may go. Without it, the end of the daemon lets it act.
+
+        Args:
+            not_safe: Devices that could not be made safe. If the guard holds the last will of one
+                of them, it is not dismissed: it shall try.
+        """
+        left = [device_id for device_id in self._wills if device_id in not_safe]
+        if left:
+            logger.error("%s: left to the guard, with all other last wills", ", ".join(left))
+            return
         self._dismissed = True
         if self._link is not None:
-            with trio.move_on_after(GOODBYE_S):
+            with trio.move_on_after(GOODBYE_S), suppress(trio.BrokenResourceError):
                 await self._tell(self._link, {"bye": True})
 
     # ------------------------------------------------------------------------------- the process
@@ -212,7 +223,8 @@ class Guard:
             self._armed.set()
         if "acted" in message:
             await self._go_on(Path(message["acted"]), killer)
-            await self._tell(stream, {"arm": self._orders()})
+            with suppress(trio.BrokenResourceError):  # who listens sees the end too
+                await self._tell(stream, {"arm": self._orders()})
 
     async def _go_on(self, path: Path, killer: Killer) -> None:
         """The guard took this daemon for dead. What was known of those devices is not true now."""
@@ -221,8 +233,9 @@ class Guard:
         self._reports.append(report)
         logger.error("%s", report)
         reason = f"the guard carried out its last will: {report.reason}"
-        for device_id in report.devices:
-            self._supervisor.device(device_id).let_go(reason)
+        for device in self._supervisor.devices():
+            if device.id in report.devices:
+                device.let_go(reason)
         await killer.kill(f"the guard made {', '.join(report.devices)} safe: {report.reason}")
 
     def _orders(self) -> dict[str, Any]:
@@ -237,9 +250,9 @@ class Guard:
             "timeout_s": self._settings.timeout_s,
         }
 
-    @staticmethod
-    async def _tell(stream: trio.SocketStream, message: Mapping[str, Any]) -> None:
-        await stream.send_all(json.dumps(message).encode() + b"\n")
+    async def _tell(self, stream: trio.SocketStream, message: Mapping[str, Any]) -> None:
+        async with self._speaking:
+            await stream.send_all(json.dumps(message).encode() + b"\n")
 
     # ------------------------------------------------------------------------- what happened before
 

@@ -199,14 +199,14 @@ class _Interlock:
             logger.warning("interlock %s has cleared", name)
             self._reason = ""
             for device_id in self.settings.refuse_moves:
-                self._supervisor.device(device_id).gate.allow(name)
+                self._supervisor.gate(device_id).allow(name)
             reactions.start_soon(self._after_clearing, programs)
             return
         self._trips += 1
         self._reason = f"interlock {name}: {self.settings.channel} {self.rule.why}"
         logger.error("%s; action: %s", self._reason, self.settings.action)
         for device_id in self.settings.refuse_moves:
-            self._supervisor.device(device_id).gate.forbid(name, self._reason)
+            self._supervisor.gate(device_id).forbid(name, self._reason)
         stop = self.settings.action in ("stop", "force_stop")
         if self.settings.action == "pause":
             stop = not self._hold(programs)
@@ -276,8 +276,7 @@ def _reader(
 ) -> Callable[[], Awaitable[object]] | None:
     """How the interlock's channel is read; None for a device that could not be built."""
     device_id, _, quantity = settings.channel.partition(".")
-    device = supervisor.device(device_id)
-    described = device.description
+    described = supervisor.device(device_id).description
     operation, arguments = _operation(described, quantity)
     if operation not in {offered.name for offered in described.operations}:
         if device_id in supervisor.failures:

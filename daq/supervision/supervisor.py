@@ -95,6 +95,10 @@ class Supervisor:
                 advice=f"did you mean {near[0]!r}?" if near else "",
             ) from None
 
+    def gate(self, device_id: str) -> Gate:
+        """Who may command the device of that id, whether or not it is configured now."""
+        return self._gates.setdefault(device_id, Gate(device_id))
+
     def devices(self) -> tuple[Device, ...]:
         """Every device, sorted by id."""
         return tuple(self._devices[device_id] for device_id in sorted(self._devices))
@@ -233,8 +237,7 @@ class Supervisor:
         )
         self._tasks[description.id] = task
         # A device that takes another's place is forbidden and claimed just as that one was.
-        gate = self._gates.setdefault(description.id, Gate(description.id))
-        return Device(instrument, task, self._timing, gate)
+        return Device(instrument, task, self._timing, self.gate(description.id))
 
     def _build_failed(self, device_id: str, reason: str) -> Device:
         driver = UnbuiltDriver(DriverContext(device_id, "", self._timebase), reason)

@@ -7,11 +7,12 @@ import functools
 
 import trio
 
-from tests.benchmarks import instruments, ring, scripts, storage, stream, wire
+from tests.benchmarks import hostile, instruments, ring, scripts, storage, stream, wire
 from tests.benchmarks.table import print_table
 
 SUITES = {
     "scripts": lambda quick: trio.run(functools.partial(scripts.measure, quick=quick)),
+    "hostile": lambda quick: trio.run(functools.partial(hostile.measure, quick=quick)),
     "wire": lambda quick: wire.measure(quick=quick),
     "storage": lambda quick: trio.run(functools.partial(storage.measure, quick=quick)),
     "stream": lambda quick: stream.measure(quick=quick),

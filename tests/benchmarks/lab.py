@@ -102,6 +102,7 @@ class InstantMeter(Driver):
 class Lab:
     queue: ExecutionQueue
     storage: Storage
+    sandbox: Sandbox
     stage: InstantStage
     slow_stage: InstantStage
 
@@ -156,6 +157,6 @@ async def open_lab() -> AsyncIterator[Lab]:
                 await nursery.start(supervisor.run)
                 await nursery.start(sandbox.run)
                 await nursery.start(queue.run)
-                yield Lab(queue, storage, drivers["stage"], drivers["slow_stage"])
+                yield Lab(queue, storage, sandbox, drivers["stage"], drivers["slow_stage"])
                 nursery.cancel_scope.cancel()
             storing.cancel_scope.cancel()

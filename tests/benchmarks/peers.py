@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 
-__all__ = ["bluesky_scan"]
+__all__ = ["Motor", "Status", "bluesky_scan"]
 
 
-class _Status:
+class Status:
     """The least that bluesky asks of a status, done from the start."""
 
     done = True
@@ -21,13 +21,13 @@ class _Status:
         return None
 
 
-class _Motor:
+class Motor:
     def __init__(self, name: str) -> None:
         self.name, self.parent, self.at = name, None, 0.0
 
-    def set(self, value: float) -> _Status:
+    def set(self, value: float) -> Status:
         self.at = value
-        return _Status()
+        return Status()
 
     def read(self):
         return {self.name: {"value": self.at, "timestamp": time.time()}}
@@ -46,9 +46,9 @@ class _Motor:
         return self.at
 
 
-class _Detector(_Motor):
-    def trigger(self) -> _Status:
-        return _Status()
+class _Detector(Motor):
+    def trigger(self) -> Status:
+        return Status()
 
 
 def bluesky_scan(points: int) -> float:
@@ -59,7 +59,7 @@ def bluesky_scan(points: int) -> float:
         from bluesky.plans import scan
 
         engine = RunEngine({}, context_managers=[])
-        motor, detector = _Motor("motor"), _Detector("detector")
+        motor, detector = Motor("motor"), _Detector("detector")
         engine(scan([detector], motor, 0, 1, 10))
         began = time.perf_counter()
         engine(scan([detector], motor, 0, 1, points))

@@ -6,7 +6,9 @@ import signal
 import threading
 import time
 import tty
+from contextlib import contextmanager
 
+import grpc
 import pytest
 
 from .daemon_process import DaemonProcess
@@ -75,28 +77,54 @@ def start(tmp_path, laser):
     return start
 
 
+@contextmanager
+def connected(daemon, stubs):
+    """Calls of the control service, by name."""
+    with grpc.insecure_channel(daemon.address) as channel:
+        yield Control(stubs.daq_pb2_grpc.ControlServiceStub(channel), stubs.daq_pb2)
+
+
+class Control:
+    def __init__(self, control, pb):
+        self._control, self._pb = control, pb
+
+    def info(self):
+        return self._control.GetDaemonInfo(self._pb.DaemonInfoRequest())
+
+    def start(self, source):
+        upload = self._control.UploadScript(
+            self._pb.UploadRequest(script_content=source, name="nap.py")
+        )
+        self._control.StartScript(self._pb.StartRequest(script_id=upload.script_id))
+        self.wait_for("RUNNING")
+
+    def status(self):
+        return self._control.GetScriptStatus(self._pb.StatusRequest())
+
+    def wait_for(self, state):
+        eventually(lambda: self.status().state == state)
+
+
 def eventually(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
-def test_kill_9_in_the_middle_of_a_scan_leaves_the_laser_dark_and_on_record(start, laser, script):
-    with start() as daemon:
-        assert daemon.json("info")["counters"]["guard.armed"] == 1
-        daemon.json("upload", script("device('laser')\nsleep(1000)\n", "nap.py"))
-        daemon.json("start", "nap")
+def test_kill_9_in_the_middle_of_a_scan_leaves_the_laser_dark_and_on_record(start, laser, stubs):
+    with start() as daemon, connected(daemon, stubs) as control:
+        assert control.info().counters["guard.armed"] == 1
+        control.start("device('laser')\nsleep(1000)\n")
         daemon.kill()
         laser.wait_told(2)
     assert laser.told == ["SHUTTER 0", "EMISSION 0"]
     with start() as daemon:
-        (warning,) = daemon.json("info")["warnings"]
-        assert "the daemon died: laser: shutter closed, emission off" in warning
-        assert "the guard acted" in daemon.client("info").stdout
+        shown = daemon.client("info").stdout.replace("\n", " ")
+        assert "because the daemon died: laser: shutter closed, emission off" in shown
         assert "the guard acted" in daemon.log
-    with start() as daemon:
-        assert daemon.json("info")["warnings"] == []
+    with start() as daemon, connected(daemon, stubs) as control:
+        assert list(control.info().warnings) == []
     assert len(laser.told) == 2
 
 
@@ -107,18 +135,16 @@ def test_a_daemon_that_ends_by_itself_leaves_nothing_to_the_guard(start, laser, 
     assert list((tmp_path / "data" / "guard").glob("report*")) == []
 
 
-def test_a_daemon_that_stood_still_finds_out_and_kills_what_ran(start, laser, script):
-    with start() as daemon:
-        daemon.json("upload", script("device('laser').open()\nsleep(1000)\n", "nap.py"))
-        daemon.json("start", "nap")
-        eventually(lambda: daemon.json("status")["state"] == "RUNNING")
+def test_a_daemon_that_stood_still_finds_out_and_kills_what_ran(start, laser, stubs):
+    with start() as daemon, connected(daemon, stubs) as control:
+        control.start("device('laser').open()\nsleep(1000)\n")
         daemon.process.send_signal(signal.SIGSTOP)
         laser.wait_told(2)
         daemon.process.send_signal(signal.SIGCONT)
-        eventually(lambda: daemon.json("status")["state"] == "KILLED")
-        status = daemon.json("status")
-        assert "the guard made laser safe: the daemon gave no sign of life" in status["message"]
-        eventually(lambda: daemon.json("info")["counters"]["guard.armed"] == 1)
-        info = daemon.json("info")
-        assert info["counters"]["guard.acted"] == 1
-        assert len(info["warnings"]) == 1
+        control.wait_for("KILLED")
+        message = control.status().error_message
+        assert "the guard made laser safe: the daemon gave no sign of life" in message
+        eventually(lambda: control.info().counters["guard.armed"] == 1)
+        info = control.info()
+        assert info.counters["guard.acted"] == 1
+        assert len(info.warnings) == 1

@@ -51,9 +51,7 @@ class MotionMethods(DeviceService):
         """Move and return the readback."""
         what = f"{device.id}: {operation}({request.value:g})"
         with deadline(request.timeout_ms, what):
-            return float(
-                await device.call(operation, request.value, by=str(who), force=who.force)
-            )
+            return float(await device.call(operation, request.value, by=str(who), force=who.force))
         raise AssertionError("the deadline raises")
 
     async def _begin(self, device: Device, operation: str, request: pb.MoveRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from daq.drivers.declarative.model import (
     Description,
     ErrorRules,
     OptionRule,
-    PortDefaults,
     Question,
 )
 from daq.drivers.declarative.phrases import Phrases
@@ -28,18 +28,21 @@ from daq.transport import (
     FixedLength,
     Framing,
     IdleGap,
+    PortSettings,
     Terminated,
 )
 
-__all__ = ["is_description", "load_description", "parse_description", "shipped_descriptions"]
+__all__ = [
+    "FOREIGN_TABLES",
+    "is_description",
+    "load_description",
+    "parse_description",
+    "read_tables",
+    "shipped_descriptions",
+]
 
-_TOP = (
-    "instrument",
-    "options",
-    "line",
-    "identify",
+FOREIGN_TABLES = (
     "init",
-    "errors",
     "values",
     "actions",
     "readable",
@@ -50,8 +53,9 @@ _TOP = (
     "exposure",
     "trigger",
     "safe",
-    "last_will",
 )
+"""What can be said of an instrument that is reached through somebody else's library."""
+_TOP = ("instrument", "options", "line", "identify", "errors", "last_will", *FOREIGN_TABLES)
 
 
 def shipped_descriptions() -> tuple[str, ...]:
@@ -94,13 +98,24 @@ def is_description(text: str) -> bool:
 
 def parse_description(text: str, name: str) -> Description:
     """Read a description's text; `name` is for messages. Raises ConfigurationError."""
-    source = Source(text, name)
-    root = source.root
-    for key in _TOP:
-        root.given(key, "a table", None)
-    root.finish()
-    description = _read(root, text)
-    _check(root, description)
+    return _finished(Source.parse(text, name), _TOP, text)
+
+
+def read_tables(tables: Mapping[str, Any], name: str) -> Description:
+    """A description whose tables stand in the configuration of a device itself.
+
+    It has no line: what it sends means what the driver makes of it. Raises ConfigurationError.
+    """
+    source = Source({"instrument": {"name": name}, **tables}, name)
+    return _finished(source, ("instrument", *FOREIGN_TABLES), "")
+
+
+def _finished(source: Source, known: Iterable[str], text: str) -> Description:
+    for key in known:
+        source.root.given(key, "a table", None)
+    source.root.finish()
+    description = _read(source.root, text)
+    _check(source.root, description)
     source.finish()
     return description
 
@@ -184,8 +199,8 @@ def _read_framing(line: Table) -> Framing:
     return IdleGap(gap) if "reply_gap" in given else Terminated(end)
 
 
-def _read_port(line: Table) -> PortDefaults:
-    usual = PortDefaults()
+def _read_port(line: Table) -> PortSettings:
+    usual = PortSettings("")
     data_bits = line.whole("data_bits", usual.data_bits)
     stop_bits = line.number("stop_bits", usual.stop_bits)
     for key, value, known in (
@@ -194,7 +209,8 @@ def _read_port(line: Table) -> PortDefaults:
     ):
         if value not in known:
             line.problem(key, f"{value:g} is not one of {', '.join(f'{k:g}' for k in known)}")
-    return PortDefaults(
+    return PortSettings(
+        "",
         baudrate=line.whole("baudrate", usual.baudrate),
         data_bits=data_bits,
         parity=line.choice("parity", usual.parity, PARITIES),

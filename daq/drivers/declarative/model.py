@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from daq.core import Capability, Category, Limits, Scalar
 from daq.drivers.declarative.expression import Expression
 from daq.drivers.declarative.template import Template
-from daq.transport import Dialect
+from daq.transport import Dialect, PortSettings
 
 __all__ = [
     "Command",
@@ -17,7 +17,6 @@ __all__ = [
     "ErrorRules",
     "Motion",
     "OptionRule",
-    "PortDefaults",
     "Question",
     "Reply",
     "Trigger",
@@ -167,17 +166,6 @@ class OptionRule:
 
 
 @dataclass(frozen=True, slots=True)
-class PortDefaults:
-    """A serial line as the instrument comes out of its box; the configuration may differ."""
-
-    baudrate: int = 9600
-    data_bits: int = 8
-    parity: str = "none"
-    stop_bits: float = 1.0
-    flow_control: str = "none"
-
-
-@dataclass(frozen=True, slots=True)
 class Description:
     """A whole instrument."""
 
@@ -190,7 +178,8 @@ class Description:
     notes: str
     options: tuple[OptionRule, ...]
     dialect: Dialect
-    port: PortDefaults
+    port: PortSettings
+    """As the instrument comes out of its box, without an address; the configuration may differ."""
     mine: Template | None
     """A regular expression that tells replies of this device from others' on its bus."""
     identify: Question | None

@@ -7,8 +7,9 @@ from typing import Any
 
 from daq.core import Scalar
 from daq.drivers.declarative.model import Question, Reply, Value
+from daq.drivers.declarative.template import Template
 
-__all__ = ["decode", "encode", "extract"]
+__all__ = ["decode", "encode", "extract", "typed"]
 
 
 def extract(reply: Reply, text: str) -> dict[str, str] | None:
@@ -27,8 +28,9 @@ def extract(reply: Reply, text: str) -> dict[str, str] | None:
     return {"text": fields[reply.field - 1].strip()} if reply.field <= len(fields) else None
 
 
-def decode(value: Value, question: Question, text: str) -> Scalar:
+def decode(value: Value, text: str) -> Scalar:
     """The value that a reply tells. Raises ValueError saying why it does not."""
+    question = value.read or Question(Template("", {}))
     groups = extract(question.reply, text)
     if groups is None:
         pattern = question.reply.pattern
@@ -39,11 +41,11 @@ def decode(value: Value, question: Question, text: str) -> Scalar:
         )
         raise ValueError(expected)
     if question.convert is None:
-        return _typed(value, groups["text"])
+        return typed(value, groups["text"])
     names: dict[str, Any] = {**groups}
     if "value" in question.convert.names:
         names["value"] = _number(groups["text"])
-    return _typed(value, question.convert.evaluate(names))
+    return typed(value, question.convert.evaluate(names))
 
 
 def encode(value: Value, given: Scalar) -> Scalar:
@@ -53,7 +55,8 @@ def encode(value: Value, given: Scalar) -> Scalar:
     return float(given) if value.dtype == "float" else given
 
 
-def _typed(value: Value, raw: Any) -> Scalar:
+def typed(value: Value, raw: Any) -> Scalar:
+    """What was answered as the value's type. Raises ValueError."""
     if value.dtype == "bool":
         return raw if isinstance(raw, bool) else bool(_choice(value, str(raw)))
     if value.dtype == "str":

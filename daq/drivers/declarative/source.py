@@ -31,31 +31,40 @@ _KEY = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*[A-Za-z0
 
 
 class Source:
-    """Parsed text with its lines, and the mistakes found in it so far.
+    """Tables, the lines on which they stand, and the mistakes found in them so far.
 
-    Raises:
-        ConfigurationError: It is not TOML at all.
+    Args:
+        values: The outermost table.
+        name: Where it is from, as messages show it.
+        lines: Of tables and keys; none where there is no file.
     """
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], name: str, lines: Mapping[Path, int] | None = None
+    ) -> None:
         self.name = name
-        """Of the file, as it is shown in messages."""
         self.problems: list[tuple[int, str]] = []
         """Line and what is wrong there."""
+        self.root = Table(self, (), values)
+        self._lines = lines
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Source:
+        """A file's text; ConfigurationError when it is no TOML at all."""
         try:
-            self.root = Table(self, (), tomllib.loads(text))
+            return cls(tomllib.loads(text), name, _find_lines(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{name}: {error}") from error
-        self._lines = _find_lines(text)
 
     def __repr__(self) -> str:
         return f"<Source {self.name}: {len(self.problems)} problems>"
 
     def line(self, path: Path) -> int:
         """Where it stands, or what it stands in."""
-        while path and path not in self._lines:
+        lines = self._lines or {}
+        while path and path not in lines:
             path = path[:-1]
-        return self._lines.get(path, 1)
+        return lines.get(path, 1)
 
     def problem(self, path: Path, text: str) -> None:
         """Note a mistake; reading goes on, so that all are told at once."""
@@ -64,7 +73,11 @@ class Source:
     def finish(self) -> None:
         """Raise ConfigurationError when there was any mistake: each with its place and reason."""
         if self.problems:
-            listed = (f"{self.name}:{line}: {text}" for line, text in sorted(set(self.problems)))
+            found = sorted(set(self.problems))
+            listed = [
+                f"{self.name}: {text}" if self._lines is None else f"{self.name}:{line}: {text}"
+                for line, text in found
+            ]
             raise ConfigurationError("\n".join(listed))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import operator
 import string
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,6 +124,14 @@ class _PlainFormatter(string.Formatter):
 _formatter = _PlainFormatter()
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the result of an augmented assignment goes; owner and index were evaluated once."""
+
+    store: Callable[[Any], None]
+    old: Any
+
+
 class Guards:
     """The guards of one script; it knows which classes the script has made."""
 
@@ -130,7 +140,7 @@ class Guards:
 
     # Reading
 
-    def getattr(self, owner: Any, name: str, default: Any = _MISSING) -> Any:
+    def getattr(self, owner: Any, name: str) -> Any:
         """`owner.name`, if that is on the list for the owner's exact type."""
         kind = type(owner)
         allowed = _BY_TYPE.get(kind)
@@ -146,9 +156,18 @@ class Guards:
                 return value
         elif kind is str and name == "format":
             return lambda *args, **kwargs: _formatter.vformat(owner, args, kwargs)
-        if default is not _MISSING:
-            return default
         raise AttributeError(_denied(owner, name))
+
+    def getattr_or(self, owner: Any, name: str, *default: Any) -> Any:
+        """`getattr(owner, name)` or `getattr(owner, name, default)`, as in Python."""
+        if len(default) > 1:
+            raise TypeError(f"getattr() takes 2 or 3 arguments, not {2 + len(default)}")
+        try:
+            return self.getattr(owner, name)
+        except AttributeError:
+            if default:
+                return default[0]
+            raise
 
     def _rare(self, owner: Any, kind: type, name: str) -> Any:
         if kind is DeviceProxy:
@@ -195,14 +214,17 @@ class Guards:
             return owner
         return _ItemWriter(owner) if isinstance(owner, _ITEMS_ONLY) else _ReadOnly(owner)
 
-    def augment_attribute(self, operation: str, owner: Any, name: str, value: Any) -> None:
-        """`owner.name += value`, with `owner` evaluated once."""
-        result = _IN_PLACE[operation](self.getattr(owner, name), value)
-        setattr(self.write(owner), name, result)
+    def attribute_place(self, owner: Any, name: str) -> _Place:
+        """What `owner.name += ...` will change, with the value that is there now."""
+        return _Place(partial(setattr, self.write(owner), name), self.getattr(owner, name))
 
-    def augment_item(self, operation: str, owner: Any, index: Any, value: Any) -> None:
-        """`owner[index] += value`, with `owner` and `index` evaluated once."""
-        self.write(owner)[index] = _IN_PLACE[operation](owner[index], value)
+    def item_place(self, owner: Any, index: Any) -> _Place:
+        """What `owner[index] += ...` will change, with the value that is there now."""
+        return _Place(partial(operator.setitem, self.write(owner), index), owner[index])
+
+    def augment(self, place: _Place, operation: str, value: Any) -> None:
+        """The end of an augmented assignment."""
+        place.store(_IN_PLACE[operation](place.old, value))
 
     # Classes
 

@@ -163,11 +163,12 @@ class LanguageRules(RestrictingNodeTransformer):
             self.visit_Attribute(
                 placed(ast.Attribute(ast.Constant(None), target.attr, ast.Load()), target)
             )
-            helper, key = "_augattr_", ast.Constant(target.attr)
+            place, key = "_attributeplace_", ast.Constant(target.attr)
         else:
-            helper, key = "_augitem_", self.visit(target.slice)
-        owner, value = self.visit(target.value), self.visit(node.value)
-        return placed(ast.Expr(call(helper, operator, owner, key, value)), node)
+            place, key = "_itemplace_", self.visit(target.slice)
+        # As Python does it: owner, key, the old value, and only then what is to be added.
+        old = call(place, self.visit(target.value), key)
+        return placed(ast.Expr(call("_augment_", old, operator, self.visit(node.value))), node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None

@@ -1,4 +1,4 @@
-"""What daq/client/README.md shows is run, in its order, as one session."""
+"""What daq/client/README.md shows is run, in its order, as one program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ README = ROOT / "daq" / "client" / "README.md"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_session_in_the_readme(
+def test_the_readme_runs_as_one_program(
     daemon: DaemonProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAQ_ADDRESS", daemon.address)

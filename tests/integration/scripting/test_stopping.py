@@ -259,11 +259,31 @@ async def test_the_line_is_known_at_each_request_and_plain_statement(sandbox, be
             {"memory_mb": 64},
             "64 MB of memory (memory_mb)",
         ),
-        ("while True:\n    print('x' * 1000)", {"max_output_mb": 0.01}, "0.01 MB of output was reached (max_output_mb)"),
-        ("while True:\n    print()", {"max_output_lines": 1000}, "1000 lines of output was reached (max_output_lines)"),
-        ("while True:\n    record('meter')", {"max_records": 20}, "limit of 20 events was reached (max_records)"),
-        ("count(['meter'], 100)", {"max_records": 20}, "limit of 20 events was reached (max_records)"),
-        ("while True:\n    with open_run('x'): pass", {"max_runs": 5}, "limit of 5 runs was reached (max_runs)"),
+        (
+            "while True:\n    print('x' * 1000)",
+            {"max_output_mb": 0.01},
+            "0.01 MB of output was reached (max_output_mb)",
+        ),
+        (
+            "while True:\n    print()",
+            {"max_output_lines": 1000},
+            "1000 lines of output was reached (max_output_lines)",
+        ),
+        (
+            "while True:\n    record('meter')",
+            {"max_records": 20},
+            "limit of 20 events was reached (max_records)",
+        ),
+        (
+            "count(['meter'], 100)",
+            {"max_records": 20},
+            "limit of 20 events was reached (max_records)",
+        ),
+        (
+            "while True:\n    with open_run('x'): pass",
+            {"max_runs": 5},
+            "limit of 5 runs was reached (max_runs)",
+        ),
         (
             "while True:\n    pass",
             {"max_duration_s": 0.05},

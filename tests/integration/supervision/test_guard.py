@@ -117,6 +117,17 @@ async def test_an_end_without_a_goodbye_is_carried_out_and_the_next_start_report
         await later.stand_down()
 
 
+async def test_a_device_that_could_not_be_made_safe_is_left_to_the_guard(tmp_path):
+    lab = Lab(tmp_path)
+    guard = lab.guard()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(guard.run, lab.killer)
+        await guard.stand_down(["lamp", "another"])
+        nursery.cancel_scope.cancel()
+    await until(lab.reports)
+    assert lab.bench.read_text() == "OFF\n"
+
+
 async def test_a_daemon_that_hung_finds_out_and_goes_on_honestly(tmp_path):
     lab = Lab(tmp_path)
     guard = lab.guard(HASTY)

@@ -136,7 +136,9 @@ async def test_a_stop_does_not_wait_for_the_output_before_it(autojump_clock) -> 
     start = trio.current_time()
 
     async with trio.open_nursery() as nursery:
-        conversation = talking(process, FakeInterpreter(), nursery, print, output_bytes_per_s=1000.0)
+        conversation = talking(
+            process, FakeInterpreter(), nursery, print, output_bytes_per_s=1000.0
+        )
         nursery.start_soon(conversation.run)
         await trio.sleep(0.1)
         conversation.stop_was_requested()
@@ -154,7 +156,11 @@ async def test_too_much_output_ends_the_program() -> None:
 @pytest.mark.parametrize(
     ("asked", "limits", "message"),
     [
-        (["log", 0, False, "a\n" * 10, "output", 1], {"max_output_lines": 15}, "15 lines of output"),
+        (
+            ["log", 0, False, "a\n" * 10, "output", 1],
+            {"max_output_lines": 15},
+            "15 lines of output",
+        ),
         (["record", 1, False, ["meter"], {}, "primary"], {"max_records": 1}, "1 events"),
         (["point", 1, False, {}, ["meter"], 0.0, {}, "primary"], {"max_records": 1}, "1 events"),
         (["open_run", 1, False, "x", {}, "process"], {"max_runs": 1}, "1 runs"),

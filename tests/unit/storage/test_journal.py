@@ -178,3 +178,16 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(StorageError, match="not a journal of version 1"):
         JournalReader(path)
+
+
+def test_a_write_of_more_parts_than_the_kernel_takes_at_once_is_one_write(tmp_path: Path) -> None:
+    """A moment of a thousand channels is some thousand buffers; Linux takes 1024 a call."""
+    writer = JournalWriter(tmp_path / "j")
+    records = [encode_record(7, b"head", str(number).encode()) for number in range(1500)]
+    writer.write([part for record in records for part in record])
+    reader = JournalReader(tmp_path / "j")
+    assert [bytes(r.payload) for r in reader.read()] == [
+        f"head{number}".encode() for number in range(1500)
+    ]
+    reader.close()
+    writer.close()

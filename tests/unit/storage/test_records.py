@@ -21,9 +21,10 @@ from daq.core import (
     StorageError,
 )
 from daq.storage import records
+from daq.storage.block_records import BlockBatch
 from daq.storage.encoder import RunEncoder
-from daq.storage.journal import scan
-from daq.storage.records import BlockBatch, RowBatch
+from daq.storage.journal import encode_record, scan
+from daq.storage.records import Kind, RowBatch
 from daq.storage.replay import Batch, RecordDecoder
 
 SCALAR_TYPES = ["<f8", "<f4", "<i8", "<i4", "<u2", "|u1", "|b1", ">f8", "<c16"]
@@ -106,18 +107,57 @@ def test_blocks_of_a_channel_are_joined_and_channels_kept_apart() -> None:
     ]
     batches = replayed(encoder.blocks(blocks))
     assert [(b.channel.name, b.values.tolist()) for b in batches] == [  # type: ignore[union-attr]
-        ("x", [0.0, 1.0]),
+        ("x", [0.0, 1.0, 3.0]),
         ("y", [2.0]),
-        ("x", [3.0]),
     ]
+    assert batches[0].timestamps.tolist() == [0, 1, 3]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (1, 3, 2), (4,)])
+@pytest.mark.parametrize("dtype", ["<f8", ">i2", "|b1"])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_blocks_of_any_size_are_joined_to_what_they_were(
+    sizes: tuple[int, ...], dtype: str, shape: tuple[int, ...]
+) -> None:
+    blocks, first = [], 0
+    for size in sizes:
+        numbers = np.arange(first, first + size)
+        values = np.broadcast_to(numbers.reshape(size, *(1 for _ in shape)), (size, *shape))
+        blocks.append(Measurement("x", numbers * 10, values.astype(dtype), "mm", first))
+        first += size
+    (batch,) = replayed(RunEncoder().blocks(blocks))
+    assert isinstance(batch, BlockBatch)
+    np.testing.assert_array_equal(batch.timestamps, np.arange(first) * 10)
+    np.testing.assert_array_equal(batch.values, np.concatenate([b.values for b in blocks]))
+
+
+def test_large_samples_keep_their_order_behind_what_is_small_and_before_the_end() -> None:
+    """What lies elsewhere may turn out to be lost, and what follows it with it."""
+    encoder = RunEncoder()
+    frame = np.zeros((200, 200))
+
+    def large(number: int) -> Measurement:
+        return Measurement.single("camera", Reading(frame, number), "", number)
+
+    stop = encode_record(Kind.STOP, records.encode_stop(RunStop(RunOutcome.COMPLETED, 9)))
+    batches = replayed(
+        encoder.blocks([large(0)]),
+        encoder.event(event(0, X, x=1)),
+        encoder.blocks([large(1)]),
+        encoder.event(event(1, X, x=2)),
+        stop,
+    )
+    assert [type(b) for b in batches] == [RowBatch, BlockBatch, RunStop]
+    assert [len(b.timestamps) for b in batches[:2]] == [2, 2]  # type: ignore[union-attr]
 
 
 def test_a_channel_that_changes_its_shape_begins_another_log() -> None:
     encoder = RunEncoder()
     large = Measurement.single("camera", Reading(np.zeros((4, 4)), 1), "", 0)
     small = Measurement.single("camera", Reading(np.zeros((2, 2)), 2), "", 1)
-    first, second, third = replayed(encoder.blocks([large, small, large]))
-    assert first.index == third.index != second.index  # type: ignore[union-attr]
+    first, second = replayed(encoder.blocks([large, small, large]))
+    assert first.index != second.index  # type: ignore[union-attr]
+    assert (len(first.timestamps), len(second.timestamps)) == (2, 1)  # type: ignore[union-attr]
 
 
 def test_a_run_start_comes_back_with_plain_metadata() -> None:
@@ -208,11 +248,11 @@ def test_columns_that_make_no_table_are_refused(columns: tuple[Column, ...], say
         RunEncoder().event(event(0, columns, x=1))
 
 
-def test_rows_and_blocks_may_alternate() -> None:
+def test_rows_and_blocks_that_alternate_come_as_few_batches() -> None:
     encoder = RunEncoder()
     block = [Measurement.single("t", Reading(1.0, 1), "K", 0)]
     batches = replayed(
         encoder.event(event(0, X, x=1)), encoder.blocks(block), encoder.event(event(1, X, x=2))
     )
-    assert [type(b) for b in batches] == [RowBatch, BlockBatch, RowBatch]
-    assert [b.first for b in batches if isinstance(b, RowBatch)] == [0, 1]
+    assert [type(b) for b in batches] == [RowBatch, BlockBatch]
+    assert [len(b.timestamps) for b in batches] == [2, 1]

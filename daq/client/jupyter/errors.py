@@ -1,0 +1,77 @@
+"""Errors of `daq` in IPython: what, where, why and what to do, without the client's inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import IPython
+from IPython.core.interactiveshell import InteractiveShell
+
+from daq.client.html import error_html
+from daq.client.progress import is_notebook
+from daq.core import DaqError
+
+__all__ = ["install", "own_frames", "remove"]
+
+_INSIDE = str(Path(__file__).parents[2])
+"""The directory of the package `daq`."""
+_IPYTHON = str(Path(IPython.__file__).parent)
+
+
+def install(shell: InteractiveShell) -> None:
+    """Show errors of `daq` that way from now on."""
+    shell.set_custom_exc((DaqError,), _show)
+    formatters = shell.display_formatter
+    if formatters is not None:
+        formatters.formatters["text/html"].for_type(DaqError, error_html)
+
+
+def remove(shell: InteractiveShell) -> None:
+    """Undo `install`."""
+    shell.set_custom_exc((), None)
+    formatters = shell.display_formatter
+    if formatters is not None:
+        formatters.formatters["text/html"].pop(DaqError, None)
+
+
+def own_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """The traceback, ended at the line that called `daq`: what is further in is not the caller's.
+
+    A callback of the caller's that `daq` called in turn, and that is in a cell, is the caller's too.
+    """
+    frames: list[TracebackType] = []
+    entry = traceback
+    while entry is not None:
+        frames.append(entry)
+        entry = entry.tb_next
+    files = [frame.tb_frame.f_code.co_filename for frame in frames]
+    entered = next((i for i, file in enumerate(files) if file.startswith(_INSIDE)), None)
+    if entered is None:
+        return traceback
+    last = entered - 1
+    while last > 0 and files[last].startswith(_IPYTHON):  # what runs a magic is nobody's
+        last -= 1
+    last = max([last, *(i for i, file in enumerate(files) if _is_cell(file))])
+    if last >= 0:
+        frames[last].tb_next = None
+    return traceback
+
+
+def _is_cell(file: str) -> bool:
+    return "ipykernel_" in file or file.startswith("<ipython-input")
+
+
+def _show(
+    shell: InteractiveShell,
+    kind: type[BaseException],
+    error: DaqError,
+    traceback: TracebackType | None,
+    tb_offset: int | None = None,
+) -> None:
+    if is_notebook():
+        from IPython.display import display
+
+        display({"text/html": error_html(error), "text/plain": str(error)}, raw=True)
+    # Offset 1 hides IPython's own frame, which runs the cell.
+    shell.showtraceback((kind, error, own_frames(traceback)), tb_offset=tb_offset or 1)

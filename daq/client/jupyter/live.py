@@ -1,0 +1,182 @@
+"""Live pictures: readings against time, a camera's image, the run that is being recorded.
+
+plot = live_plot(bench["power_meter"])     # returns at once; the picture goes on below the cell
+plot.close()
+
+with live_image(bench["camera"]) as view:  # or for the time of a block
+    view.wait_points(20)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+from daq.client.async_client import AsyncClient
+from daq.client.blocking_stream import BlockingStream
+from daq.client.camera import Camera
+from daq.client.detector import Detector
+from daq.client.execution import Execution
+from daq.client.jupyter.charts import Chart, ImageChart, RunChart, TraceChart
+from daq.client.jupyter.picture import MAX_FPS, Output, Picture
+from daq.client.models import Frame, FrameQuality
+from daq.client.portal import Portal
+from daq.client.readings import Readings
+from daq.client.run_log import Run
+from daq.core import DaqError, NotFoundError, ParameterError
+
+__all__ = ["LivePicture", "follow_run", "live_image", "live_plot", "live_run"]
+
+RATE_HZ = 10
+WINDOW_S = 60.0
+JOIN_S = 5.0
+
+Document = tuple[str, dict[str, Any]]
+
+
+class LivePicture(Picture):
+    """A picture that follows streams until it is closed, or they end."""
+
+    def __init__(self, chart: Chart, output: Output | None, max_fps: float) -> None:
+        super().__init__(chart, output, max_fps=max_fps)
+        self.error: DaqError | None = None
+        """Why a stream ended, when something went wrong."""
+        self._streams: list[BlockingStream[Any]] = []
+        self._readers: list[threading.Thread] = []
+
+    def __repr__(self) -> str:
+        state = "live" if self.is_live else f"ended: {self.error}" if self.error else "ended"
+        return f"<LivePicture {state}, {self.points} points, drawn {self.drawn} times>"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether data still comes."""
+        return any(reader.is_alive() for reader in self._readers)
+
+    def follow(self, stream: BlockingStream[Any], take: Callable[[Any], object]) -> None:
+        """Give each item of the stream to `take`, a method of the chart, until it ends."""
+        reader = threading.Thread(
+            target=self._read, args=(stream, take), name="daq live", daemon=True
+        )
+        self._streams.append(stream)
+        self._readers.append(reader)
+        reader.start()
+
+    def _read(self, stream: BlockingStream[Any], take: Callable[[Any], object]) -> None:
+        try:
+            for item in stream:
+                self.feed(take, item)
+        except DaqError as error:
+            self.error = error
+        finally:
+            stream.close()
+
+    def wait_end(self, timeout: float | None = None) -> bool:
+        """Wait until its streams have ended by themselves, as that of a run does."""
+        for reader in self._readers:
+            reader.join(timeout)
+        return not self.is_live
+
+    def close(self) -> None:
+        """End the streams and draw what came last."""
+        for stream in self._streams:
+            stream.close()
+        for reader in self._readers:
+            reader.join(JOIN_S)
+        super().close()
+
+
+def live_plot(
+    *detectors: Detector,
+    rate_hz: int = RATE_HZ,
+    window_s: float = WINDOW_S,
+    max_fps: float = MAX_FPS,
+    output: Output | None = None,
+) -> LivePicture:
+    """Readings of detectors against time, one panel each; returns at once.
+
+    Args:
+        detectors: Whatever gives a number when it is read.
+        rate_hz: Readings a second of each.
+        window_s: How much of the past is shown, in seconds.
+        max_fps: At most so many drawings a second.
+        output: Where to draw, instead of below the cell.
+    """
+    if not detectors:
+        raise ParameterError("live_plot takes one detector or more")
+    for detector in detectors:
+        _need(detector, Detector, "read")
+        if detector.description.channel.shape:
+            raise ParameterError(f"{detector.name} gives arrays; live_plot draws numbers")
+    chart = TraceChart({d.name: _label(d.name, d.units) for d in detectors}, window_s)
+    picture = LivePicture(chart, output, max_fps)
+    for detector in detectors:
+        picture.follow(detector.stream(rate_hz), partial(_take_reading, chart, detector.name))
+    return picture
+
+
+def live_image(
+    camera: Camera,
+    *,
+    max_fps: float = MAX_FPS,
+    quality: FrameQuality = FrameQuality.PREVIEW,
+    output: Output | None = None,
+) -> LivePicture:
+    """A camera's image, always the newest; returns at once. `quality` is what is sent of it."""
+    _need(camera, Camera, "seen")
+    chart = ImageChart(camera.units or "counts")
+    picture = LivePicture(chart, output, max_fps)
+    frames = camera.stream(max_fps=max(int(max_fps), 1), quality=quality)
+    picture.follow(frames, partial(_take_frame, chart))
+    return picture
+
+
+def live_run(
+    source: Run | Execution, *, max_fps: float = MAX_FPS, output: Output | None = None
+) -> LivePicture:
+    """A run as it is recorded, up to its end; of an execution, the last run that it opened."""
+    run_id = source.id
+    if isinstance(source, Execution):
+        if not source.run_ids:
+            raise NotFoundError(f"{source.name} has not opened a run yet")
+        run_id = source.run_ids[-1]
+    return follow_run(source.portal, run_id, max_fps=max_fps, output=output)
+
+
+def follow_run(
+    portal: Portal, run_id: str, *, max_fps: float = MAX_FPS, output: Output | None = None
+) -> LivePicture:
+    """The same, of a run's id."""
+
+    async def documents(client: AsyncClient) -> AsyncGenerator[Document, None]:
+        async with aclosing(client.runs.documents(run_id)) as received:
+            async for document in received:
+                yield document
+
+    chart = RunChart()
+    picture = LivePicture(chart, output, max_fps)
+    picture.follow(portal.stream(documents), lambda document: chart.take_document(*document))
+    return picture
+
+
+def _need(device: object, wanted: type, done: str) -> None:
+    if not isinstance(device, wanted):
+        raise ParameterError(
+            f"{device!r} cannot be {done}", advice="take one of the bench: bench['power_meter']"
+        )
+
+
+def _label(name: str, units: str) -> str:
+    return f"{name} ({units})" if units else name
+
+
+def _take_reading(chart: TraceChart, name: str, reading: Readings) -> None:
+    chart.take_reading(name, reading.timestamp_ns / 1e9, float(reading.value))
+
+
+def _take_frame(chart: ImageChart, frame: Frame) -> None:
+    missed = f", {frame.dropped} missed" if frame.dropped else ""
+    chart.take_image(frame.image, f"{frame.device}, frame {frame.number}{missed}")

@@ -1,0 +1,135 @@
+"""Process variables of a caproto server, in a process of its own, over the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+import trio
+
+from daq.core import Capability, DeviceError, OfflineError
+from daq.drivers import DriverContext, Timebase
+from daq.drivers.epics import epics
+from daq.testing import check_driver
+
+IOC = Path(__file__).with_name("epics_ioc.py")
+TABLES = {
+    "values": {
+        "position": {"units": "mm", "read": "m1.RBV"},
+        "goal": {"units": "mm", "limits": [-5.0, 5.0], "read": "m1.VAL", "write": "m1.VAL"},
+        "power": {"units": "W", "read": "power", "parameter": True},
+        "shutter": {"type": "bool", "read": "shutter", "write": "shutter"},
+        "mode": {
+            "type": "str",
+            "choices": ["slow", "fast"],
+            "read": "mode",
+            "write": "mode",
+            "parameter": True,
+        },
+    },
+    "actions": {"halt": {"send": "m1.STOP 1"}},
+    "movable": {
+        "position": "position",
+        "setpoint": "goal",
+        "tolerance": 0.01,
+        "home": 0.0,
+        "stop": "halt",
+    },
+    "shutter": {"value": "shutter"},
+    "safe": {"shutter": False},
+}
+
+
+def _free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@pytest.fixture
+def ioc(monkeypatch):
+    """The prefix of its names."""
+    ports = {"EPICS_CA_SERVER_PORT": _free_port(), "EPICS_CA_REPEATER_PORT": _free_port()}
+    settings = {
+        **{name: str(port) for name, port in ports.items()},
+        "EPICS_CA_ADDR_LIST": "127.0.0.1",
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
+        "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
+        "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    prefix = f"daq-{uuid.uuid4().hex[:8]}:"
+    process = subprocess.Popen(
+        [sys.executable, str(IOC), prefix],
+        env=os.environ | settings,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert "ready\n" in iter(process.stdout.readline, "")
+        yield prefix, process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def make(prefix, **more):
+    options = {"prefix": prefix, "timeout": 10.0, **TABLES, **more}
+    return epics(DriverContext("motor", "epics", Timebase(), options))
+
+
+async def test_process_variables_are_read_moved_and_set(ioc):
+    prefix, _ = ioc
+    driver = make(prefix)
+    offered = {Capability.MOVABLE, Capability.SHUTTER_CONTROLLABLE, Capability.PARAMETERIZED}
+    assert driver.description.capabilities == offered
+    await driver.connect()
+    await driver.move_abs(1.5)
+    assert (await driver.position()).value == pytest.approx(1.5)
+    assert await driver.get_parameter("power") == 1.25e-3
+    await driver.set_parameter("mode", "fast")
+    assert await driver.get_parameter("mode") == "fast"
+    await driver.open_shutter()
+    assert await driver.is_shutter_open() is True
+    assert await driver.make_safe() is True
+    async with trio.open_nursery() as nursery:
+
+        async def move():
+            with pytest.raises(DeviceError, match="stopped half way"):
+                await driver.move_abs(5.0)
+
+        nursery.start_soon(move)
+        while not await driver.is_moving():
+            await trio.sleep(0.01)
+        assert await driver.stop() is True
+    rest = (await driver.position()).value
+    assert 1.4 < rest < 5.0
+    await driver.disconnect()
+
+
+@pytest.mark.slow
+async def test_epics_keeps_every_contract(ioc):
+    prefix, _ = ioc
+    options = {"prefix": prefix, "timeout": 10.0, **TABLES}
+    assert "a_cancelled_move_can_be_stopped" in await check_driver(epics, options)
+
+
+async def test_a_server_that_is_gone_is_offline(ioc):
+    prefix, process = ioc
+    driver = make(prefix, timeout=3.0)
+    await driver.connect()
+    process.kill()
+    process.wait()
+    with pytest.raises(OfflineError):
+        await driver.poll()
+    await driver.disconnect()
+    with pytest.raises(OfflineError, match="is its server up"):
+        await make(prefix, timeout=0.5).connect()

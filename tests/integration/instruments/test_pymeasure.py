@@ -1,0 +1,187 @@
+"""Instruments of PyMeasure on pyvisa-sim."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from daq.config import DeviceConfig
+from daq.core import Capability, ConfigurationError, DeviceError, LimitError, OfflineError
+from daq.drivers import DriverContext, Timebase, build_drivers
+from daq.drivers.pymeasure import pymeasure
+from daq.testing import check_driver
+
+SUPPLY = """
+spec: "1.0"
+devices:
+  supply:
+    eom:
+      TCPIP INSTR:
+        q: "\\r\\n"
+        r: "\\n"
+    error: ERROR
+    dialogues:
+      - q: "*IDN?"
+        r: "Keysight Technologies,E36312A,MY1,1.0"
+      - q: "MEAS:CURRent? (@1)"
+        r: "0.125"
+      - q: "*CLS"
+    properties:
+      voltage:
+        default: 0.0
+        getter:
+          q: "VOLT? (@1)"
+          r: "{:.3f}"
+        setter:
+          q: "VOLT {}, (@1)"
+        specs:
+          min: 0
+          max: 6
+          type: float
+      output:
+        default: 0
+        getter:
+          q: "OUTPut? (@1)"
+          r: "{:d}"
+        setter:
+          q: "OUTPut {:d}, (@1)"
+        specs:
+          type: int
+resources:
+  TCPIP0::localhost::inst0::INSTR:
+    device: supply
+"""
+VOLTAGE = {"units": "V", "limits": [0.0, 6.0]}
+MOVABLE = {"position": "voltage", "tolerance": 0.01, "home": 0.0, "ramp_step": 0.5}
+
+
+@pytest.fixture
+def options(tmp_path):
+    (tmp_path / "supply.yaml").write_text(SUPPLY)
+    return {
+        "class": "pymeasure.instruments.keysight.KeysightE36312A",
+        "adapter": "TCPIP0::localhost::inst0::INSTR",
+        "visa_library": f"{tmp_path / 'supply.yaml'}@sim",
+        "values": {
+            "voltage": VOLTAGE
+            | {"read": "ch_1.voltage_setpoint", "write": "ch_1.voltage_setpoint"},
+            "current": {"units": "A", "read": "ch_1.current", "parameter": True, "poll": True},
+            "output": {
+                "type": "bool",
+                "read": "ch_1.output_enabled",
+                "write": "ch_1.output_enabled",
+                "parameter": True,
+            },
+        },
+        "movable": MOVABLE,
+        "safe": {"output": False},
+    }
+
+
+async def connected(options):
+    driver = pymeasure(DriverContext("psu", "pymeasure", Timebase(), options))
+    await driver.connect()
+    return driver
+
+
+async def test_an_instrument_of_pymeasure_keeps_every_contract(options):
+    checks = await check_driver(pymeasure, options)
+    assert {"moves_arrive_where_they_were_sent", "parameters_keep_their_word"} <= set(checks)
+
+
+async def test_attributes_are_read_moved_and_set(options):
+    driver = await connected(options)
+    assert driver.description.capabilities == {Capability.MOVABLE, Capability.PARAMETERIZED}
+    await driver.set_parameter("output", True)
+    await driver.move_abs(2.0)
+    assert (await driver.position()).value == 2.0
+    assert await driver.poll() == {"position": 2.0, "moving": False, "current": 0.125}
+    with pytest.raises(LimitError):
+        await driver.move_abs(7.0)
+    assert await driver.make_safe() is True
+    assert await driver.get_parameter("output") is False
+    await driver.disconnect()
+
+
+async def test_any_visa_instrument_is_asked_by_text(options):
+    del options["class"], options["movable"], options["safe"]
+    options["values"] = {
+        "voltage": VOLTAGE
+        | {"read": "VOLT? (@1)", "write": "VOLT {value:g}, (@1)", "parameter": True}
+    }
+    options["readable"] = {"value": "voltage"}
+    options["init"] = [{"send": "*CLS"}]
+    driver = await connected(options)
+    await driver.set_parameter("voltage", 3.5)
+    assert (await driver.read()).value == 3.5
+    await driver.disconnect()
+
+
+async def test_silence_is_offline(options):
+    options |= {"timeout": 0.2}
+    options["values"]["nothing"] = {"read": "NOTHING?", "parameter": True}
+    driver = await connected(options)
+    # pyvisa-sim answers ERROR to what it does not know.
+    with pytest.raises(DeviceError, match=r"psu: nothing: 'NOTHING\?' gave 'ERROR'"):
+        await driver.get_parameter("nothing")
+    driver.conversation._instrument.adapter.connection.close()
+    with pytest.raises(OfflineError, match="psu: ch_1.current: InvalidSession"):
+        await driver.get_parameter("current")
+    await driver.disconnect()
+
+
+async def test_a_call_that_hangs_has_a_deadline_and_is_not_overtaken(options):
+    options |= {"timeout": 0.1}
+    driver = await connected(options)
+    release = trio.Event()
+    calls = []
+
+    def hang(_source):
+        calls.append("hang")
+        trio.from_thread.run(release.wait)
+
+    conversation = driver.conversation
+    conversation.get_blocking, get = hang, conversation.get_blocking
+    with pytest.raises(OfflineError, match=r"ch_1.current did not end within 0.6 s"):
+        await driver.get_parameter("current")
+    conversation.get_blocking = get
+    with pytest.raises(OfflineError):
+        await driver.get_parameter("current")
+    release.set()
+    while conversation._library.locked():
+        await trio.sleep(0.01)
+    assert await driver.get_parameter("current") == 0.125
+    assert calls == ["hang"]
+    await driver.disconnect()
+
+
+async def test_an_attribute_that_does_not_exist_is_an_error(options):
+    options["values"]["voltage"] |= {"write": "ch_1.voltage_setpiont"}
+    driver = await connected(options)
+    with pytest.raises(DeviceError, match="has no 'voltage_setpiont' to be set"):
+        await driver.move_abs(1.0)
+    await driver.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"class": "pymeasure.instruments.Nothing"}, "cannot be loaded"),
+        ({"adapter": 5}, "adapter = 5 is not a VISA resource"),
+        ({"movable": {**MOVABLE, "tolerence": 1}}, "movable.tolerence: there is no such key"),
+        ({"line": {}}, "there is no option 'line'"),
+    ],
+)
+async def test_mistakes_are_found_before_anything_is_connected(options, change, problem):
+    with pytest.raises(ConfigurationError) as caught:
+        pymeasure(DriverContext("psu", "pymeasure", Timebase(), options | change))
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "package"), [("pymeasure", "pymeasure"), ("epics", "caproto")])
+async def test_a_missing_package_is_told_with_what_to_do(name, package, monkeypatch):
+    monkeypatch.setattr(f"daq.drivers.{name}.find_spec", lambda _: None)
+    config = DeviceConfig("psu", name, {"adapter": "GPIB0::1::INSTR"})
+    _, failures = build_drivers({"psu": config}, Timebase())
+    assert f"the package {package} is not installed" in failures["psu"]
+    assert f'pip install "daq[{name}]"' in failures["psu"]
