@@ -41,7 +41,7 @@ async def stream_blocks(
                         ipc=measurement_to_ipc(block),
                         sequence=block.sequence,
                         samples=len(block),
-                        dropped=view.statistics().dropped,
+                        dropped=view.dropped,
                     )
                 )
             if not is_full:

@@ -45,7 +45,7 @@ async def _send_all(view: LossySubscription, emit: Emit[pb.DataPoint]) -> None:
     async for block in view:
         for start in range(0, len(block), CHUNK):
             chunk = range(start, min(start + CHUNK, len(block)))
-            for point in data_points(block, view.statistics().dropped, indices=chunk):
+            for point in data_points(block, view.dropped, indices=chunk):
                 await emit(point)
 
 
@@ -58,7 +58,7 @@ async def _send_newest(view: LossySubscription, period_s: float, emit: Emit[pb.D
             limiter.offer(block)
         for due in limiter.due(trio.current_time()):
             newest = [len(due) - 1]
-            for point in data_points(due, view.statistics().dropped, indices=newest):
+            for point in data_points(due, view.dropped, indices=newest):
                 await emit(point)
 
 

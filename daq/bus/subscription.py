@@ -257,9 +257,9 @@ class LosslessSubscription(_Subscription):
         return Statistics(self._delivered, 0, self._waiting)
 
     @property
-    def fullness(self) -> float:
-        """What waits to be received, as a part of the capacity; from 1 on producers wait."""
-        return self._bytes / self._capacity_bytes
+    def waiting_bytes(self) -> int:
+        """What waits to be received; from the capacity on producers wait."""
+        return self._bytes
 
     async def send(self, block: Measurement) -> None:
         """Take the block in, waiting for room; does not yield when there is some.

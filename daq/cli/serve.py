@@ -36,6 +36,8 @@ def configure_logging(level: str, stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter("{asctime} {levelname:<7} {name}: {message}", style="{"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    if level != "debug":
+        logging.getLogger("grpclib").setLevel(logging.WARNING)  # a client that leaves is no news
 
 
 @click.command()

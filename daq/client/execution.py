@@ -92,7 +92,10 @@ class Execution:
         """How it is now: state, line, progress."""
         if self._end is not None:
             return self._end
-        return self._portal.call(lambda client: client.scripts.status(self.id))
+        view = self._portal.call(lambda client: client.scripts.status(self.id))
+        if view.record.state.is_final:
+            self._end = view
+        return view
 
     @property
     def done(self) -> bool:

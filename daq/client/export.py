@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.csv
@@ -14,6 +14,9 @@ import pyarrow.parquet
 
 from daq.core import NotFoundError, ParameterError, StorageError
 from daq.wire.arrow import column_values
+
+if TYPE_CHECKING:
+    from io import IOBase
 
 __all__ = ["FORMATS", "write_batches"]
 
@@ -98,9 +101,9 @@ def _write_binary(
     if file_format == "parquet":
         writer = pa.parquet.ParquetWriter(sink, schema)
     elif sink.seekable():
-        writer = pa.ipc.new_file(sink, schema)
+        writer = pa.ipc.new_file(cast("IOBase", sink), schema)
     else:
-        writer = pa.ipc.new_stream(sink, schema)
+        writer = pa.ipc.new_stream(cast("IOBase", sink), schema)
     with contextlib.closing(writer):
         for batch in batches:
             writer.write_batch(batch)

@@ -58,6 +58,7 @@ _STATE_COLOURS: Mapping[str, str] = {
 }
 _CELL = "text-align:left;padding:1px 10px 1px 0;vertical-align:top"
 _LONGEST = 2000
+LONGEST_LINE = 100
 
 
 def device_html(description: DeviceDescription, snapshot: DeviceSnapshot | None) -> str:
@@ -166,7 +167,9 @@ def progress_html(view: ExecutionView, name: str = "") -> str:
     times = f"{view.elapsed_s:.1f} s"
     if view.remaining_s and not record.state.is_final:
         times += f", {view.remaining_s:.0f} s left"
-    line = f"line {record.line}: {view.source_line.strip()}" if record.line else ""
+    line = ""
+    if record.line and record.state is not ExecutionState.COMPLETED:
+        line = f"line {record.line}: {view.source_line.strip()[:LONGEST_LINE]}"
     head = f"<b>{_text(name or record.script_name)}</b> {_badge(record.state)}"
     return (
         f"<div>{head} {bar} {done:.0%} <small>{_text(times)}</small> "

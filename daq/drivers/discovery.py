@@ -11,7 +11,7 @@ from serial.tools import list_ports
 
 from daq.core import OfflineError
 from daq.drivers.declarative import Description, load_description, shipped_descriptions
-from daq.transport import Dialect, Line, Ports, PortSettings
+from daq.transport import Dialect, Line, OpenStream, Ports, PortSettings, open_stream
 
 __all__ = ["Finding", "PortInfo", "Probe", "discover", "known_probes", "serial_ports"]
 
@@ -42,6 +42,16 @@ class Probe:
     reply: str
     """A regular expression for the whole reply."""
 
+    @property
+    def question(self) -> tuple[PortSettings, Dialect, str]:
+        """Probes with the same one are answered by the same reply."""
+        return self.settings, self.dialect, self.ask
+
+    @property
+    def is_on_bus(self) -> bool:
+        """Several of its kind may share a port, each with its address."""
+        return any(name == "address" for name, _ in self.options)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -50,8 +60,8 @@ class Finding:
     port: PortInfo
     identity: str = ""
     """As the instrument says it; empty when nothing that is known has answered."""
-    options: tuple[tuple[str, str], ...] = ()
-    """For the configuration of the device."""
+    options: tuple[tuple[tuple[str, str], ...], ...] = ()
+    """For the configuration of the device: one set of options, or several that fit."""
     problem: str = ""
     """Why it was not asked."""
 
@@ -89,64 +99,81 @@ def known_probes() -> tuple[Probe, ...]:
             "W?",
             r"0[3-9]\d\d|1[01]\d\d",
         ),
-        *(_bus_probe(address) for address in "0123456789ABCDEF"),
         *(_described(name, load_description(name)) for name in shipped_descriptions()),
+        # Last: their questions have no end, so that they would stand before the next one.
+        *(_bus_probe(address) for address in "0123456789ABCDEF"),
     )
 
 
 async def discover(
     ports: Iterable[PortInfo],
     probes: Sequence[Probe],
-    opened: Ports,
     report: Callable[[Finding], None],
+    opener: OpenStream = open_stream,
 ) -> None:
     """Ask on all ports at once; every finding is reported as it comes, at least one a port.
 
     Args:
         ports: Where to ask.
         probes: What to ask, in this order.
-        opened: Opens the ports.
         report: Called with each finding.
+        opener: Opens the ports.
     """
     async with trio.open_nursery() as nursery:
         for port in ports:
-            nursery.start_soon(_ask_port, port, probes, opened, report)
+            nursery.start_soon(_ask_port, port, probes, report, opener)
 
 
 async def _ask_port(
-    port: PortInfo, probes: Sequence[Probe], opened: Ports, report: Callable[[Finding], None]
+    port: PortInfo,
+    probes: Sequence[Probe],
+    report: Callable[[Finding], None],
+    opener: OpenStream,
 ) -> None:
-    found = False
-    answered: tuple[PortSettings, str] | None = None
-    for probe in probes:
-        if answered is not None and (probe.settings, probe.ask) != answered and not _is_bus(probe):
-            continue  # who has told what it is, is not asked in other languages
+    """Question by question; who has told what it is, is not asked in other languages."""
+    last: Probe | None = None
+    has_opened = False
+    for question in dict.fromkeys(probe.question for probe in probes):
+        asked = [probe for probe in probes if probe.question == question]
+        if last is not None and not (last.is_on_bus and asked[0].is_on_bus):
+            continue
         try:
-            identity = await _ask(port, probe, opened)
+            reply = await _ask(port, asked, opener)
         except OfflineError as error:
+            if has_opened:
+                continue  # it only cannot be set up in this way
             report(Finding(port, problem=error.message))
             return
-        if identity and not (answered and not _is_bus(probe)):
-            found, answered = True, (probe.settings, probe.ask)
-            report(Finding(port, identity, probe.options))
-    if not found:
+        has_opened = True
+        fitting = tuple(probe.options for probe in asked if re.fullmatch(probe.reply, reply))
+        if fitting:
+            last = asked[0]
+            report(Finding(port, reply, fitting))
+    if last is None:
         report(Finding(port))
 
 
-async def _ask(port: PortInfo, probe: Probe, opened: Ports) -> str:
-    """The identity, empty when there is none. Raises OfflineError when the port does not open."""
+async def _ask(port: PortInfo, probes: Sequence[Probe], opener: OpenStream) -> str:
+    """The reply that fits one of them, passing over what does not, such as an echo.
+
+    Empty when there is none. Raises OfflineError when the port does not open.
+    """
+    probe = probes[0]
     settings = replace(probe.settings, address=port.address)
-    timeout_s = _QUICK_S if _is_bus(probe) else _REPLY_S
-    line = Line(opened.port(settings), port.address, replace(probe.dialect, quiet_s=0.0))
+    line = Line(Ports(opener).port(settings), port.address, probe.dialect)
+
+    def fits(text: str) -> bool:
+        return any(re.fullmatch(each.reply, text.strip()) for each in probes)
+
     await line.open()
     try:
-        reply = (await line.query(probe.ask, timeout_s=timeout_s)).strip()
+        timeout_s = _QUICK_S if probe.is_on_bus else _REPLY_S
+        return (await line.query(probe.ask, accepts=fits, timeout_s=timeout_s)).strip()
     except OfflineError:
         return ""
     finally:
         with trio.CancelScope(shield=True):  # bounded by the port
             await line.close()
-    return reply if re.fullmatch(probe.reply, reply) else ""
 
 
 def _bus_probe(address: str) -> Probe:
@@ -159,10 +186,6 @@ def _bus_probe(address: str) -> Probe:
     )
 
 
-def _is_bus(probe: Probe) -> bool:
-    return any(name == "address" for name, _ in probe.options)
-
-
 def _described(name: str, description: Description) -> Probe:
     question = description.identify
     pattern = question.reply.pattern if question is not None else None
@@ -171,7 +194,7 @@ def _described(name: str, description: Description) -> Probe:
     return Probe(
         (("driver", "declarative"), ("description", name)),
         description.port,
-        description.dialect,
+        replace(description.dialect, timeout_s=_REPLY_S),
         question.send.text,
         pattern.pattern,
     )

@@ -262,6 +262,10 @@ class ExecutionQueue:
         execution = self._executions[execution_id]
         if execution.control is not None:
             return await execution.control.stop(order)
+        if execution.state.is_final:
+            return StopReport(
+                execution.id, execution.state, f"had already ended: {execution.state}", 0.0
+            )
         self._waiting.remove(execution)
         execution.message = f"cancelled before it started ({order})"
         execution.enter(ExecutionState.STOPPED, execution.message)

@@ -33,7 +33,7 @@ from daq.storage.run_journal import RunJournal, again, begin_journal, in_thread
 
 __all__ = ["BUFFER_BYTES", "DURABILITIES", "RunRecorder"]
 
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 4 << 20
 _SYNC_PERIOD_S = 1.0
 _MONITOR_PERIOD_S = 0.02
 _CONVERT_PERIOD_S = 0.5
@@ -228,7 +228,7 @@ class RunRecorder:
         """Say when the disk does not keep up, before producers have to wait for it."""
         is_behind = False
         while not await self._stopped_within(_WATCH_PERIOD_S):
-            full = subscription.fullness
+            full = subscription.waiting_bytes / self._buffer_bytes
             if full >= _BEHIND and not is_behind:
                 _log.warning(
                     "run %s: the disk does not keep up: %.0f MB wait for it; instruments are held "
@@ -251,7 +251,8 @@ class RunRecorder:
     ) -> None:
         async for block in subscription:
             # A moment's worth goes to the journal at once: waking for each costs more than writing.
-            await self._stopped_within(_MONITOR_PERIOD_S)
+            if subscription.waiting_bytes < _BATCH_BYTES:
+                await self._stopped_within(_MONITOR_PERIOD_S)
             blocks = [b for b in _take_batch(block, subscription) if b.event is None]
             try:
                 if blocks:

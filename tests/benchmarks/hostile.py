@@ -22,7 +22,7 @@ from tests.hostile_scripts import HOSTILE, Hostile, Yields
 __all__ = ["Heartbeat", "Meeting", "measure", "meet"]
 
 ROOT = Path(__file__).parents[2]
-GRACE_S = 0.2
+GRACE_S = 0.1
 """For those that only force ends."""
 PATIENT_GRACE_S = 30.0
 PATIENCE_S = 60.0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 
-from tests.system.daemon_process import DaemonProcess, cli
+from tests.system.daemon_process import ROOT, DaemonProcess, cli
 
 STAGE = '[devices.stage]\ndriver = "simulated.stage"\n'
 METER = '[devices.meter]\ndriver = "simulated.power_meter"\n'
@@ -60,6 +62,27 @@ def test_the_configuration_is_read_again_by_call_and_by_signal(tmp_path):
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: states(daemon) == {"meter": "ready"})
         assert daemon.client("read", "meter").returncode == 0
+
+
+def test_a_serial_instrument_is_added_while_the_daemon_runs(tmp_path):
+    file, link = tmp_path / "bench.toml", tmp_path / "meter"
+    file.write_text(STAGE)
+    simulator = subprocess.Popen(
+        [sys.executable, "-m", "daq", "simulate", "1830c", "--link", str(link)], cwd=ROOT
+    )
+    try:
+        with DaemonProcess(tmp_path / "data", "--config", str(file)) as daemon:
+            wait_until(link.exists)
+            file.write_text(f'{STAGE}[devices.meter]\ndriver = "newport.1830c"\nport = "{link}"\n')
+            assert daemon.json("reload")["added"] == ["meter"]
+            wait_until(lambda: states(daemon) == {"stage": "ready", "meter": "ready"})
+            found = json.loads(cli("discover", str(link), "--json").stdout)
+            assert "another program has it open" in found[0]["problem"]
+        found = json.loads(cli("discover", str(link), "--json").stdout)
+        assert found[0]["options"] == [{"driver": "newport.1830c"}]
+    finally:
+        simulator.terminate()
+        simulator.wait()
 
 
 def test_presets_by_command(tmp_path):

@@ -38,18 +38,18 @@ _MODULES = {
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """What `%load_ext daq.client.jupyter` does: magics, and errors as they are read in a lab."""
-    from daq.client.jupyter import errors, magics
+    """What `%load_ext daq.client.jupyter` does: magics, errors and figures."""
+    from daq.client.jupyter import formats, magics
 
     shell.register_magics(magics.DaqMagics(shell))
-    errors.install(shell)
+    formats.install(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """What `%unload_ext` does: errors as IPython shows them."""
-    from daq.client.jupyter import errors
+    """What `%unload_ext` does: errors and figures as IPython shows them."""
+    from daq.client.jupyter import formats
 
-    errors.remove(shell)
+    formats.remove(shell)
 
 
 def __getattr__(name: str) -> object:

@@ -19,6 +19,8 @@ __all__ = ["Chart", "ImageChart", "Points", "RunChart", "TraceChart"]
 
 MOST_POINTS = 5000
 MOST_PANELS = 4
+SWEEP_POINTS = 3
+"""Fewer are no sweep, whatever their distance."""
 
 
 class Chart(Protocol):
@@ -197,7 +199,7 @@ class RunChart:
                 artist.autoscale()
                 _frame(panel, axes[1], axes[0])
             else:
-                artist.set_data(axes[0] if axes else time, values)
+                artist.set_data(*_with_gaps(axes[0] if axes else time, values))
                 _rescale(panel)
         return True
 
@@ -213,6 +215,16 @@ class RunChart:
                 panel.set(xlabel=axis, ylabel=self._labels[signal])
                 panel.grid(visible=True, alpha=0.3)
             self._drawn.append((panel, artist))
+
+
+def _with_gaps(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """With nothing in between where a new sweep begins: a fly-back is no line of the curve."""
+    jumps = np.flatnonzero(np.abs(np.diff(x)) > np.ptp(x) / 2) + 1
+    if len(x) <= SWEEP_POINTS or len(jumps) > len(x) / SWEEP_POINTS:
+        return x, y
+    return np.insert(x, jumps, np.nan), np.insert(y, jumps, np.nan)
 
 
 def _panels(figure: Figure, count: int) -> Sequence[Axes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from daq.client.bench import Bench, connect
 from daq.client.camera import Camera
 from daq.client.detector import Detector
 from daq.client.device import Device
-from daq.client.execution import Execution, begin
+from daq.client.execution import begin
 from daq.client.html import reading_html, table_html
 from daq.client.jupyter.progress import NotebookDisplay
 from daq.client.motor import Motor
@@ -27,6 +27,7 @@ from daq.core import DaqError, NotFoundError, ParameterError
 __all__ = ["DaqMagics", "ReadingTable", "WhereTable"]
 
 _BACKGROUND = frozenset({"-b", "--background"})
+STOP_S = 3.0
 _NO_PLOT = "--no-plot"
 
 
@@ -206,13 +207,16 @@ class DaqMagics(Magics):
 
 @contextmanager
 def _all_or_none() -> Iterator[list[Status[float]]]:
-    """Motions that belong together: when one fails or is interrupted, all are stopped."""
+    """Motions that belong together: when one fails or is interrupted, all are stopped first."""
     moves: list[Status[float]] = []
     try:
         yield moves
     except BaseException:
         for status in moves:
             status.cancel()
+        for status in moves:
+            with suppress(DaqError):
+                status.exception(STOP_S)
         raise
 
 

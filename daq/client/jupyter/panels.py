@@ -55,7 +55,7 @@ class Panel:
         self.close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return self.widget._repr_mimebundle_(**options)  # noqa: SLF001 - IPython's protocol
+        return self.widget._repr_mimebundle_(**options)
 
     def close(self) -> None:
         """Follow no longer; the widget stays as it is."""
@@ -63,6 +63,16 @@ class Panel:
             stream.close()
         for thread in self._threads:
             thread.join(JOIN_S)
+
+    def button(
+        self, label: str, tooltip: str, action: Callable[[], object], style: str = ""
+    ) -> Any:
+        """A button; what its action raises is shown in the panel."""
+        button = ipywidgets.Button(
+            description=label, tooltip=tooltip, button_style=style, layout=_width(70)
+        )
+        button.on_click(lambda _: self._guarded(action))
+        return button
 
     def show_error(self, error: BaseException | None) -> None:
         """Show an error, or with None that there is none any more."""
@@ -105,10 +115,10 @@ class JogPanel(Panel):
         self.position = ipywidgets.Label()
         self.step = ipywidgets.FloatText(step, layout=_width(90))
         self.target = ipywidgets.FloatText(motor.position, layout=_width(110))
-        self.back = _button("-", "one step back", lambda: self._step(-1.0))
-        self.forth = _button("+", "one step forth", lambda: self._step(1.0))
-        self.go = _button("Go", "move to the target", self._go)
-        self.halt = _button("Stop", "stop now", self._stop, "danger")
+        self.back = self.button("-", "one step back", lambda: self._step(-1.0))
+        self.forth = self.button("+", "one step forth", lambda: self._step(1.0))
+        self.go = self.button("Go", "move to the target", self._go)
+        self.halt = self.button("Stop", "stop now", self._stop, "danger")
         units = ipywidgets.Label(motor.units)
         row = [
             ipywidgets.HTML(f"<b>{html.escape(motor.name)}</b>"),
@@ -138,7 +148,12 @@ class JogPanel(Panel):
 
     def _watch(self, status: Status[float]) -> None:
         self.show_error(None)
-        status.add_callback(lambda ended: self.show_error(ended.exception()))
+        status.add_callback(self._ended)
+
+    def _ended(self, status: Status[float]) -> None:
+        error = status.exception()
+        if error is not None:  # one that ended well does not take away what another one said
+            self.show_error(error)
 
 
 class ReadoutPanel(Panel):
@@ -150,7 +165,7 @@ class ReadoutPanel(Panel):
         self._rate_hz = rate_hz
         self._live: BlockingStream[Readings] | None = None
         self.value = ipywidgets.HTML(_figures("--"))
-        self.read = _button("Read", "take one reading", lambda: self.begin(self._read_once))
+        self.read = self.button("Read", "take one reading", lambda: self.begin(self._read_once))
         self.live = ipywidgets.ToggleButton(description="Live", layout=_width(70))
         self.live.observe(self._switch, "value")
         name = ipywidgets.HTML(f"<b>{html.escape(detector.name)}</b>")
@@ -180,10 +195,12 @@ class ExecutionPanel(Panel):
         self._execution = execution
         self.progress = ipywidgets.HTML()
         self.output = ipywidgets.Textarea(disabled=True, layout=ipywidgets.Layout(width="640px"))
-        self.pause = _button("Pause", "pause at the next checkpoint", self._hold(execution.pause))
-        self.resume = _button("Resume", "let it go on", self._hold(execution.resume))
-        self.stop = _button("Stop", "stop; its cleanup runs", self._hold(self._stop), "warning")
-        self.force = _button("Force", "kill it, make safe", self._hold(self._kill), "danger")
+        self.pause = self.button(
+            "Pause", "pause at the next checkpoint", self._hold(execution.pause)
+        )
+        self.resume = self.button("Resume", "let it go on", self._hold(execution.resume))
+        self.stop = self.button("Stop", "stop; its cleanup runs", self._hold(self._stop), "warning")
+        self.force = self.button("Force", "kill it, make safe", self._hold(self._kill), "danger")
         self._buttons = [self.pause, self.resume, self.stop, self.force]
         self.widget = ipywidgets.VBox(
             [self.progress, ipywidgets.HBox(self._buttons), self.output, self.message]
@@ -234,14 +251,6 @@ def readout(detector: Detector, rate_hz: int = RATE_HZ) -> ReadoutPanel:
 def watch(execution: Execution) -> ExecutionPanel:
     """What an execution does, with buttons to pause and to stop it."""
     return ExecutionPanel(execution)
-
-
-def _button(label: str, tooltip: str, action: Callable[[], object], style: str = "") -> Any:
-    button = ipywidgets.Button(
-        description=label, tooltip=tooltip, button_style=style, layout=_width(70)
-    )
-    button.on_click(lambda _: action())
-    return button
 
 
 def _width(pixels: int) -> Any:

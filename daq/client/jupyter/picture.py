@@ -1,4 +1,4 @@
-"""A chart that is redrawn in place in a notebook's output: in a thread, rate-limited, latest wins."""
+"""A chart that is redrawn in place on the page: in a thread, rate-limited, latest wins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from daq.client.jupyter.charts import Chart
+from daq.client.progress import is_notebook
 
-__all__ = ["Output", "Picture", "Slot"]
+__all__ = ["Output", "Picture", "Slot", "figure_png"]
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,13 @@ Bundle = Mapping[str, str]
 """MIME type to content, as IPython displays it."""
 
 
+def figure_png(figure: Figure) -> bytes:
+    """A figure as an image file, without a window or pyplot."""
+    png = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(png)
+    return png.getvalue()
+
+
 class Output(Protocol):
     """A place on the page whose content can be replaced."""
 
@@ -34,19 +42,21 @@ class Output(Protocol):
 
 
 class Slot:
-    """One place in the output of a cell; it appears when something is first shown."""
+    """One place in the output of the cell that makes it. Outside of a notebook there is none."""
 
     def __init__(self) -> None:
         self._handle: Any = None
+        if is_notebook():
+            from IPython.display import DisplayHandle
+
+            # At once, and empty: what is shown later comes from a thread, when perhaps another
+            # cell runs, and would appear there.
+            self._handle = DisplayHandle()
+            self._handle.display({"text/html": "", "text/plain": ""}, raw=True)
 
     def show(self, bundle: Bundle) -> None:
         """Show it there, instead of what was there before. Any thread may call."""
-        from IPython.display import DisplayHandle
-
-        if self._handle is None:
-            self._handle = DisplayHandle()
-            self._handle.display(dict(bundle), raw=True)
-        else:
+        if self._handle is not None:
             self._handle.update(dict(bundle), raw=True)
 
 
@@ -64,7 +74,6 @@ class Picture:
         """To be saved or changed when the picture is closed."""
         self.drawn = 0
         """How often it was drawn."""
-        self._canvas = FigureCanvasAgg(self.figure)
         self._chart = chart
         self._output: Output = output or Slot()
         self._interval_s = 1.0 / max_fps
@@ -141,8 +150,6 @@ class Picture:
         if not shown:
             return
         # Outside of the lock: this is the slow part, and the artists hold copies of the data.
-        png = io.BytesIO()
-        self._canvas.print_png(png)
+        content = base64.b64encode(figure_png(self.figure)).decode("ascii")
         self.drawn += 1
-        content = base64.b64encode(png.getvalue()).decode("ascii")
         self._output.show({"image/png": content, "text/plain": f"<picture {self.drawn}>"})

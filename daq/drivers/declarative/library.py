@@ -170,7 +170,7 @@ class LibraryConversation(Conversation):
             finally:
                 self._library.release()
 
-        with trio.move_on_after(within) as deadline:
+        with trio.move_on_after(within):
             try:
                 return await trio.to_thread.run_sync(
                     alone, abandon_on_cancel=True, limiter=self._limiter
@@ -179,6 +179,4 @@ class LibraryConversation(Conversation):
                 raise
             except Exception as error:
                 raise self.translate(f"{self.device_id}: {what}", error) from error
-        if deadline.cancelled_caught:
-            raise OfflineError(f"{self.device_id}: {what} did not end within {within:g} s")
-        raise AssertionError
+        raise OfflineError(f"{self.device_id}: {what} did not end within {within:g} s")

@@ -27,6 +27,11 @@ async def test_a_described_instrument_conforms_on_a_pty(description, tmp_path):
     assert "stop_ends_a_move_half_way" in checks
 
 
+async def read_on(driver):
+    while True:
+        await driver.read()
+
+
 async def test_faults_are_errors_and_it_comes_back(description, tmp_path):
     async with plug_pty(OddInstrument(trio.current_time), tmp_path / "odd") as plugged:
         make = plugged.maker(declarative)
@@ -40,8 +45,7 @@ async def test_faults_are_errors_and_it_comes_back(description, tmp_path):
             assert (await driver.read()).value == 1.25
         plugged.outlet.unplug()
         with trio.fail_after(30), pytest.raises(OfflineError):
-            while True:
-                await driver.read()
+            await read_on(driver)
         await driver.disconnect()
         plugged.outlet.plug_in()
         with trio.fail_after(30):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import trio
 
-from daq.config import DeviceConfig
+from daq.config import DeviceConfig, parse_config
 from daq.core import Capability, ConfigurationError, DeviceError, LimitError, OfflineError
 from daq.drivers import DriverContext, Timebase, build_drivers
 from daq.drivers.pymeasure import pymeasure
@@ -125,7 +128,7 @@ async def test_silence_is_offline(options):
     with pytest.raises(DeviceError, match=r"psu: nothing: 'NOTHING\?' gave 'ERROR'"):
         await driver.get_parameter("nothing")
     driver.conversation._instrument.adapter.connection.close()
-    with pytest.raises(OfflineError, match="psu: ch_1.current: InvalidSession"):
+    with pytest.raises(OfflineError, match=r"psu: ch_1.current: InvalidSession"):
         await driver.get_parameter("current")
     await driver.disconnect()
 
@@ -185,3 +188,17 @@ async def test_a_missing_package_is_told_with_what_to_do(name, package, monkeypa
     _, failures = build_drivers({"psu": config}, Timebase())
     assert f"the package {package} is not installed" in failures["psu"]
     assert f'pip install "daq[{name}]"' in failures["psu"]
+
+
+def test_the_documentations_examples_can_be_built():
+    readme = Path(__file__).parents[3] / "daq/drivers/README.md"
+    blocks = re.findall(r"```toml\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    text = "\n".join(b for b in blocks if '"pymeasure"' in b or '"epics"' in b)
+    config = parse_config(text, None)
+
+    async def build():
+        drivers, failures = build_drivers(config.devices, Timebase())
+        assert failures == {}
+        assert set(drivers) == {"source", "motor"}
+
+    trio.run(build)

@@ -1,4 +1,4 @@
-"""Every hostile script through the real queue: it ends, the device is stopped, the daemon answers."""
+"""Every hostile script through the real queue: it ends, its device stops, the daemon answers."""
 
 from __future__ import annotations
 

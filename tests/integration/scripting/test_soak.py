@@ -1,5 +1,7 @@
 """Thousands of executions with random stops, hostile ones among them: nothing is left behind."""
 
+# ruff: noqa: E501 - short scripts on one line
+
 from __future__ import annotations
 
 import ctypes

@@ -114,7 +114,7 @@ async def test_nothing_is_changed_when_a_device_is_missing(tmp_path):
         await presets.save("all")
         await supervisor.device("stage").call("move_abs", 2.0)
         await supervisor.device("other").disable("out for repair", by="maria")
-        with pytest.raises(DeviceError, match="disabled since .* out for repair"):
+        with pytest.raises(DeviceError, match=r"disabled since .* out for repair"):
             await presets.load("all")
         await supervisor.remove("other", "it was sold")
         with pytest.raises(DeviceError, match=r"other\.position: there is no such device"):

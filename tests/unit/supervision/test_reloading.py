@@ -127,7 +127,7 @@ async def test_a_device_that_an_interlock_needs_cannot_be_taken_away(tmp_path):
     lock = '[interlocks.hot]\nchannel = "meter"\nabove = 1.0\naction = "none"\n'
     async with bench_of(tmp_path, STAGE, METER, lock) as bench:
         bench.write(STAGE)
-        with pytest.raises(ConfigurationError, match="interlocks.hot"):
+        with pytest.raises(ConfigurationError, match=r"interlocks.hot"):
             await bench.reloader.reload()
         assert bench.state("meter") is DeviceState.READY
 
@@ -161,7 +161,9 @@ async def test_a_device_that_could_not_be_built_at_the_start_can_be_put_right(tm
 
 
 async def test_a_description_that_was_changed_counts_as_a_change(tmp_path):
-    text = '[instrument]\nname = "m"\n[values.v]\nunits = "V"\nread = "V?"\n[readable]\nvalue = "v"\n'
+    text = (
+        '[instrument]\nname = "m"\n[values.v]\nunits = "V"\nread = "V?"\n[readable]\nvalue = "v"\n'
+    )
     (tmp_path / "m.toml").write_text(text)
     device = '[devices.m]\ndriver = "declarative"\ndescription = "m.toml"\nport = "127.0.0.1:1"\n'
     async with bench_of(tmp_path, device) as bench:

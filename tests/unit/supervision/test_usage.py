@@ -34,7 +34,7 @@ async def test_a_disabled_device_is_made_safe_let_go_and_left_alone(autojump_clo
         assert snapshot.reason == "disabled by maria: the fibre is broken"
         assert snapshot.fields == {}
         assert snapshot.next_attempt_ns == 0
-        with pytest.raises(OfflineError, match="disabled since .* by maria: the fibre is broken"):
+        with pytest.raises(OfflineError, match=r"disabled since .* by maria: the fibre is broken"):
             await device.call("open")
         await trio.sleep(100)
         assert laser.log.count("connect") == 1

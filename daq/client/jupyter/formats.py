@@ -1,4 +1,4 @@
-"""Errors of `daq` in IPython: what, where, why and what to do, without the client's inside."""
+"""How IPython shows things of `daq`: errors without the client's inside, figures as images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from types import TracebackType
 
 import IPython
 from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.figure import Figure
 
 from daq.client.html import error_html
+from daq.client.jupyter.picture import figure_png
 from daq.client.progress import is_notebook
 from daq.core import DaqError
 
@@ -20,11 +22,13 @@ _IPYTHON = str(Path(IPython.__file__).parent)
 
 
 def install(shell: InteractiveShell) -> None:
-    """Show errors of `daq` that way from now on."""
+    """Show errors of `daq` and figures that way from now on."""
     shell.set_custom_exc((DaqError,), _show)
     formatters = shell.display_formatter
     if formatters is not None:
         formatters.formatters["text/html"].for_type(DaqError, error_html)
+        # Also without `%matplotlib inline`, so that a run's `plot()` is seen.
+        formatters.formatters["image/png"].for_type(Figure, figure_png)
 
 
 def remove(shell: InteractiveShell) -> None:
@@ -33,12 +37,13 @@ def remove(shell: InteractiveShell) -> None:
     formatters = shell.display_formatter
     if formatters is not None:
         formatters.formatters["text/html"].pop(DaqError, None)
+        formatters.formatters["image/png"].pop(Figure, None)
 
 
 def own_frames(traceback: TracebackType | None) -> TracebackType | None:
     """The traceback, ended at the line that called `daq`: what is further in is not the caller's.
 
-    A callback of the caller's that `daq` called in turn, and that is in a cell, is the caller's too.
+    A callback of the caller's that `daq` called in turn counts too where it is in a cell.
     """
     frames: list[TracebackType] = []
     entry = traceback

@@ -1,0 +1,36 @@
+"""A daemon on the simulated bench, and Jupyter kernels that find it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.daemon_process import ROOT, DaemonProcess
+
+
+@pytest.fixture(autouse=True)
+def plain_asyncio() -> Iterator[None]:
+    """Jupyter's client runs on asyncio itself, not on the loop that trio-asyncio installs."""
+    asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
+    yield
+    asyncio.set_event_loop_policy(None)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    with DaemonProcess(tmp_path_factory.mktemp("notebooks") / "data") as process:
+        yield process
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernel_environment(
+    daemon: DaemonProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """What a kernel inherits: where the daemon is, and nobody's own settings of IPython."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAQ_ADDRESS", daemon.address)
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        yield

@@ -1,0 +1,114 @@
+"""What live pictures are made of, without a page or a daemon."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from daq.client.jupyter.charts import ImageChart, Points, RunChart, TraceChart
+
+
+def descriptor(**roles: str):
+    keys = {
+        name: {"dtype": "number", "units": "mm" if role == "setpoint" else "W", "role": role}
+        for name, role in roles.items()
+    }
+    return {"uid": "d", "name": "primary", "data_keys": keys}
+
+
+def page(**columns: list[float]):
+    count = len(next(iter(columns.values())))
+    return {"descriptor": "d", "time": [100.0 + i for i in range(count)], "data": columns}
+
+
+def run_chart(document, *pages) -> RunChart:
+    chart = RunChart()
+    chart.take_document("start", {"time": 100.0, "daq": {"name": "knife"}})
+    chart.take_document("descriptor", document)
+    for each in pages:
+        chart.take_document("event_page", each)
+    return chart
+
+
+def test_one_motor_gives_curves_that_grow() -> None:
+    figure = Figure()
+    chart = run_chart(descriptor(stage="setpoint", meter="detector"))
+    assert not chart.draw(figure)
+    chart.take_document("event_page", page(stage=[0.0, 1.0], meter=[5.0, 6.0]))
+    assert chart.draw(figure)
+    chart.take_document("event_page", page(stage=[2.0], meter=[7.0]))
+    chart.take_document("stop", {"outcome": "completed"})
+    chart.draw(figure)
+    (panel,) = figure.axes
+    assert panel.lines[0].get_xydata().tolist() == [[0, 5], [1, 6], [2, 7]]
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("stage (mm)", "meter (W)")
+    assert figure.get_suptitle() == "knife  (completed, 3 points)"
+
+
+def test_a_new_sweep_begins_a_new_line() -> None:
+    figure = Figure()
+    sweep = page(stage=[0.0, 1.0, 2.0, 3.0], meter=[1.0, 2.0, 3.0, 4.0])
+    run_chart(descriptor(stage="setpoint", meter="detector"), sweep, sweep).draw(figure)
+    assert np.isnan(figure.axes[0].lines[0].get_xdata()).nonzero()[0].tolist() == [4]
+
+
+def test_two_motors_give_a_map_with_the_fast_one_across() -> None:
+    figure = Figure()
+    chart = run_chart(
+        descriptor(y="setpoint", x="setpoint", meter="detector"),
+        page(y=[0.0, 0.0, 1.0], x=[2.0, 3.0, 2.0], meter=[1.0, 2.0, 3.0]),
+    )
+    chart.draw(figure)
+    (points,) = figure.axes[0].collections
+    assert chart.is_map
+    assert points.get_offsets().tolist() == [[2, 0], [3, 0], [2, 1]]
+    assert points.get_array().tolist() == [1, 2, 3]
+    assert figure.axes[0].get_xlabel() == "x (mm)"
+
+
+def test_without_a_motor_time_is_the_axis() -> None:
+    figure = Figure()
+    run_chart(descriptor(meter="detector"), page(meter=[1.0, 2.0])).draw(figure)
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [0, 1]
+
+
+def test_what_is_no_number_is_not_drawn() -> None:
+    frames = {"uid": "d", "data_keys": {"camera": {"dtype": "array", "external": "STREAM:"}}}
+    chart = run_chart(frames, page(camera=[]))
+    assert not chart.draw(Figure())
+
+
+def test_readings_that_are_too_old_leave_the_window() -> None:
+    figure = Figure()
+    chart = TraceChart({"meter": "meter (W)"}, window_s=2.0)
+    for second in range(5):
+        chart.take_reading("meter", float(second), 10.0 * second)
+    chart.draw(figure)
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[-2, 20], [-1, 30], [0, 40]]
+    assert chart.points == 5
+
+
+def test_an_image_replaces_the_one_before() -> None:
+    figure = Figure()
+    chart = ImageChart("counts")
+    assert not chart.draw(figure)
+    for level in (1, 7):
+        chart.take_image(np.full((2, 3), level), f"frame {level}")
+        chart.draw(figure)
+    (shown,) = figure.axes[0].images
+    assert shown.get_array().tolist() == [[7] * 3] * 2
+    assert figure.axes[0].get_title() == "frame 7"
+
+
+@pytest.mark.parametrize("count", [10, 1000, 12_345])
+def test_points_stay_within_their_bound_and_cover_everything(count: int) -> None:
+    points = Points(2, most=100)
+    for i in range(count):
+        points.add((float(i), -float(i)))
+    kept = points.columns()[0]
+    assert points.taken == count
+    assert len(kept) <= 100
+    assert kept[0] == 0
+    assert kept[-1] >= count * 0.95 - 1
+    assert len(set(np.diff(kept))) == 1
