@@ -77,7 +77,9 @@ class ControlService(TrioService, pb.ControlServiceBase):
     @unary
     async def start_script(self, request: pb.StartRequest) -> pb.StartResponse:
         user = request.user or caller().user
-        execution_id = await self._queue.start(request.script_id, request.parameters, user)
+        execution_id = await self._queue.start(
+            request.script_id, request.parameters, user, request.limits
+        )
         return pb.StartResponse(started=True, execution_id=execution_id)
 
     @unary

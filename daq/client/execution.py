@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import contextmanager
 from typing import Any
 
 from daq import core
@@ -139,12 +139,13 @@ class Execution:
 
     def wait(self, display: DisplayFactory | None = None) -> ExecutionView:
         """Wait until it has ended, however it did, showing it meanwhile."""
-        try:
-            for _ in self._shown(display):
-                pass
-        except KeyboardInterrupt:
-            self._interrupted()
-            raise
+        with self._shown(display) as show:
+            try:
+                for update in self.updates():
+                    show(update)
+            except KeyboardInterrupt:
+                self._interrupted()
+                raise
         if self._end is None:
             raise CommunicationError(f"the daemon ended the watch of {self.id} before its end")
         return self._end
@@ -160,29 +161,34 @@ class Execution:
 
     def values(self, display: DisplayFactory | None = None) -> Iterator[Any]:
         """The values that it hands out, as they come; leaving the iteration stops it."""
-        try:
-            for update in self._shown(display):
-                for line in update.output:
-                    if line.level == "result":
-                        yield parse_literal(line.text)
-        except KeyboardInterrupt:
-            self._interrupted()
-            raise
-        except GeneratorExit:
-            self.stop(reason="its values are not wanted any more")
-            raise
+        with self._shown(display) as show:
+            try:
+                for update in self.updates():
+                    show(update)
+                    for line in update.output:
+                        if line.level == "result":
+                            yield parse_literal(line.text)
+            except KeyboardInterrupt:
+                self._interrupted()
+                raise
+            except GeneratorExit:
+                self.stop(reason="its values are not wanted any more")
+                raise
         self.raise_for_end()
 
     def __iter__(self) -> Iterator[Any]:
         return self.values()
 
-    def _shown(self, display: DisplayFactory | None) -> Iterator[ExecutionUpdate]:
-        with ExitStack() as stack:
-            shown = stack.enter_context(display(self.name)) if display else None
-            for update in self.updates():
-                if shown is not None:
-                    shown.update(update)
-                yield update
+    @contextmanager
+    def _shown(
+        self, display: DisplayFactory | None
+    ) -> Iterator[Callable[[ExecutionUpdate], object]]:
+        """How to show an update. A stop belongs inside, so that what became of it is shown too."""
+        if display is None:
+            yield lambda _: None
+        else:
+            with display(self.name) as shown:
+                yield shown.update
 
     def _interrupted(self) -> None:
         print(f"stopping {self.name}; Ctrl-C again stops it by force", file=sys.stderr)

@@ -83,14 +83,22 @@ class ScriptsClient:
         return [script_from_wire(script) for script in answer.scripts]
 
     async def start(
-        self, reference: str, parameters: Mapping[str, Any] | None = None, *, user: str = ""
+        self,
+        reference: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        user: str = "",
+        limits: Mapping[str, float] | None = None,
     ) -> str:
         """Start a script; returns the id of the execution.
 
+        `limits` are lower ones than the daemon's for this start, such as `max_records`.
         Raises ParameterError when `main` does not declare the parameters that way.
         """
         texts = {name: scalar_to_text(value) for name, value in (parameters or {}).items()}
-        request = pb.StartRequest(reference, texts, user=user or self._user)
+        request = pb.StartRequest(
+            reference, texts, user=user or self._user, limits=dict(limits or {})
+        )
         answer = await self._call("StartScript", request, pb.StartResponse)
         if not answer.started:
             raise StateError(f"{reference} was not started")

@@ -69,8 +69,11 @@ class Program(Protocol):
     def progress(self) -> float | None:
         """0 to 1, or None while nothing is known."""
 
-    async def locate(self) -> int:
-        """The exact line now, also inside a long C call; 0 when it cannot be told in time."""
+    async def locate(self, *, dying: bool = False) -> int:
+        """The exact line now, also inside a long C call; 0 when it cannot be told in time.
+
+        `dying` says that it is about to be killed, so that the quickest way will do.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,17 @@ class ProgramFactory(Protocol):
         """Parse and check against the language policy, in a confined process."""
 
     def program(
-        self, source: str, filename: str, parameters: Mapping[str, Any], execution_id: str
+        self,
+        source: str,
+        filename: str,
+        parameters: Mapping[str, Any],
+        execution_id: str,
+        limits: Mapping[str, float],
     ) -> Program:
-        """A program that is ready to `run`; nothing is started yet."""
+        """A program that is ready to `run`; nothing is started yet.
+
+        `limits` are lower ones than those of the factory, by name.
+        """
+
+    def check_limits(self, limits: Mapping[str, float]) -> None:
+        """Raise ParameterError unless a program may have these limits."""

@@ -119,8 +119,8 @@ class Control:
             await trio.lowlevel.checkpoint()
         return line or self.line
 
-    async def _locate_now(self) -> int:
-        line = await self._program.locate() or self.line
+    async def _locate_now(self, *, dying: bool = False) -> int:
+        line = await self._program.locate(dying=dying) or self.line
         self._located = (trio.current_time(), line)
         return line
 
@@ -240,7 +240,7 @@ class Control:
 
     async def _kill(self, reason: str) -> None:
         """Kill the program, after asking where it stands: that is the line that hung."""
-        line = await self._locate_now()
+        line = await self._locate_now(dying=True)
         self._stopped_at_line = line or self._stopped_at_line
         self._program.kill(f"{reason} (at line {line})" if line else reason)
 

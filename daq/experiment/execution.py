@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -38,11 +39,14 @@ class Execution:
         user: str,
         now_ns: Callable[[], int],
         on_change: Callable[[Execution], None],
+        limits: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.id = execution_id
         self.script = script
         self.parameters = parameters
         self.user = user
+        self.limits = limits
+        """Those that are lower than the sandbox's."""
         self.now_ns = now_ns
         self.control: Control | None = None
         """What conducts it; there once it started, also after it ended."""

@@ -20,6 +20,7 @@ from daq.core import (
     DaqError,
     Event,
     Measurement,
+    OverloadError,
     RunOutcome,
     RunStart,
     RunStop,
@@ -33,6 +34,8 @@ from daq.supervision import Device, Supervisor
 __all__ = ["LiveRun", "Provenance", "plain_values", "run_together", "software_versions"]
 
 SETTINGS_TIMEOUT_S = 2.0
+MAX_STREAMS = 1000
+"""In one run; a script that makes a new one for each event has made a mistake."""
 
 
 def software_versions() -> dict[str, str]:
@@ -74,6 +77,8 @@ class LiveRun:
         self._recorder = recorder
         self._supervisor = supervisor
         self._streams: dict[str, _Stream] = {}
+        self._tables: dict[tuple[str, tuple[Column, ...]], _Stream] = {}
+        """By the name that was asked for."""
         self.name = name
 
     @property
@@ -157,6 +162,20 @@ class LiveRun:
 
     def _stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
         """The table for these columns: another set of columns under one name gets its own."""
+        stream = self._streams.get(name)
+        if stream is None or stream.columns != columns:
+            stream = self._tables.get((name, columns))
+        if stream is None:
+            stream = self._tables[name, columns] = self._new_stream(name, columns)
+        return stream
+
+    def _new_stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
+        if len(self._streams) >= MAX_STREAMS:
+            raise OverloadError(
+                f"run {self.name!r} has {MAX_STREAMS} streams already, which is the limit",
+                advice="a stream is a set of columns: record the same ones each time, and put "
+                "what differs into a value",
+            )
         for number in range(1, len(self._streams) + 2):
             candidate = name if number == 1 else f"{name}_{number}"
             stream = self._streams.setdefault(candidate, _Stream(candidate, columns))
@@ -203,7 +222,10 @@ async def _settings(supervisor: Supervisor) -> dict[str, Mapping[str, Scalar]]:
 def _own_value(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return value
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0)
     if array.dtype.kind not in "biuf" or array.size == 0:
         raise ScriptError(
             f"record({name}=...) takes a number, a string or an array of numbers, not {value!r:.80}"

@@ -111,7 +111,11 @@ class ExecutionQueue:
         self._current = execution = self._waiting.pop(0)
         script = execution.script
         program = self._factory.program(
-            script.source, filename(script.name), execution.parameters, execution.id
+            script.source,
+            filename(script.name),
+            execution.parameters,
+            execution.id,
+            execution.limits,
         )
         control = Control(execution, program, self._supervisor, self._storage, self.pause_rules)
         execution.control = control
@@ -188,16 +192,26 @@ class ExecutionQueue:
 
     # --------------------------------------------------------------------------------- executions
 
-    async def start(self, script_ref: str, parameters: Mapping[str, str], user: str) -> str:
-        """Queue an execution; raises ParameterError when `main` declares something else."""
+    async def start(
+        self,
+        script_ref: str,
+        parameters: Mapping[str, str],
+        user: str,
+        limits: Mapping[str, float] = MappingProxyType({}),
+    ) -> str:
+        """Queue an execution, with lower limits than the sandbox's where `limits` says so.
+
+        Raises ParameterError when `main` declares something else, and for other limits.
+        """
         if self._closing:
             raise StateError("the daemon is shutting down and starts nothing new")
         if len(self._waiting) >= MAX_WAITING:
             raise OverloadError(f"{MAX_WAITING} executions are waiting already")
         script = self.script(script_ref)
         values = convert_parameters(script.parameters, parameters)
+        self._factory.check_limits(limits)
         execution = Execution(
-            uuid.uuid4().hex, script, values, user, self._now_ns, self._keeper.note
+            uuid.uuid4().hex, script, values, user, self._now_ns, self._keeper.note, limits
         )
         await self._ledger.save_execution(execution.record())
         self._executions[execution.id] = execution

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -58,9 +59,7 @@ class SandboxLimits:
 
         Raises ParameterError for what is not a limit, or more than what is allowed here.
         """
-        lowered: dict[str, Any] = {
-            name: self._lower(name, value) for name, value in wanted.items()
-        }
+        lowered: dict[str, Any] = {name: self._lower(name, value) for name, value in wanted.items()}
         return replace(self, **lowered)
 
     def _lower(self, name: str, value: float) -> float:
@@ -71,7 +70,7 @@ class SandboxLimits:
                 advice=f"there are {', '.join(_LOWERABLE)}",
             )
         highest = getattr(self, name)
-        if not value > 0 or (kind is int and value != int(value)):
+        if not 0 < value < math.inf or (kind is int and value != int(value)):
             raise ParameterError(f"{name} is a positive number, not {value:g}")
         if highest is not None and value > highest:
             raise ParameterError(

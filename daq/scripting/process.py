@@ -17,17 +17,18 @@ import trio
 from daq.scripting.policy.compiler import SCRIPT
 from daq.scripting.protocol import FrameBuffer, Message, decode
 from daq.scripting.shared_page import Control, SharedPage
+from daq.scripting.signals import DUMP_SIGNAL, STACK_HEAD
 from daq.scripting.zygote import Spawned, Zygote
 
 __all__ = ["ConfinedProcess", "open_process", "read_message"]
 
 _CHUNK = 1 << 16
 _LARGE = 1 << 18
+_ASK_S = 0.03
 _LOCATE_S = 0.05
 _GONE_S = 2.0
 _STATUS_S = 1.0
 _TRACE_BYTES = 1 << 16
-_TRACE_HEAD = b"most recent call first"
 _TRACE_LINE = re.compile(rb'File "' + re.escape(SCRIPT).encode() + rb'", line (\d+) in ')
 
 
@@ -126,20 +127,29 @@ class ConfinedProcess:
     def progress(self) -> float | None:
         return self._page.progress
 
-    async def locate(self) -> int:
-        """The line now, also inside of a long C call; 0 when it cannot be told in time."""
+    async def locate(self, *, dying: bool = False) -> int:
+        """The line now, also inside of a long C call; 0 when it cannot be told in time.
+
+        A process that does not answer by itself is in C code, where its stack can be dumped. That
+        is not safe at any other moment: a dump in the middle of a call has crashed the
+        interpreter, about once in 40,000. One that is `dying` anyway is not asked first.
+        """
         async with self._locating:
             self._read_trace()  # what an earlier question left behind
-            self.signal(signal.SIGUSR2)
-            dump = b""
-            with trio.move_on_after(_LOCATE_S):
-                while not (line := _top_line(dump)):
-                    await trio.lowlevel.wait_readable(self._trace)
-                    data = self._read_trace()  # the dump comes in pieces
-                    if not data:
-                        break  # the process has ended
-                    dump += data
-                return line
+            line = 0 if dying else await self._ask(signal.SIGUSR2, _ASK_S)
+            return line or await self._ask(DUMP_SIGNAL, _LOCATE_S)
+
+    async def _ask(self, number: int, timeout: float) -> int:
+        self.signal(number)
+        dump = b""
+        with trio.move_on_after(timeout):
+            while not (line := _top_line(dump)):
+                await trio.lowlevel.wait_readable(self._trace)
+                data = self._read_trace()  # a dump comes in pieces
+                if not data:
+                    break  # the process has ended
+                dump += data
+            return line
         return 0
 
     def crash_line(self) -> int:
@@ -175,7 +185,7 @@ class ConfinedProcess:
 
 def _top_line(dump: bytes) -> int:
     """The innermost line of the script in the newest dump of the stack; 0 without one."""
-    head = dump.rfind(_TRACE_HEAD)
+    head = dump.rfind(STACK_HEAD)
     found = _TRACE_LINE.search(dump, head) if head >= 0 else None
     return int(found[1]) if found else 0
 

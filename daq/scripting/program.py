@@ -112,12 +112,12 @@ class SandboxedProgram:
             self._progress = self._process.progress
         return self._progress
 
-    async def locate(self) -> int:
+    async def locate(self, *, dying: bool = False) -> int:
         """The exact line now, also inside of a long C call; 0 when it cannot be told in time."""
         if self._process is None:
             await trio.lowlevel.checkpoint()
             return 0
-        return self._clamped(await self._process.locate())
+        return self._clamped(await self._process.locate(dying=dying))
 
     def _clamped(self, line: int) -> int:
         return line if 0 < line <= self._lines else 0

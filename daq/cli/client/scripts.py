@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from daq.cli.client.session import client, client_command, key_values
+from daq.cli.client.session import client, client_command, key_numbers, key_values
 from daq.cli.following import follow, follow_or_stop, show_end
 from daq.cli.output import Cell, Output
 from daq.cli.render import (
@@ -33,6 +33,15 @@ _parameters = click.option(
     multiple=True,
     callback=key_values,
     help="A parameter of the script's main(); may be given several times.",
+)
+_limits = click.option(
+    "--limit",
+    "limits",
+    metavar="KEY=NUMBER",
+    multiple=True,
+    callback=key_numbers,
+    help="A lower limit than the daemon's: memory_mb, max_duration_s, max_output_mb, "
+    "max_output_lines, max_records or max_runs.",
 )
 _name = click.option("--name", default="", help="[default: the file's name]")
 
@@ -62,12 +71,18 @@ async def upload(
 @client_command(client)
 @click.argument("script")
 @_parameters
+@_limits
 @click.option("--watch", is_flag=True, help="Watch it until it ends.")
 async def start(
-    daemon: AsyncClient, output: Output, script: str, parameters: dict[str, str], watch: bool
+    daemon: AsyncClient,
+    output: Output,
+    script: str,
+    parameters: dict[str, str],
+    limits: dict[str, float],
+    watch: bool,
 ) -> int | None:
     """Start SCRIPT, by id, prefix or name."""
-    execution_id = await daemon.scripts.start(script, parameters)
+    execution_id = await daemon.scripts.start(script, parameters, limits=limits)
     if watch:
         return await _watch(daemon, output, execution_id)
     output.show(
@@ -81,8 +96,14 @@ async def start(
 @_file
 @_name
 @_parameters
+@_limits
 async def run(
-    daemon: AsyncClient, output: Output, file: Path, name: str, parameters: dict[str, str]
+    daemon: AsyncClient,
+    output: Output,
+    file: Path,
+    name: str,
+    parameters: dict[str, str],
+    limits: dict[str, float],
 ) -> int:
     """Upload FILE, start it and watch it.
 
@@ -91,7 +112,7 @@ async def run(
     script = await daemon.scripts.upload(
         read_source(file), name=name or file.stem, filename=str(file)
     )
-    execution_id = await daemon.scripts.start(script.id, parameters)
+    execution_id = await daemon.scripts.start(script.id, parameters, limits=limits)
     view = await follow_or_stop(daemon, execution_id, output)
     return await show_end(daemon, view, output)
 

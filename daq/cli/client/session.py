@@ -16,7 +16,7 @@ from daq.cli.output import Output
 from daq.client import AsyncClient
 from daq.core import DaqError
 
-__all__ = ["Session", "client", "client_command", "key_values"]
+__all__ = ["Session", "client", "client_command", "key_numbers", "key_values"]
 
 Handler = Callable[..., Coroutine[Any, Any, int | None]]
 
@@ -117,3 +117,16 @@ def key_values(
             raise click.BadParameter(f"{value!r} is not KEY=VALUE", ctx, parameter)
         pairs[key] = text
     return pairs
+
+
+def key_numbers(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, float]:
+    """Callback of an option that is given as `key=number`, several times."""
+    numbers = {}
+    for key, text in key_values(ctx, parameter, values).items():
+        try:
+            numbers[key] = float(text)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not a number", ctx, parameter) from None
+    return numbers

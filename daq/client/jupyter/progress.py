@@ -60,7 +60,7 @@ class NotebookDisplay:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None and self._view is not None:
-            # The wait was left early, by an interrupt: what became of it belongs on the page.
+            # The wait was left by an interrupt, which stops it: its end was not among the updates.
             with contextlib.suppress(DaqError):
                 status = self._view.record.id
                 self._show(self._portal.call(lambda client: client.scripts.status(status)))

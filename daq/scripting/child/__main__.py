@@ -21,6 +21,7 @@ import msgpack
 from daq.scripting.child.confinement import die_with_parent
 from daq.scripting.child.script_process import Job, Outfit, live
 from daq.scripting.child.warmth import warm_up
+from daq.scripting.signals import IGNORED_AT_BIRTH
 
 _MAX_MESSAGE = 65536
 _DESCRIPTORS = 3
@@ -90,7 +91,7 @@ def main() -> None:
     for group_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(group_signal, signal.SIG_IGN)
     # A stop may reach a script's process before its own handler stands; it must not kill it.
-    for control_signal in (signal.SIGUSR1, signal.SIGUSR2):
+    for control_signal in IGNORED_AT_BIRTH:
         signal.signal(control_signal, signal.SIG_IGN)
     warm_up()
     gc.disable()  # else a collection could write to every page that is shared with a fork

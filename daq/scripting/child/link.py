@@ -14,7 +14,7 @@ from daq.scripting.protocol import MAX_ANSWER_BYTES, FrameBuffer
 __all__ = ["Link"]
 
 _CHUNK = 1 << 18
-_CONTROL_SIGNALS = (signal.SIGUSR1,)
+_CONTROL_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Link:

@@ -7,7 +7,6 @@ import gc
 import mmap
 import os
 import random
-import signal
 import socket
 import sys
 import warnings
@@ -26,6 +25,7 @@ from daq.scripting.codec import CodecError, pack, plain, unpack
 from daq.scripting.policy import CompiledScript, compile_script
 from daq.scripting.protocol import encode_check, encode_end, encode_request, frame
 from daq.scripting.shared_page import SharedPage
+from daq.scripting.signals import DUMP_SIGNAL
 
 __all__ = ["Job", "Outfit", "live"]
 
@@ -63,7 +63,7 @@ def live(job: Job, outfit: Outfit, parent: int) -> NoReturn:
         page = SharedPage(outfit.page)
         link = Link(outfit.connection)
         if job.kind == "run":
-            session = Session(link, page)
+            session = Session(link, page, outfit.trace)
         layers = confine(job.memory_mb << 20, parent)
         if job.kind == "probe" or not (job.allow_unconfined or _is_confined(layers)):
             link.send(frame(["confined", layers]))
@@ -83,7 +83,7 @@ def _prepare(outfit: Outfit) -> None:
     _close_all_but({0, 1, 2, outfit.connection.fileno(), outfit.page, outfit.trace})
     # A C-level handler: exact also inside of a long C call, and after a crash.
     faulthandler.enable(outfit.trace, all_threads=False)
-    faulthandler.register(signal.SIGUSR2, outfit.trace, all_threads=False)
+    faulthandler.register(DUMP_SIGNAL, outfit.trace, all_threads=False)
     sys.setrecursionlimit(_RECURSION_LIMIT)
     random.seed()  # else every script would draw the zygote's numbers
     gc.enable()
@@ -151,15 +151,21 @@ class _Runner:
         if isinstance(error, ScriptStop):
             return ProgramEnd(Ending.STOPPED, line=line)
         title = error_title(error)
-        if isinstance(error, MemoryError):
-            limit = f"the script needs more than its {self._memory_mb} MB of memory (memory_mb)"
-            title = f"{title}: {limit}" if title == "MemoryError" else f"{title}; {limit}"
-        if isinstance(error, RecursionError):
-            title = f"{title} (functions may be nested {_RECURSION_LIMIT} deep)"
-        text = describe_error(error, filename, source)
+        limit = self._limit_behind(error)
+        if limit:
+            title = f"{title}; {limit}" if ":" in title else f"{title}: {limit}"
+        text = describe_error(error, filename, source, title if limit else "")
         if self._session.stopping:
             return ProgramEnd(Ending.STOPPED, f"its cleanup failed: {title}", text, line)
         return ProgramEnd(Ending.FAILED, title, text, line)
+
+    def _limit_behind(self, error: BaseException) -> str:
+        """Which limit of the sandbox an error comes from, for people."""
+        if isinstance(error, MemoryError):
+            return f"the script needs more than its {self._memory_mb} MB of memory (memory_mb)"
+        if isinstance(error, RecursionError):
+            return f"functions may be nested {_RECURSION_LIMIT} deep"
+        return ""
 
     def _end(self, end: ProgramEnd) -> None:
         rest = self._language.output.rest()

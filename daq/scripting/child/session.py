@@ -19,6 +19,7 @@ from daq.scripting.codec import CodecError
 from daq.scripting.policy.compiler import SCRIPT
 from daq.scripting.protocol import MAX_FRAME_BYTES, encode_request, frame
 from daq.scripting.shared_page import Control, SharedPage
+from daq.scripting.signals import STACK_HEAD
 
 __all__ = ["ScriptStop", "Session"]
 
@@ -37,9 +38,10 @@ class ScriptStop(BaseException):
 class Session:
     """One script's conversation; `globals` is the namespace that it runs in."""
 
-    def __init__(self, link: Link, page: SharedPage) -> None:
+    def __init__(self, link: Link, page: SharedPage, trace: int) -> None:
         self._link = link
         self._page = page
+        self._trace = trace
         self._sequence = 0
         self.stopping = False
         self.globals: dict[str, Any] = {"_halt_": False}
@@ -48,9 +50,23 @@ class Session:
         self._poll.register(self._wake, select.POLLIN)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGUSR1, self._on_control)
+        signal.signal(signal.SIGUSR2, self._on_question)
 
     def _on_control(self, _number: int, _frame: FrameType | None) -> None:
         self.globals["_halt_"] = True
+
+    def _on_question(self, _number: int, frame: FrameType | None) -> None:
+        """Say where the script is, in the form of a stack."""
+        try:
+            while frame is not None and frame.f_code.co_filename != SCRIPT:
+                frame = frame.f_back
+            if frame is not None:
+                line = (
+                    f' {STACK_HEAD.decode()}\n  File "{SCRIPT}", line {frame.f_lineno} in script\n'
+                )
+                os.write(self._trace, line.encode())
+        except (OSError, MemoryError, RecursionError):
+            pass  # the daemon asks again; the script must not feel it
 
     # Checkpoints
 

@@ -51,14 +51,17 @@ def error_line(error: BaseException) -> int:
     return frames[-1].line if frames else 0
 
 
-def describe_error(error: BaseException, filename: str, source: str) -> str:
-    """The whole text: the chain of causes, each with its frames."""
+def describe_error(error: BaseException, filename: str, source: str, title: str = "") -> str:
+    """The whole text: the chain of causes, each with its frames.
+
+    `title` stands for the error's own last line, where it says more.
+    """
     lines = source.split("\n")
-    return "".join(islice(_chain(error, filename, lines, set()), _MAX_CHAIN))
+    return "".join(islice(_chain(error, filename, lines, set(), title), _MAX_CHAIN))
 
 
 def _chain(
-    error: BaseException, filename: str, lines: Sequence[str], seen: set[int]
+    error: BaseException, filename: str, lines: Sequence[str], seen: set[int], title: str = ""
 ) -> Iterator[str]:
     seen.add(id(error))
     if len(seen) < _MAX_CHAIN:
@@ -77,7 +80,7 @@ def _chain(
         text += f"  ... {len(frames) - _MAX_FRAMES} more frames\n"
         shown = frames[-half:]
     text += "".join(frame.render(filename, lines) for frame in shown)
-    yield f"{text}{_title(error)}\n"
+    yield f"{text}{title or _title(error)}\n"
 
 
 def _title(error: BaseException) -> str:

@@ -94,8 +94,11 @@ class FakeQueue:
             raise NotFoundError(f"there is no script {ref!r}", advice="upload it first")
         return self.known
 
-    async def start(self, script_ref: str, parameters: Mapping[str, str], user: str) -> str:
+    async def start(
+        self, script_ref: str, parameters: Mapping[str, str], user: str, limits: Mapping[str, float]
+    ) -> str:
         self.script(script_ref)
+        self.limits = dict(limits)
         convert_parameters(self.known.parameters, parameters)
         await trio.lowlevel.checkpoint()
         self.calls.append(("start", dict(parameters), user))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +18,11 @@ from tests.system.daemon_process import ROOT, DaemonProcess
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 CELL_S = 60
+PREPARATION = """
+%reload_ext daq.client.jupyter
+from daq.client import connect
+bench = connect()
+"""
 
 
 @dataclass
@@ -59,14 +66,20 @@ class Kernel:
 
 
 @pytest.fixture(scope="module")
-def kernel(daemon: DaemonProcess) -> Iterator[Kernel]:
+def shared(daemon: DaemonProcess) -> Iterator[Kernel]:
     kernel = Kernel()
     try:
-        loaded = kernel.run("%load_ext daq.client.jupyter")
-        assert loaded.status == "ok", loaded
         yield kernel
     finally:
         kernel.close()
+
+
+@pytest.fixture
+def kernel(shared: Kernel) -> Kernel:
+    """The shared kernel with the extension loaded and a connection called `bench`."""
+    ready = shared.run(PREPARATION)
+    assert ready.status == "ok", ready
+    return shared
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +89,7 @@ def bench(daemon: DaemonProcess) -> Iterator[Bench]:
 
 
 def test_the_magics_open_a_connection_by_themselves(kernel: Kernel, bench: Bench) -> None:
+    kernel.run("bench.close()\ndel bench")
     assert kernel.run("%mov stage 1 rotator 2").text.count("\n") == 2
     assert bench.motor("stage").position == pytest.approx(1.0, abs=0.01)
     assert kernel.run("%movr rotator -0.5").text.startswith("rotator: 1.")
@@ -156,12 +170,38 @@ def test_an_interrupt_stops_the_scan_and_leaves_a_usable_kernel(
     )
     assert outcome.status == "error"
     assert "KeyboardInterrupt" in outcome.traceback
+    assert any("STOPPED" in markup for markup in outcome.markup)
     run = bench.runs[-1]
     assert run.name == "long"
     assert str(run.summary.outcome) == "stopped"
     assert not bench.motor("stage").is_moving
     assert kernel.run("%mov stage 0").status == "ok"
     assert bench.motor("stage").position == pytest.approx(0.0, abs=0.01)
+
+
+def test_an_interrupt_of_a_move_stops_all_that_move(kernel: Kernel, bench: Bench) -> None:
+    stage, rotator = bench.motor("stage"), bench.motor("rotator")
+    before = stage.parameters.velocity, rotator.parameters.velocity
+    stage.parameters.velocity, rotator.parameters.velocity = 0.1, 1.0
+
+    def interrupt_when_they_move() -> None:
+        for motor in (stage, rotator):
+            while not motor.is_moving:
+                time.sleep(0.01)
+        kernel.manager.interrupt_kernel()
+
+    watcher = threading.Thread(target=interrupt_when_they_move, daemon=True)
+    watcher.start()
+    try:
+        outcome = kernel.run("%mov stage 9 rotator 300")
+        assert "KeyboardInterrupt" in outcome.traceback
+        assert stage.wait_settled(30) < 8
+        assert rotator.wait_settled(30) < 290
+        assert not stage.is_moving
+        assert not rotator.is_moving
+    finally:
+        watcher.join(30)
+        stage.parameters.velocity, rotator.parameters.velocity = before
 
 
 def test_a_panel_moves_and_shows(kernel: Kernel, bench: Bench) -> None:

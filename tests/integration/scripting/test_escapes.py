@@ -135,6 +135,173 @@ super(1, 2)
 [].append.__self__
 (1).real.__class__
 b''.__class__
+(lambda: 0).__closure__
+(lambda: 0).__defaults__
+(lambda: 0).__kwdefaults__
+(lambda: 0).__builtins__
+(lambda: 0).__reduce__()
+(lambda: 0).__get__(1)
+(x for x in [1]).gi_yieldfrom
+(x for x in [1]).throw(ValueError)
+(x for x in [1]).gi_suspended
+getattr((x for x in [1]), 'gi_frame')
+getattr((x for x in [1]), 'gi_' + 'frame').f_back
+getattr(getattr, '__self__')
+getattr(print, '__func__')
+getattr(scan, '__func__')
+getattr(sleep, '__self__')
+getattr(record, '__func__').__globals__
+getattr(device, '__wrapped__')
+getattr(random.random, '__self__')
+getattr(random.shuffle, '__func__')
+getattr(numpy.sum, '__wrapped__')
+getattr(numpy.linalg.norm, '__globals__')
+getattr(numpy.random.default_rng(), '__reduce__')()
+getattr([], '__reduce_ex__')(2)
+getattr(numpy, '__loader__')
+getattr(numpy, '_names')
+getattr(math, 'get')('sin', 1)
+getattr(math, 'missing')('x')
+getattr(device('stage'), '_session')
+getattr(device('stage').stop, '_session')
+getattr(open_run('x'), '_runs')
+getattr('', 'format_map')({})
+getattr(str, 'format_map')('{a}', {})
+list(map(str.format, ['{0.__class__}'], [1]))
+list(map(getattr, [()], ['__class__']))
+sorted([()], key=lambda v: v.__class__)
+max([()], key=lambda v: getattr(v, '__class__'))
+[getattr(v, '__class__') for v in [1]]
+{getattr(1, '__class__'): 1}
+'{:{}}'.format(1, ().__class__)
+'{0.real}'.format(1)
+'{0!r:{1.real}}'.format(1, 2)
+'{a[0]}'.format(a=[1])
+'{0._session}'.format(device('stage'))
+f'{device("stage")._session}'
+object.__new__(object)
+object.__init_subclass__()
+int.__init__(1)
+int.from_bytes.__self__
+dict.fromkeys.__self__
+dict.mro()
+type.__call__(object)
+super().__init__.__self__
+Exception.__init__(1)
+Exception('x').__init__('y')
+Exception.__reduce__(1)
+ValueError.mro()
+ValueError('x').__cause__
+ValueError('x').__suppress_context__
+ValueError('x').__notes__
+NameError('x').name
+AttributeError('x', obj=1).obj
+ImportError('x', path='/').path
+OSError(1, 'x', '/etc/passwd').filename
+StopIteration(1).__class__
+UnicodeError('x').object
+DaqError.kind.__class__
+DaqError('x').with_traceback(None)
+property(print).fget
+property(print).__get__(1)
+property.fget
+slice(1).indices(3)
+range(3).__reduce__()
+zip([1]).__reduce__()
+map(abs, [1]).__reduce__()
+enumerate([1]).__reduce__()
+reversed([1]).__setstate__(0)
+bytearray(b'x').__alloc__()
+frozenset().__class__
+complex(1).__class__
+Ellipsis.__class__
+NotImplemented.__class__
+None.__class__
+True.__class__
+numpy.float64(1).data
+numpy.float64(1).tobytes.__self__
+numpy.float64(1).setfield(1, int)
+numpy.float64.__new__(numpy.float64)
+numpy.dtype
+numpy.zeros(2).dtype.fields
+numpy.zeros(2).dtype.metadata
+numpy.zeros(2).dtype.base
+numpy.zeros(2).dtype.subdtype
+numpy.zeros(2).__array_interface__
+numpy.zeros(2).__array_struct__
+numpy.zeros(2).__array_function__
+numpy.zeros(2).__reduce__()
+numpy.zeros(2).__dlpack__()
+numpy.zeros(2).byteswap(True)
+numpy.zeros(2).choose([1])
+numpy.zeros(2).partition(1)
+numpy.zeros(2).put(0, 1)
+numpy.zeros(2).flat
+numpy.zeros(2).strides
+numpy.zeros(2).flags
+numpy.zeros(2).device
+numpy.zeros(2).shape.__class__
+numpy.add.signature
+numpy.add.types
+numpy.add.reduceat([1], [0])
+numpy.linalg.LinAlgError
+numpy.linalg.lapack_lite
+numpy.random.seed
+numpy.random.RandomState
+numpy.random.default_rng().bytes(3)
+numpy.array([print]).item().__self__
+numpy.array([object()], dtype=object).tolist()[0].__class__
+numpy.lib.stride_tricks
+numpy.core
+numpy.ma
+numpy.char
+numpy.os
+numpy.sys
+numpy.compat
+numpy.source
+numpy.who
+numpy.info
+numpy.lookfor
+numpy.show_config()
+numpy.set_printoptions(formatter={})
+numpy.seterrcall(print)
+numpy.errstate
+numpy.fromregex
+numpy.savez
+numpy.getbufsize
+numpy.get_include()
+numpy.apply_along_axis(print, 0, [1])
+numpy.piecewise
+numpy.nditer
+numpy.broadcast
+numpy.record
+numpy.rec
+numpy.DataSource
+numpy.busdaycalendar
+statistics.NormalDist
+statistics.attrgetter
+statistics.numbers
+statistics.itemgetter
+random.seed.__self__
+random.getstate
+random._urandom
+time.tzset
+time.get_clock_info
+math.sin.__self__
+math.sin.__module__
+cmath.sqrt.__self__
+linspace.__code__
+linspace.__globals__
+sleep.__self__._link
+now.__self__
+checkpoint.__self__
+progress.__self__
+log.__self__
+scan.__self__
+count.__globals__
+device.__func__
+devices.__self__
+arange.__builtins__
 """.strip().splitlines()
 
 PROGRAMS = {
@@ -201,6 +368,91 @@ PROGRAMS = {
     "throw": "def f():\n    yield\ng = f()\ng.throw(ValueError)",
     "annotation_is_not_run": "x: print('ESCAPED') = 1\n1 / 0",
     "raise_stop_class": "raise GeneratorExit",
+    # What past advisories of RestrictedPython were about.
+    "cve_2023_37271_frames": "def g():\n    yield [f for f in [x.gi_frame.f_back.f_back for x in gen]]\ngen = [(y for y in [1])]\nnext(g())",
+    "cve_2023_37271_by_getattr": "gen = (x for x in [1])\nframe = getattr(gen, 'gi_' + 'frame')\nprint(frame.f_back)",
+    "cve_2023_41039_format": "print('{0.__class__.__init__.__globals__}'.format(device))",
+    "cve_2023_41039_format_by_getattr": "f = getattr('{0.__class__}', 'format')\nprint(f(device))",
+    "cve_2023_41039_class_format": "print(str.format('{0.__class__}', device))",
+    "cve_2023_41039_through_map": "print(list(map('{0.__class__}'.format, [device])))",
+    "cve_2024_47532_obj": "try:\n    device.nothing\nexcept AttributeError as e:\n    print(e.obj)",
+    "cve_2024_47532_string": "import string\nprint(string.Formatter().get_field('0.__class__', [1], {}))",
+    "cve_2025_22153_except_star": "try:\n    raise ValueError\nexcept* (ValueError, 1):\n    pass",
+    "cve_2026_55830_positional": "def f(_getattr_, a, /):\n    return a.__class__\nf(getattr, 1)",
+    "cve_2026_55830_lambda": "(lambda _write_, /: _write_)(1)",
+    "cve_2026_76825_formatter": "from string import Formatter",
+    "unpack_attribute": "class A: pass\nA().__dict__, x = 1, 2",
+    "walrus_in_comprehension": "[_getattr_ := 1 for x in [1]]",
+    "for_attribute_target": "class A: pass\nfor A.__bases__ in [1]:\n    pass",
+    "with_attribute_target": "import math\nwith open_run('x') as math.sin:\n    pass",
+    "augment_function_attribute": "device.x += 1",
+    "augment_place": "_attributeplace_(device, 'x')",
+    "augment_item_place": "_itemplace_({}, 1).store(1)",
+    "augment_direct": "_augment_(1, '+=', 2)",
+    "del_builtin": "del print.__self__",
+    "global_builtins": "def f():\n    global __builtins__\n    __builtins__ = {}\nf()",
+    "class_body_builtins": "class A:\n    __builtins__ = {}",
+    "class_body_import": "class A:\n    __import__ = print",
+    "class_attribute_guard": "class A:\n    _getattr_ = print",
+    "class_name_mangling": "class A:\n    def f(self):\n        return self.__x",
+    "class_cell": "class A:\n    def f(self):\n        return __class__",
+    "class_module": "class A:\n    __module__ = 'os'",
+    "class_qualname": "class A:\n    __qualname__ = 'x'",
+    "class_match_args": "class A:\n    __match_args__ = ('__class__',)\nmatch A():\n    case A(x):\n        print(x)",
+    "class_dict_by_match": "class A:\n    pass\nmatch A():\n    case A(__dict__=d):\n        print(d)",
+    "class_reduce": "class A:\n    def __reduce__(self):\n        return print, ()",
+    "class_format": "class A:\n    def __format__(self, spec):\n        return self.__class__",
+    "class_index": "class A:\n    def __index__(self):\n        return 1",
+    "class_set_name": "class A:\n    def __set_name__(self, owner, name):\n        owner.__x = 1",
+    "class_prepare": "class A:\n    def __prepare__(*a):\n        return {}",
+    "class_instancecheck": "class A:\n    def __instancecheck__(self, x):\n        return True",
+    "class_mro_entries": "class A:\n    def __mro_entries__(self, bases):\n        return (int,)\nclass B(A()):\n    pass",
+    "class_bases_star": "class A(*[int]):\n    pass",
+    "class_keyword_star": "class A(**{'metaclass': print}):\n    pass",
+    "class_of_devices": "class A(DeviceProxy):\n    pass",
+    "class_of_generator": "def g():\n    yield\nclass A(g()):\n    pass",
+    "class_of_property": "class A(property):\n    pass",
+    "class_of_super": "class A(super):\n    pass",
+    "super_attribute": "class A:\n    def f(self):\n        return super().__getattribute__('__class__')\nA().f()",
+    "super_of_object": "class A:\n    def f(self):\n        return super().mro\nA().f()",
+    "super_self": "class A:\n    def f(self):\n        return super().__self__\nA().f()",
+    "exception_class_getattr": "class E(Exception):\n    pass\nE.with_traceback",
+    "exception_instance_traceback": "try:\n    1 / 0\nexcept Exception as e:\n    getattr(e, '__trace' + 'back__').tb_frame",
+    "exception_group": "ExceptionGroup('x', [ValueError()])",
+    "exception_context": "try:\n    1 / 0\nexcept Exception as e:\n    print(e.__context__)",
+    "exception_args_of_guard": "try:\n    device('stage').nothing\nexcept AttributeError as e:\n    print(e.args[0].__class__)",
+    "exception_name_of_guard": "try:\n    {}.nothing\nexcept AttributeError as e:\n    print(e.name, e.obj)",
+    "decorated_class": "@property\nclass A:\n    pass\nprint(A.fget)",
+    "lambda_default": "f = lambda a=().__class__: a",
+    "annotation_with_value": "def f(a: ().__class__ = ().__class__):\n    pass",
+    "star_import_guard": "from numpy import __loader__",
+    "import_dunder": "import __main__",
+    "import_builtins": "import builtins",
+    "import_as_guard": "import numpy as __builtins__",
+    "import_daq": "from daq.scripting.child import session",
+    "import_ctypes": "import ctypes",
+    "import_of_facade": "import numpy.random.mtrand",
+    "future_annotations_eval": "from __future__ import annotations\ndef f(a: print('x')):\n    pass\nf.__annotations__",
+    "bytes_format": "b'%s'.__mod__(1)",
+    "encode_codec": "'x'.encode('zip_codec_that_imports_os')",
+    "int_to_class": "(1).__class__.__base__.__subclasses__()",
+    "list_in_place": "x = [1]\nx.__class__ = dict",
+    "device_set": "device('stage').move_abs = print",
+    "device_delete": "del device('stage').move_abs",
+    "run_set": "with open_run('x') as run:\n    run.id = 'y'",
+    "run_metadata_object": "with open_run('x', a=device):\n    pass",
+    "record_object": "record('meter', x=lambda: 0)",
+    "device_by_object": "class A(str): pass\ndevice(A('stage'))",
+    "operation_by_object": "device('stage').move_abs(object())",
+    "numpy_callback": "import numpy as np\nclass A:\n    def __array__(self):\n        return 1\nnp.array(A())",
+    "numpy_ufunc_hook": "import numpy as np\nclass A:\n    def __array_ufunc__(self, *a):\n        return 1",
+    "numpy_object_array": "import numpy as np\nnp.array([print]).dump('x')",
+    "numpy_structured": "import numpy as np\nnp.zeros(1, dtype='O')[0].__class__",
+    "numpy_where_out": "import numpy as np\nnp.where.__wrapped__",
+    "numpy_dtype_attack": "import numpy as np\nnp.zeros(1).astype('V8').view('O')",
+    "numpy_negative_strides": "import numpy as np\nnp.zeros(4).strides = (1 << 40,)",
+    "numpy_shape_set": "import numpy as np\nnp.zeros(4).shape = (2, 2)",
+    "numpy_pickle": "import numpy as np\nnp.zeros(4).__setstate__((1,))",
 }  # fmt: skip
 
 

@@ -403,3 +403,30 @@ async def test_what_is_not_a_script_is_refused(source, code, message, sandbox) -
         check = await box.check(source, "s.py")
     assert [d.code for d in check.diagnostics] == [code]
     assert message in check.diagnostics[0].message
+
+
+@pytest.mark.slow
+async def test_asking_for_the_line_never_harms_a_script(sandbox, bench) -> None:
+    b = bench()
+    questions = max(1000, round(100_000 * float(os.environ.get("DAQ_SLOW_FACTOR", "1"))))
+
+    async def disturb(program) -> None:
+        found = {await program.locate() for _ in range(questions)}
+        assert found <= set(range(1, 14))
+        assert len(found) > 3
+        program.kill("asked enough")
+
+    # What a dump of the stack at any moment did crash, about once in 40,000.
+    source = "print('go')\nclass A:\n    @property\n    def x(self):\n        return 1\na = A()\ndef g():\n    yield a.x\nwhile True:\n    a.x\n    a.y = 1\n    for i in g():\n        sorted([3, 1, 2], key=lambda v: -v)"
+    async with sandbox() as box:
+        program = box.program(source, "s.py", {}, "e1")
+        async with trio.open_nursery() as nursery:
+            ends = []
+
+            async def follow() -> None:
+                ends.append(await program.run(b))
+
+            nursery.start_soon(follow)
+            await wait_for(lambda: "go" in b.output)
+            await disturb(program)
+    assert ends[0].message == "asked enough"

@@ -28,12 +28,12 @@ def run(*arguments: str | Path):
 def test_help_lists_every_command() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in ("demo", "serve", "run", "check", "client", "completion"):
+    for name in ("demo", "serve", "run", "check", "client", "shell", "completion"):
         assert f"\n  {name}" in result.output
 
 
 def test_every_command_has_help() -> None:
-    for name in ("demo", "serve", "run", "check", "client", "completion"):
+    for name in ("demo", "serve", "run", "check", "client", "shell", "completion"):
         assert run(name, "--help").exit_code == 0
 
 

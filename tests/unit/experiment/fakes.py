@@ -72,7 +72,7 @@ class FakeProgram:
         self.killed = reason
         self.scope.cancel()
 
-    async def locate(self):
+    async def locate(self, *, dying=False):
         await trio.lowlevel.checkpoint()
         return self.line
 
@@ -88,8 +88,11 @@ class FakeFactory:
         await trio.lowlevel.checkpoint()
         return self.check_result
 
-    def program(self, source, filename, parameters, execution_id):
+    def program(self, source, filename, parameters, execution_id, limits):
         return FakeProgram(self.bodies[source])
+
+    def check_limits(self, limits):
+        assert dict(limits) == {}
 
 
 class FakeRecorder:

@@ -237,3 +237,58 @@ async def test_executions_are_listed_newest_first_and_filtered(autojump_clock):
         assert [view.record.id for view in q.views(state="completed")] == [chat_id]
         assert [view.record.id for view in q.views(script_id="nap.py")] == [nap_id]
         assert [view.record.id for view in q.views(limit=1)] == [nap_id]
+
+
+async def test_a_cancelled_execution_can_be_stopped_again(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        _, second = [await q.start("nap", {}, "") for _ in range(2)]
+        await trio.sleep(1)
+        await q.stop(second)
+        for force in (False, True):
+            report = await q.stop(second, force=force)
+            assert report.state is ExecutionState.STOPPED
+            assert report.message == "had already ended: STOPPED"
+
+
+async def test_much_output_is_kept_on_record_and_read_in_pieces(autojump_clock):
+    async def talk(program, interpreter):
+        for number in range(5000):
+            await interpreter.perform(Log(str(number)))
+            if number % 500 == 0:
+                await trio.sleep(1)
+        await trio.sleep(10)
+
+    async def everything(q, execution_id):
+        found, after = [], 0
+        while lines := (await q.output(execution_id, after))[0]:
+            assert len(lines) <= 1000
+            found += [line.text for line in lines]
+            after += len(lines)
+        return found
+
+    async with queue(talk=talk) as (q, _):
+        await upload(q, "talk")
+        execution_id = await q.start("talk", {}, "")
+        await trio.sleep(15)
+        assert len(q._executions[execution_id]._output) <= 1000
+        assert await everything(q, execution_id) == [str(n) for n in range(5000)]
+        await finished(q, execution_id)
+        await trio.sleep(1)
+        assert q._executions[execution_id]._output == []
+        assert await everything(q, execution_id) == [str(n) for n in range(5000)]
+
+
+async def test_of_those_that_ended_long_ago_only_the_record_is_kept(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "chat")
+        ids = []
+        for _ in range(130):
+            ids.append(await q.start("chat", {}, "ada"))
+            await finished(q, ids[-1])
+            await trio.sleep(0.01)
+        assert len(q._executions) <= 101
+        assert [view.record.id for view in q.views(limit=200)] == ids[::-1]
+        assert q.view(ids[0]).record.state is ExecutionState.COMPLETED
+        assert [line.text for line in (await q.output(ids[0]))[0]] == ["hello"]
+        assert (await q.stop(ids[0])).message == "had already ended: COMPLETED"

@@ -239,6 +239,14 @@ class StartRequest(betterproto.Message):
     user: str = betterproto.string_field(50)
     """Who starts it, for the record."""
 
+    limits: Dict[str, float] = betterproto.map_field(
+        51, betterproto.TYPE_STRING, betterproto.TYPE_DOUBLE
+    )
+    """
+    Lower limits than the daemon's for this start: memory_mb, max_duration_s, max_output_mb,
+     max_output_lines, max_records, max_runs. Reaching one ends the script.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class StartResponse(betterproto.Message):

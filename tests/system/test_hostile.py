@@ -1,4 +1,4 @@
-"""The process that makes all others is killed in the middle of a run."""
+"""A lost sandbox, a script that hangs in C, limits: seen through the real wire."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import signal
 import time
 
 PATIENCE_S = 20
+MOVES = """
+stage = device("stage")
+with open_run("lost"):
+    while True:
+        stage.move_abs(9.0)
+        record(stage)
+        stage.move_abs(-9.0)
+"""
 
 
 def started(grpc_client, source: str) -> str:
@@ -22,6 +30,12 @@ def status_of(grpc_client, execution: str):
     return grpc_client.control.GetScriptStatus(grpc_client.pb.StatusRequest(execution_id=execution))
 
 
+def position(grpc_client) -> float:
+    time.sleep(0.1)  # of a motion at several mm/s
+    request = grpc_client.pb.DeviceStateRequest(device_id="stage")
+    return grpc_client.hardware.GetDeviceState(request).position
+
+
 def counters(grpc_client):
     return grpc_client.control.GetDaemonInfo(grpc_client.pb.DaemonInfoRequest()).counters
 
@@ -35,17 +49,15 @@ def wait_for(condition) -> None:
 
 def test_a_lost_zygote_ends_its_execution_safely_and_the_next_one_runs(grpc_client):
     control, pb = grpc_client.control, grpc_client.pb
-    source = "stage = device('stage')\nwith open_run('lost'):\n    while True:\n        stage.move_abs(9.0)\n        record(stage)\n        stage.move_abs(-9.0)\n"
     for losses in (1, 2):
-        execution = started(grpc_client, source)
+        execution = started(grpc_client, MOVES)
         before = counters(grpc_client)
         os.kill(int(before["sandbox.zygote_pid"]), signal.SIGKILL)
         wait_for(lambda execution=execution: status_of(grpc_client, execution).end_time_ns)
         status = status_of(grpc_client, execution)
         assert (status.state, status.error_message) == ("KILLED", "the sandbox was lost")
         # Hardware: it stands, somewhere on its way.
-        stage = grpc_client.hardware.GetDeviceState(pb.DeviceStateRequest(device_id="stage"))
-        assert not getattr(stage, "is_moving", False)
+        assert abs(position(grpc_client) - position(grpc_client)) < 0.01
         # Record: the run is closed, as killed.
         runs = grpc_client.runs.ListRuns(grpc_client.runs_pb.ListRunsRequest()).runs
         assert [(run.name, run.outcome) for run in runs] == [("lost", "killed")] * losses
@@ -94,3 +106,17 @@ def test_every_layer_of_confinement_is_told(grpc_client):
     }
     assert all(info.confinement.values())
     assert info.confinement["seccomp"] == "active"
+
+
+def test_a_start_can_lower_the_limits_and_the_end_names_the_one_that_was_reached(daemon, script):
+    path = script("while True:\n    record('power_meter')\n", "many.py")
+    done = daemon.client("run", path, "--limit", "max_records=5", "--limit", "memory_mb=100")
+    assert done.returncode == 3
+    assert "the limit of 5 events was reached (max_records)" in done.stdout
+    (run,) = daemon.json("runs", "list")
+    assert (run["outcome"], run["points"]) == ("killed", 5)
+    refused = daemon.client("run", path, "--limit", "memory_mb=100000")
+    assert refused.returncode != 0
+    assert "can be lowered for one start, not raised: 100000 is more than 512" in refused.stderr
+    unknown = daemon.client("run", path, "--limit", "records=1")
+    assert "there are memory_mb, max_duration_s" in unknown.stderr
