@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from daq.api import ApiServices, DaemonInfo, serve_api
 from daq.bus import Bus, feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
-from daq.core import DaqError, DeviceState, StopOutcome
+from daq.core import DaqError, DeviceState, StopOutcome, StorageError
 from daq.drivers import Timebase, build_drivers
 from daq.experiment import ExecutionQueue, ManualRuns, software_versions
 from daq.scripting import Sandbox, SandboxLimits
@@ -53,12 +53,57 @@ def serve(config: Config, announce: Callable[[str], None]) -> None:
     trio.run(run_daemon, config, announce)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Everything that lives in the daemon, built and not yet running."""
+
+    bus: Bus
+    storage: Storage
+    supervisor: Supervisor
+    guard: Guard
+    interlocks: Interlocks
+    reloader: Reloader
+    sandbox: Sandbox
+    queue: ExecutionQueue
+    manual_runs: ManualRuns
+    services: ApiServices
+
+
 async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     """The whole nursery tree."""
-    timebase = Timebase()
-    bus = Bus()
+    config = config.with_overrides(directory=config.storage.directory.absolute())
+    parts = _compose(config)
+    # A signal that comes before all is ready ends the daemon as soon as it is.
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as storing:
+            await storing.start(parts.storage.run)
+            await _open_ring(config, parts.bus, storing)
+            async with open_serial_loop(), trio.open_nursery() as devices:
+                await devices.start(parts.guard.run, parts.queue.interlocked)
+                await devices.start(parts.supervisor.run)
+                try:
+                    async with trio.open_nursery() as executions:
+                        await executions.start(parts.sandbox.run)
+                        await executions.start(parts.queue.run)
+                        await executions.start(parts.interlocks.run, parts.queue.interlocked)
+                        await executions.start(_reload_on_hangup, parts.reloader)
+                        async with trio.open_nursery() as api:
+                            announce(await _start_api(config, parts.services, api))
+                            await _serve_until(signals, parts.queue, parts.manual_runs)
+                            api.cancel_scope.cancel()
+                        executions.cancel_scope.cancel()
+                finally:
+                    await _leave_safe(parts.supervisor, parts.guard)
+                devices.cancel_scope.cancel()
+            storing.cancel_scope.cancel()
+    log.info("ended cleanly")
+
+
+def _compose(config: Config) -> _Parts:
+    """Introduce everybody to those whom they need; nothing runs yet."""
+    directory, timebase, bus = config.storage.directory, Timebase(), Bus()
     storage = Storage(
-        config.storage.directory,
+        directory,
         bus,
         compression=config.storage.compression,
         buffer_bytes=config.storage.buffer_mb << 20,
@@ -68,17 +113,10 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     supervisor = Supervisor(drivers, bus, timebase, failures)
     safety = read_safety(config, drivers)
     interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase)
-    guard = Guard(
-        safety.last_wills, config.storage.directory / "guard", supervisor, settings=config.guard
-    )
+    guard = Guard(safety.last_wills, directory / "guard", supervisor, settings=config.guard)
     sandbox = Sandbox(_sandbox_limits(config))
     queue = ExecutionQueue(
-        sandbox,
-        supervisor,
-        storage,
-        timebase.now_ns,
-        config.scripts.grace_s,
-        safety.pause_rules,
+        sandbox, supervisor, storage, timebase.now_ns, config.scripts.grace_s, safety.pause_rules
     )
 
     def take_over(safety: SafetySettings) -> None:
@@ -87,14 +125,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
 
     reloader = Reloader(config, drivers, shared, supervisor, timebase, take_over)
     manual_runs = ManualRuns(supervisor, storage, timebase.now_ns)
-    info = DaemonInfo(
-        daq.__version__,
-        socket.gethostname(),
-        trio.current_time(),
-        str(config.storage.directory.absolute()),
-        software_versions(),
-        str(_ring_path(config) or ""),
-    )
+    presets = Presets(directory / "presets", supervisor, timebase)
     services = ApiServices(
         queue,
         supervisor,
@@ -102,39 +133,35 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
         manual_runs,
         bus,
         sandbox,
-        info,
+        _describe(config),
         interlocks,
         guard,
         reloader,
-        Presets(config.storage.directory / "presets", supervisor, timebase),
+        presets,
+    )
+    return _Parts(
+        bus,
+        storage,
+        supervisor,
+        guard,
+        interlocks,
+        reloader,
+        sandbox,
+        queue,
+        manual_runs,
+        services,
     )
 
-    # A signal that comes before all is ready ends the daemon as soon as it is.
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as storing:
-            await storing.start(storage.run)
-            await _open_ring(config, bus, storing)
-            async with open_serial_loop(), trio.open_nursery() as devices:
-                await devices.start(guard.run, queue.interlocked)
-                await devices.start(supervisor.run)
-                try:
-                    async with trio.open_nursery() as executions:
-                        await executions.start(sandbox.run)
-                        await executions.start(queue.run)
-                        await executions.start(interlocks.run, queue.interlocked)
-                        await executions.start(_reload_on_hangup, reloader)
-                        async with trio.open_nursery() as api:
-                            address = (config.server.host, config.server.port)
-                            services = await _with_flight(config, services, api)
-                            announce(await api.start(serve_api, services, *address))
-                            await _serve_until(signals, queue, manual_runs)
-                            api.cancel_scope.cancel()
-                        executions.cancel_scope.cancel()
-                finally:
-                    await _leave_safe(supervisor, guard)
-                devices.cancel_scope.cancel()
-            storing.cancel_scope.cancel()
-    log.info("ended cleanly")
+
+def _describe(config: Config) -> DaemonInfo:
+    return DaemonInfo(
+        daq.__version__,
+        socket.gethostname(),
+        trio.current_time(),
+        str(config.storage.directory),
+        software_versions(),
+        str(_ring_path(config) or ""),
+    )
 
 
 def _ring_path(config: Config) -> Path | None:
@@ -144,21 +171,28 @@ def _ring_path(config: Config) -> Path | None:
 
 
 async def _open_ring(config: Config, bus: Bus, storing: trio.Nursery) -> None:
+    """The ring is a courtesy to other processes: the daemon does not stay down for want of it."""
     path = _ring_path(config)
-    if path is not None:
-        size = config.ring.size_mb << 20
-        await storing.start(feed_ring, bus, await trio.to_thread.run_sync(RingWriter, path, size))
+    if path is None:
+        return
+    try:
+        ring = await trio.to_thread.run_sync(RingWriter, path, config.ring.size_mb << 20)
+    except StorageError as error:
+        log.error("there is no ring for other processes: %s", error.message)  # noqa: TRY400
+        return
+    await storing.start(feed_ring, bus, ring)
 
 
-async def _with_flight(config: Config, services: ApiServices, api: trio.Nursery) -> ApiServices:
-    """The same services, with Arrow Flight beside them where that is configured."""
-    if config.server.flight_port is None:
-        return services
-    from daq.api.flight import serve_flight  # loads another gRPC stack
+async def _start_api(config: Config, services: ApiServices, api: trio.Nursery) -> str:
+    """Serve gRPC, and Arrow Flight beside it where that is configured; gives gRPC's address."""
+    host, port, flight_port = config.server.host, config.server.port, config.server.flight_port
+    if flight_port is not None:
+        from daq.api.flight import serve_flight  # loads another gRPC stack
 
-    where = (config.server.host, config.server.flight_port)
-    address = await api.start(serve_flight, services.storage, _ring_path(config), *where)
-    return replace(services, info=replace(services.info, flight_address=address))
+        ring = _ring_path(config)
+        address = await api.start(serve_flight, services.storage, ring, host, flight_port)
+        services = replace(services, info=replace(services.info, flight_address=address))
+    return str(await api.start(serve_api, services, host, port))
 
 
 async def _reload_on_hangup(

@@ -132,7 +132,10 @@ def _interrupts() -> Iterator[asyncio.Queue[None]]:
 
 async def runs_of(client: AsyncClient, view: ExecutionView) -> tuple[RunSummary, ...]:
     """What is on record about the runs of an execution."""
-    return tuple([(await client.runs.get(run_id)).summary for run_id in view.record.run_ids])
+    if not view.record.run_ids:
+        return ()
+    page = await client.runs.list(execution_id=view.record.id)
+    return tuple(reversed(page.runs))
 
 
 async def show_end(client: AsyncClient, view: ExecutionView, output: Output) -> int:
@@ -152,5 +155,8 @@ async def show_end(client: AsyncClient, view: ExecutionView, output: Output) -> 
         output.line(record.message)
     for run in runs:
         output.line(Cell("run ", "dim"), f"{run.run_id}: {run.points} points")
-        output.line(Cell("file ", "dim"), Cell(run.path, "bold"))
+        if run.path.endswith(".h5"):
+            output.line(Cell("file ", "dim"), Cell(run.path, "bold"))
+        else:
+            output.line("its file is completed from the journal at the daemon's next start")
     return exit_status(record.state)

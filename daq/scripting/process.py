@@ -25,7 +25,8 @@ __all__ = ["ConfinedProcess", "open_process", "read_message"]
 _CHUNK = 1 << 16
 _LARGE = 1 << 18
 _ASK_S = 0.03
-_LOCATE_S = 0.05
+_DUMP_S = 0.2
+_LAST_DUMP_S = 0.05
 _GONE_S = 2.0
 _STATUS_S = 1.0
 _TRACE_BYTES = 1 << 16
@@ -136,8 +137,10 @@ class ConfinedProcess:
         """
         async with self._locating:
             self._read_trace()  # what an earlier question left behind
-            line = 0 if dying else await self._ask(signal.SIGUSR2, _ASK_S)
-            return line or await self._ask(DUMP_SIGNAL, _LOCATE_S)
+            if dying:
+                return await self._ask(DUMP_SIGNAL, _LAST_DUMP_S)
+            line = await self._ask(signal.SIGUSR2, _ASK_S)
+            return line or await self._ask(DUMP_SIGNAL, _DUMP_S)
 
     async def _ask(self, number: int, timeout: float) -> int:
         self.signal(number)

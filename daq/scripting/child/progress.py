@@ -54,8 +54,10 @@ class ProgressTracker:
         self._levels.append(_Level(1, 1))
         try:
             yield
-        finally:
-            self._leave(depth)
+        except BaseException:
+            self._leave(depth, early=True)
+            raise
+        self._leave(depth)
 
     def show(self, fraction: float) -> None:
         """Where the innermost segment stands."""
@@ -82,13 +84,20 @@ class ProgressTracker:
                     del self._levels[depth + 1 :]  # loops that an exception left open
                     self._show()
                 yield item
-        finally:
-            self._leave(depth)
+        except GeneratorExit:
+            self._leave(depth, early=True)
+            raise
+        self._leave(depth)
 
-    def _leave(self, depth: int) -> None:
+    def _leave(self, depth: int, *, early: bool = False) -> None:
+        """A loop is over. One that was left early may be on its way out of the whole script.
+
+        By a break, a failure or a stop: what is shown stays, until something goes on after it.
+        """
         del self._levels[depth:]
         self._levels[-1].done += 1
-        self._show()
+        if not early:
+            self._show()
 
     def _show(self, inner: float = 0.0) -> None:
         if self._explicit:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from daq.config import ScriptsConfig
 from daq.core import Ending
+from daq.scripting import SandboxLimits
 from daq.scripting.vocabulary import BUILTINS, FUNCTIONS, PLANS
 
 README = (Path(__file__).parents[3] / "scripts" / "README.md").read_text()
@@ -35,3 +38,19 @@ def test_every_name_of_the_language_is_described() -> None:
         n for n in (BUILTINS - errors) | FUNCTIONS | PLANS if not re.search(rf"\b{n}\b", README)
     }
     assert missing == set()
+
+
+def test_the_limits_that_are_described_are_those_that_can_be_set() -> None:
+    section = README.split("## Limits")[1].split("\n## ")[0]
+    described = {
+        name: text.replace(",", "")
+        for text, name in re.findall(r"^\|[^|]*\| ([^|]*) \| `(\w+)` \|", section, re.MULTILINE)
+    }
+    limits, config = SandboxLimits(), ScriptsConfig()
+    assert set(described) <= {f.name for f in fields(config)} & {f.name for f in fields(limits)}
+    for name, text in described.items():
+        value = getattr(limits, name)
+        assert getattr(config, name) == value
+        shown = "none" if value is None else f"{value >> 10}" if "KiB" in text else f"{value:g}"
+        assert float(text.split()[0]) == float(shown) if value else text == shown
+    assert {"memory_mb", "max_records", "max_runs", "max_output_mb"} < set(described)

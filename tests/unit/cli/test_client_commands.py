@@ -181,7 +181,7 @@ def test_a_piped_watch_prints_changes_output_and_the_verdict() -> None:
             view(S.RUNNING, S.COMPLETED, run_ids=("r1",)),
             output=[line],
         ),
-        "GetRun": lambda r: run_detail_to_wire(summary, RunStart("r1", "scan", 5), []),
+        "ListRuns": lambda r: pb.ListRunsResponse([run_to_wire(summary)], 1),
     }
     with FakeDaemon(answers) as daemon:
         result = ask(daemon, "watch", "e1")
