@@ -6,7 +6,7 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    # Before grpclib: on 3.12 and later the asyncio loop of a Trio thread is only found in this order.
+    # Before grpclib: on 3.12 and later it finds the loop of a Trio thread only in this order.
     import trio_asyncio  # noqa: F401
 
 import functools

@@ -175,12 +175,13 @@ class DeviceTask:
     async def _live_once(self) -> bool:
         """One session; tells whether the device was reached at all."""
         try:
-            async with trio.open_nursery() as self._session:
+            async with trio.open_nursery() as session:
+                self._session = session
                 try:
                     reached = await self._reach()
                     self.attempted.set()
                     if reached:
-                        self._session.start_soon(self._follower.run)
+                        session.start_soon(self._follower.run)
                         await self._poll()
                 finally:
                     self._session = None  # nothing new begins while what is in progress ends
