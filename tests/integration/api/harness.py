@@ -199,9 +199,7 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
         info,
         Interlocks((), supervisor, bus, timebase),
         Guard({}, directory / "guard", supervisor, settings=GuardConfig()),
-        Reloader(
-            Config(devices=configs), drivers, {}, supervisor, timebase, lambda safety: None
-        ),
+        Reloader(Config(devices=configs), drivers, {}, supervisor, timebase, lambda safety: None),
         Presets(directory / "presets", supervisor, timebase),
     )
     api_scope, ended = trio.CancelScope(), trio.Event()
