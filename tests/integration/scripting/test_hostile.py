@@ -75,3 +75,29 @@ async def test_some_do_not_even_start(name, sandbox) -> None:
         check = await box.check(REFUSED[name], "s.py")
     assert not check.accepted
     assert all(d.message and d.line for d in check.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "i = 0\nwhile True:\n    i += 1\n    record('meter', **{f'c{i}': 1})",
+            "1000 streams already",
+        ),
+        ("record('meter', x=[[1], [1, 2]])", "an array of numbers, not [[1], [1, 2]]"),
+        ("record('meter', x={1: 2})", "the keys of what leaves a script are texts, not 1"),
+        ("x = []\nx.append(x)\nrecord('meter', x=x)", "nested too deeply, or in themselves"),
+        ("record('meter', x='a' * (1 << 25))", "more than the limit of 16 MB for one request"),
+        ("def f(): f()\nf()", "functions may be nested 1000 deep"),
+        ("x = [0] * 10**10", "more than its 512 MB of memory (memory_mb)"),
+        ("sleep(float('nan'))", "sleep() takes a number of seconds"),
+    ],
+)
+async def test_what_goes_too_far_is_told_in_words(source, message) -> None:
+    async with open_lab() as lab:
+        execution_id = await lab.submit(source)
+        with trio.fail_after(60):
+            assert await lab.finish(execution_id) == "ERROR"
+        record = lab.queue.view(execution_id).record
+    assert message in record.message
+    assert message in record.traceback

@@ -253,7 +253,7 @@ def type_of(problem):
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )  # fmt: skip
 @given(st.lists(STATEMENTS, min_size=1, max_size=4))
 def test_generated_programs_do_what_python_does(statements) -> None:
