@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 
@@ -66,3 +67,7 @@ def bluesky_scan(points: int) -> float:
         spent = time.perf_counter() - began
     engine.loop.call_soon_threadsafe(engine.loop.stop)
     return spent / points
+
+
+if __name__ == "__main__":  # a process of its own: bluesky needs asyncio's own event loops
+    print(bluesky_scan(int(sys.argv[1])))
