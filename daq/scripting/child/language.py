@@ -77,7 +77,7 @@ class Language:
     def _machinery(self) -> dict[str, Any]:
         names = {name: getattr(builtins, name) for name in BUILTINS}
         names["__build_class__"] = builtins.__build_class__
-        names["__import__"] = _import_for_numpy
+        names["__import__"] = _import_for_c
         return {
             "__builtins__": names,
             "__name__": "script",
@@ -172,8 +172,12 @@ def arange(start: float, stop: float | None = None, step: float = 1.0) -> list[f
     return [start + i * step for i in range(max(0, math.ceil(count)))]
 
 
-def _import_for_numpy(name: str, *arguments: Any, **named: Any) -> Any:
-    """For numpy, which imports parts of itself late, through the calling frame's builtins."""
-    if name.startswith("numpy.") and name in sys.modules:
+def _import_for_c(name: str, *arguments: Any, **named: Any) -> Any:
+    """For code in C, which imports parts of itself late, through the calling frame's builtins.
+
+    numpy does so, and from Python 3.12 on the arithmetic of very long integers. Scripts cannot call
+    this: their own imports are rewritten, and the name cannot be written.
+    """
+    if (name.startswith("numpy.") or name == "_pylong") and name in sys.modules:
         return builtins.__import__(name, *arguments, **named)
     raise ImportError(f"module '{name}' is not available")

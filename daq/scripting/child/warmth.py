@@ -9,6 +9,8 @@ import hashlib  # noqa: F401 - random.seed("text")
 import linecache  # noqa: F401 - warnings
 import unicodedata  # noqa: F401 - "\N{MICRO SIGN}"
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ _SCRIPT = "for i in range(3):\n    print([j for j in range(i)], f'{i}')\n"
 
 def warm_up() -> None:
     """Import and use whatever loads parts of itself on first use."""
+    if find_spec("_pylong"):  # Python 3.12 and later: arithmetic of very long integers
+        import_module("_pylong")
     compile_script(_SCRIPT, module_names())
     compile_script("open(1) +", module_names())
     array = np.arange(6.0).reshape(2, 3)
