@@ -56,7 +56,7 @@ class Acquisition:
 class Device:
     """One instrument, by what it offers. Any number of callers may hold it at once.
 
-    Everything here may be cancelled. A cancelled caller goes on within 2 s, with the device
+    Everything here may be cancelled. A cancelled caller goes on within 1 s, with the device
     stopped, whatever the driver does.
     """
 

@@ -33,7 +33,10 @@ class Timing:
     """How long a detector is left alone before a live view takes it again."""
     unwind_s: float = 0.2
     """What a command gets to end by itself after it was interrupted."""
-    cleanup_s: float = 2.0
-    """What ending a cancelled command may take in all, its stop included."""
+    cleanup_s: float = 0.8
+    """What ending a cancelled command may take in all, its stop included.
+
+    A force stop waits for it and then for each device's safe state, and both must fit into 2 s.
+    """
     stop_s: float = 10.0
     """How long a stop goes on trying after those who asked for it were told that it is late."""

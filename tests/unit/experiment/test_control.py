@@ -211,6 +211,16 @@ async def test_one_hanging_device_delays_no_other_and_is_reported(autojump_clock
         assert report.duration_s < 2.0
 
 
+async def test_a_force_stop_is_bounded_also_when_the_moving_device_does_not_stop(autojump_clock):
+    async with running(scan) as (_, control, bench, _):
+        await trio.sleep(1.5)
+        bench.stage.hang_on_stop = True
+        report = await control.stop(AT_ONCE)
+        outcomes = {stop.device: stop.outcome for stop in report.devices}
+        assert outcomes["stage"] is StopOutcome.UNREACHABLE
+        assert report.duration_s <= 2.0
+
+
 async def test_a_stop_after_the_end_says_so(autojump_clock):
     async with running(scan) as (execution, control, _, _):
         await execution.finished.wait()
