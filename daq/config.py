@@ -28,15 +28,21 @@ __all__ = [
     "ScriptsConfig",
     "ServerConfig",
     "StorageConfig",
+    "UserConfig",
     "default_data_directory",
     "load_config",
+    "load_users",
     "parse_config",
 ]
 
 SUPERVISED = ("on_pause", "pause_reason", "last_will")
 """Options of a device that are not its driver's: what is done with it whatever its driver is."""
 
+ROLES = ("control", "read-only")
+MIN_TOKEN = 16
+
 _DEVICE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what `authorization: Bearer` may carry
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,30 @@ class ServerConfig:
     """0 takes any free port."""
     flight_port: int | None = None
     """Arrow Flight is served there too; 0 takes any free port, absent for no Flight."""
+    tls_certificate: Path | None = None
+    """PEM, with the chain behind it; with it and its key, both gRPC and Flight use TLS."""
+    tls_key: Path | None = None
+    """PEM, without a passphrase."""
+    tls_client_ca: Path | None = None
+    """PEM: only clients with a certificate of this authority are let in."""
+    token_file: Path | None = None
+    """Who may call, as `load_users` reads it; absent for everybody."""
+    places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Option to the file and line on which it stands."""
+
+    def mistake(self, option: str, problem: str, advice: str = "") -> ConfigurationError:
+        """What is wrong with an option, which shows only when it is used."""
+        place = self.places.get(option, "[server]")
+        return ConfigurationError(f"{place}: {option}: {problem}", advice=advice)
+
+
+@dataclass(frozen=True, slots=True)
+class UserConfig:
+    """`[NAME]` in a token file: what its bearer shows, and what that allows."""
+
+    token: str = field(repr=False)
+    role: str = "control"
+    """Or `read-only`."""
 
 
 def default_data_directory() -> Path:
@@ -109,6 +139,8 @@ class GuardConfig:
     heartbeat_s: float = 0.25
     timeout_s: float = 1.5
     """After so long without a heartbeat the daemon hangs, and the last wills are carried out."""
+    kill_frozen: bool = True
+    """Kill it then, if it stands between the guard and an instrument that has one line only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +200,42 @@ def load_config(path: Path | None = None) -> Config:
     if path is None:
         bench = resources.files("daq.drivers.simulated").joinpath("bench.toml")
         return parse_config(bench.read_text(encoding="utf-8"), None)
+    advice = "without --config, `daq serve` brings up the simulated bench"
+    return parse_config(_read_text(path, advice), path)
+
+
+def load_users(path: Path) -> dict[str, UserConfig]:
+    """Read a token file: a table for each user, by name. Raises ConfigurationError."""
+    advice = "it has a table for each user, such as [maria], with her token in it"
+    document = _Document(_read_text(path, advice), path)
+    users: dict[str, UserConfig] = {}
+    for name in document.tables:
+        user: UserConfig = document.section(name, UserConfig)
+        if user.role not in ROLES:
+            document.fail((name, "role"), f"there is no role {user.role!r}", ROLES)
+        if len(user.token) < MIN_TOKEN or not _TOKEN.fullmatch(user.token):
+            document.fail(
+                (name, "token"),
+                f"a token has {MIN_TOKEN} or more of letters, digits and -._~+/=: make one with "
+                "`python -c 'import secrets; print(secrets.token_urlsafe())'`",
+            )
+        if user.token in [other.token for other in users.values()]:
+            document.fail((name, "token"), "another user has the same token")
+        users[name] = user
+    if not users:
+        raise ConfigurationError(f"{path}: there is no user in it", advice=advice)
+    return users
+
+
+def _read_text(path: Path, advice: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
-            f"{path}: cannot be read: {error.strerror}",
-            advice="without --config, `daq serve` brings up the simulated bench",
+            f"{path}: cannot be read: {error.strerror}", advice=advice
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: is not a text file in UTF-8 ({error.reason})") from error
-    return parse_config(text, path)
 
 
 def parse_config(text: str, path: Path | None) -> Config:
@@ -195,6 +253,7 @@ def parse_config(text: str, path: Path | None) -> Config:
         if name not in known:
             document.fail((name,), f"unknown table [{name}]", known)
     models = {name: document.section(name, model) for name, model in sections.items()}
+    models["server"] = replace(models["server"], places=document.places("server"))
     return Config(
         **models, interlocks=_interlocks(document), devices=_devices(document), source=path
     )
@@ -269,6 +328,13 @@ class _Document:
                 break
         return begin
 
+    def places(self, section: str) -> dict[str, str]:
+        """Where each option of a section stands."""
+        return {
+            option: f"{self._name}, line {self.line((section, option))}"
+            for option in self.tables.get(section, {})
+        }
+
     def fail(
         self, where: tuple[str, ...], problem: str, known: typing.Iterable[str] = ()
     ) -> typing.NoReturn:
@@ -287,13 +353,14 @@ class _Document:
         if not isinstance(table, dict):
             self.fail((name,), f"expected a table [{name}]")
         expected = typing.get_type_hints(model)
-        names = {f.name for f in fields(model)}
+        options = [f for f in fields(model) if f.compare]
+        names = {f.name for f in options}
         values = {}
         for key, value in table.items():
             if key not in names:
                 self.fail((name, key), f"unknown option {key!r} in [{name}]", names)
             values[key] = self._convert((name, key), value, expected[key])
-        missing = [f.name for f in fields(model) if f.name not in values and _required(f)]
+        missing = [f.name for f in options if f.name not in values and _required(f)]
         if missing:
             self.fail((name,), f"[{name}] needs {', '.join(missing)}")
         return model(**values)

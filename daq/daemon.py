@@ -20,7 +20,7 @@ from typing import Any
 import trio
 
 import daq
-from daq.api import ApiServices, DaemonInfo, serve_api
+from daq.api import Access, ApiServices, DaemonInfo, read_access, serve_api
 from daq.bus import Bus, feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
@@ -32,6 +32,7 @@ from daq.storage import Storage
 from daq.supervision import (
     Guard,
     Interlocks,
+    OutOfUse,
     Presets,
     Reloader,
     SafetySettings,
@@ -57,6 +58,7 @@ def serve(config: Config, announce: Callable[[str], None]) -> None:
 class _Parts:
     """Everything that lives in the daemon, built and not yet running."""
 
+    access: Access
     bus: Bus
     storage: Storage
     supervisor: Supervisor
@@ -88,7 +90,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
                         await executions.start(parts.interlocks.run, parts.queue.interlocked)
                         await executions.start(_reload_on_hangup, parts.reloader)
                         async with trio.open_nursery() as api:
-                            announce(await _start_api(config, parts.services, api))
+                            announce(await _start_api(config, parts, api))
                             await _serve_until(signals, parts.queue, parts.manual_runs)
                             api.cancel_scope.cancel()
                         executions.cancel_scope.cancel()
@@ -110,7 +112,8 @@ def _compose(config: Config) -> _Parts:
     )
     shared: dict[Any, Any] = {}
     drivers, failures = build_drivers(config.devices, timebase, shared)
-    supervisor = Supervisor(drivers, bus, timebase, failures)
+    out_of_use = OutOfUse(directory / "disabled.json")
+    supervisor = Supervisor(drivers, bus, timebase, failures, out_of_use=out_of_use)
     safety = read_safety(config, drivers)
     interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase)
     guard = Guard(safety.last_wills, directory / "guard", supervisor, settings=config.guard)
@@ -119,11 +122,15 @@ def _compose(config: Config) -> _Parts:
         sandbox, supervisor, storage, timebase.now_ns, config.scripts.grace_s, safety.pause_rules
     )
 
-    def take_over(safety: SafetySettings) -> None:
+    def take_over(config: Config, safety: SafetySettings) -> None:
         guard.take_over(safety.last_wills)
-        queue.pause_rules = safety.pause_rules
+        interlocks.take_over(safety.interlocks)
+        queue.take_over(safety.pause_rules, config.scripts.grace_s)
+        sandbox.use_limits(_sandbox_limits(config))
 
-    reloader = Reloader(config, drivers, shared, supervisor, timebase, take_over)
+    reloader = Reloader(
+        config, drivers, shared, supervisor, interlocks, timebase, on_change=take_over
+    )
     manual_runs = ManualRuns(supervisor, storage, timebase.now_ns)
     presets = Presets(directory / "presets", supervisor, timebase)
     services = ApiServices(
@@ -140,6 +147,7 @@ def _compose(config: Config) -> _Parts:
         presets,
     )
     return _Parts(
+        read_access(config.server),
         bus,
         storage,
         supervisor,
@@ -183,16 +191,19 @@ async def _open_ring(config: Config, bus: Bus, storing: trio.Nursery) -> None:
     await storing.start(feed_ring, bus, ring)
 
 
-async def _start_api(config: Config, services: ApiServices, api: trio.Nursery) -> str:
+async def _start_api(config: Config, parts: _Parts, api: trio.Nursery) -> str:
     """Serve gRPC, and Arrow Flight beside it where that is configured; gives gRPC's address."""
     host, port, flight_port = config.server.host, config.server.port, config.server.flight_port
+    services, access = parts.services, parts.access
+    for warning in access.warnings(host):
+        log.warning(warning)
     if flight_port is not None:
         from daq.api.flight import serve_flight  # loads another gRPC stack
 
         ring = _ring_path(config)
-        address = await api.start(serve_flight, services.storage, ring, host, flight_port)
+        address = await api.start(serve_flight, services.storage, ring, host, flight_port, access)
         services = replace(services, info=replace(services.info, flight_address=address))
-    return str(await api.start(serve_api, services, host, port))
+    return str(await api.start(serve_api, services, host, port, access))
 
 
 async def _reload_on_hangup(

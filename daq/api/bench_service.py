@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import trio
-
 from daq.api.bridge import Bridge
 from daq.api.guard import caller
 from daq.api.services import ApiServices
@@ -39,9 +37,8 @@ class BenchService(TrioService, pb.BenchServiceBase):
 
     @unary
     async def enable_device(self, request: pb.DeviceUseRequest) -> pb.DeviceUseResponse:
-        await trio.lowlevel.checkpoint()
         device = self._supervisor.device(request.device_id)
-        device.enable()
+        await device.enable()
         return _use_to_wire(device, None)
 
     @unary
@@ -57,6 +54,7 @@ class BenchService(TrioService, pb.BenchServiceBase):
             unchanged=list(report.unchanged),
             not_safe={each: clean(why) for each, why in report.not_safe.items()},
             needs_restart=list(report.needs_restart),
+            applied=list(report.applied),
         )
 
     @unary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import trio
 
@@ -31,6 +32,7 @@ async def stream_blocks(
     channels = [device.description.channel for device in devices]
     period = 1.0 / (request.max_rate_hz or DEFAULT_RATE_HZ)
     capacity = viewer_capacity(channels, request.channels)
+    lz4 = pb.CompressionType.COMPRESSION_LZ4 in request.accepted_compression
     with bus.view(*request.channels, capacity=capacity) as view:
         while True:
             gathered, is_full = await _gather(view)
@@ -38,7 +40,7 @@ async def stream_blocks(
                 await emit(
                     pb.MeasurementBlock(
                         channel=block.channel,
-                        ipc=measurement_to_ipc(block),
+                        ipc=await _encode(block, lz4=lz4),
                         sequence=block.sequence,
                         samples=len(block),
                         dropped=view.dropped,
@@ -46,6 +48,13 @@ async def stream_blocks(
                 )
             if not is_full:
                 await trio.sleep(period)
+
+
+async def _encode(block: Measurement, *, lz4: bool) -> bytes:
+    if not lz4:
+        return measurement_to_ipc(block)
+    encode = partial(measurement_to_ipc, block, lz4=True)
+    return await trio.to_thread.run_sync(encode, abandon_on_cancel=True)
 
 
 async def _gather(view: LossySubscription) -> tuple[list[Measurement], bool]:

@@ -34,7 +34,7 @@ DEFAULT_LISTED = 100
 STATUS_PERIOD_S = 0.5
 FEATURES = (
     "scripts", "pause", "watch", "runs", "arrow", "reflection", "health", "error-kinds",
-    "claims", "interlocks", "guard",
+    "claims", "interlocks", "guard", "limits", "results",
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ class ControlService(TrioService, pb.ControlServiceBase):
 
     @unary
     async def start_script(self, request: pb.StartRequest) -> pb.StartResponse:
-        user = request.user or caller().user
+        user = caller().on_record(request.user)
         execution_id = await self._queue.start(
             request.script_id, request.parameters, user, request.limits
         )
@@ -89,23 +89,23 @@ class ControlService(TrioService, pb.ControlServiceBase):
             force=request.force,
             grace_s=request.grace_s,
             reason=request.reason,
-            user=request.user or str(caller()),
+            user=_who(request.user),
         )
         return stop_to_wire(report)
 
     @unary
     async def pause_script(self, request: pb.PauseRequest) -> pb.PauseResponse:
-        view = await self._queue.pause(request.execution_id, request.user or str(caller()))
+        view = await self._queue.pause(request.execution_id, _who(request.user))
         return pb.PauseResponse(view.record.id, view.record.state.value, _stands(view))
 
     @unary
     async def resume_script(self, request: pb.ResumeRequest) -> pb.ResumeResponse:
-        view = await self._queue.resume(request.execution_id, request.user or str(caller()))
+        view = await self._queue.resume(request.execution_id, _who(request.user))
         return pb.ResumeResponse(view.record.id, view.record.state.value, _stands(view))
 
     @unary
     async def get_script_status(self, request: pb.StatusRequest) -> pb.ScriptStatus:
-        view = self._queue.view(request.execution_id)
+        view = await self._queue.view_with_result(request.execution_id)
         return status_to_wire(await located(self._queue, view))
 
     @unary
@@ -192,7 +192,10 @@ class ControlService(TrioService, pb.ControlServiceBase):
             counters=self._counters(),
             ring_path=info.ring_path,
             flight_address=info.flight_address,
-            warnings=[clean(str(report)) for report in services.guard.reports],
+            warnings=[
+                clean(str(warning))
+                for warning in (*services.guard.reports, *services.storage.warnings)
+            ],
         )
 
     def _counters(self) -> dict[str, float]:
@@ -216,6 +219,11 @@ class ControlService(TrioService, pb.ControlServiceBase):
                 if isinstance(value, int | float)
             },
         }
+
+
+def _who(claimed: str) -> str:
+    """Who stops, pauses or resumes; whoever says nothing goes by the network address."""
+    return caller().on_record(claimed) or str(caller())
 
 
 def _stands(view: ExecutionView) -> str:

@@ -28,9 +28,11 @@ import pyarrow as pa
 import pyarrow.flight as fl
 import trio
 
+from daq.api.access import OPEN, Access
 from daq.api.flight_crossing import Crossing
 from daq.bus.ring import RingChannel, RingReader
 from daq.core import (
+    AuthenticationError,
     Column,
     ConfigurationError,
     DaqError,
@@ -55,13 +57,14 @@ async def serve_flight(
     ring: Path | None,
     host: str,
     port: int,
+    access: Access = OPEN,
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports "host:port". Raises ConfigurationError for a port in use."""
     async with trio.open_nursery() as nursery:
         server = await trio.to_thread.run_sync(
-            _listen, storage, ring, host, port, Crossing(nursery)
+            _listen, storage, ring, host, port, access, Crossing(nursery)
         )
         task_status.started(f"{_in_url(host)}:{server.port}")
         try:
@@ -80,7 +83,7 @@ def _in_url(host: str) -> str:
 
 
 def _listen(
-    storage: Storage, ring: Path | None, host: str, port: int, crossing: Crossing
+    storage: Storage, ring: Path | None, host: str, port: int, access: Access, crossing: Crossing
 ) -> _FlightServer:
     try:
         # gRPC would share the port with whoever has it already, and say nothing.
@@ -88,12 +91,40 @@ def _listen(
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        return _FlightServer(f"grpc://{_in_url(host)}:{port}", storage, ring, crossing)
+        scheme = "grpc+tls" if access.tls else "grpc"
+        options = _options(access)
+        return _FlightServer(
+            f"{scheme}://{_in_url(host)}:{port}", storage, ring, crossing, **options
+        )
     except (OSError, pa.ArrowException) as error:
         raise ConfigurationError(
             f"Arrow Flight cannot listen on {host}:{port}: {error}",
             advice="give another [server] flight_port, or 0 for any free one",
         ) from error
+
+
+def _options(access: Access) -> dict[str, Any]:
+    """What the stack under Flight is told about TLS and tokens."""
+    options: dict[str, Any] = {"middleware": {"access": _Door(access)}}
+    if access.tls:
+        options["tls_certificates"] = [(access.tls.certificate, access.tls.key)]
+        options["verify_client"] = access.tls.asks_clients
+        options["root_certificates"] = access.tls.client_ca or None
+    return options
+
+
+class _Door(fl.ServerMiddlewareFactory):
+    """Lets calls in. All that Flight offers is reading, so every role may."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def start_call(self, _info: object, headers: dict[str, list[Any]]) -> None:
+        (authorization,) = headers.get("authorization", [None])[:1]
+        try:
+            self._access.user("/arrow.flight", authorization, None)
+        except AuthenticationError as error:
+            raise fl.FlightUnauthenticatedError(f"{error.message} ({error.advice})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +157,14 @@ class _FlightServer(fl.FlightServerBase):
     """It serves once it is made; `serve` would only wait, and take the signals for itself."""
 
     def __init__(
-        self, location: str, storage: Storage, ring: Path | None, crossing: Crossing
+        self,
+        location: str,
+        storage: Storage,
+        ring: Path | None,
+        crossing: Crossing,
+        **options: Any,
     ) -> None:
-        super().__init__(location)
+        super().__init__(location, **options)
         self._storage = storage
         self._ring = ring
         self._crossing = crossing

@@ -11,32 +11,29 @@ import contextlib
 import ctypes
 import logging
 import socket
-from collections.abc import Callable, Collection, Sequence
+import ssl
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import grpclib.server
 import grpclib.utils
 from grpclib.config import Configuration
-from grpclib.protocol import Connection, H2Protocol, Stream
+from grpclib.protocol import H2Protocol
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
-from h2.exceptions import StreamClosedError
 
+from daq.api.grpc_sending import FairStream
 from daq.api.guard import OpenCalls
 from daq.wire.bulk_codec import BulkCodec
+from daq.wire.gathering import GatheringTransport
 from daq.wire.grpc_tuning import TolerantProcessor, TunedProtocol, tune
 
 __all__ = ["HardenedServer", "tune_allocator"]
 
 logger = logging.getLogger(__name__)
 
-MAX_REQUEST_BYTES = 32 << 20
-"""The largest request is a script; larger ones are refused before they are buffered."""
-
-TURN_COST = 1 << 20
-FRAME_COST = 32 << 10
-"""A stream pays for each byte and for each frame that it sends; at `TURN_COST`, which is about a
-millisecond of work, everybody else gets a turn."""
+HANDSHAKE_S = 10.0
+"""After so long without a TLS handshake a connection is closed."""
 
 SERVER_CONFIGURATION = Configuration(
     # Larger than a stream's, so that one stream that nobody reads does not block its connection.
@@ -57,54 +54,6 @@ def tune_allocator() -> None:
         libc.mallopt(-1, 256 << 20)  # M_TRIM_THRESHOLD
 
 
-class FairStream(Stream):
-    """A stream of the server that bounds what it receives and takes turns when it sends.
-
-    grpclib 0.4.9 sends without a pause until a window or the socket is full: 1.9 s without any
-    other task were measured. And it copies each message once more, into a BytesIO.
-    """
-
-    max_message_bytes = MAX_REQUEST_BYTES
-
-    def __init__(self, connection: Connection, number: int) -> None:
-        super().__init__(
-            connection,
-            connection._connection,  # noqa: SLF001
-            connection._transport,  # noqa: SLF001
-            stream_id=number,
-        )
-        self._number = number
-        self._spent = 0
-
-    async def send_data(self, data: bytes, end_stream: bool = False) -> None:
-        rest = memoryview(data)
-        while True:
-            await self.connection.write_ready.wait()
-            if self._transport.is_closing():  # asyncio would swallow the rest, with warnings
-                raise StreamClosedError(self._number)
-            window = self._h2_connection.local_flow_control_window(self._number)
-            if window <= 0:
-                self.window_updated.clear()
-                await self.window_updated.wait()
-                continue
-            size = min(window, self._h2_connection.max_outbound_frame_size, len(rest))
-            chunk, rest = rest[:size], rest[size:]
-            self._send_frame(chunk, end_stream=end_stream and not rest)
-            self._spent += size + FRAME_COST
-            if self._spent >= TURN_COST:
-                self._spent = 0
-                await asyncio.sleep(0)
-            if not rest:
-                return
-
-    def _send_frame(self, chunk: memoryview, *, end_stream: bool) -> None:
-        self._h2_connection.send_data(self._number, chunk, end_stream=end_stream)
-        self._transport.write(self._h2_connection.data_to_send())
-        self.data_sent += len(chunk)
-        self.connection.data_sent += len(chunk)
-        self.connection.data_send_process()
-
-
 class _ServerProcessor(TolerantProcessor):
     """Makes a `FairStream` of each request."""
 
@@ -122,22 +71,27 @@ class _ServerProtocol(TunedProtocol):
 
     processor_class = _ServerProcessor
 
-    def __init__(self, *arguments: Any, on_lost: Callable[[_ServerProtocol], None]) -> None:
+    transport: asyncio.Transport
+
+    def __init__(self, *arguments: Any, connections: _Connections) -> None:
         super().__init__(*arguments)
-        self.transport: asyncio.Transport | None = None
-        self._on_lost = on_lost
+        self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        super().connection_made(transport)
+        self._connections.add(self)  # only now: one that fails in TLS's handshake is never lost
+        # What the socket does not take at once is waited for, so that hardly anything is copied.
+        self.transport.set_write_buffer_limits(0)
+        loop = asyncio.get_running_loop()
+        super().connection_made(GatheringTransport(transport, loop.call_soon))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._on_lost(self)
+        self._connections.discard(self)
         super().connection_lost(exc)
 
     def say_goodbye(self) -> None:
         """GOAWAY and close: the client learns that no new call is welcome on this connection."""
-        if self.transport is None or self.transport.is_closing():
+        if self.transport.is_closing():
             return
         try:
             self.connection._connection.close_connection(ErrorCodes.NO_ERROR)  # noqa: SLF001
@@ -145,6 +99,30 @@ class _ServerProtocol(TunedProtocol):
         except Exception:
             logger.exception("could not say goodbye to a client")
         self.connection.close()
+
+
+class _Connections(set[_ServerProtocol]):
+    """Those that are open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._none_left = asyncio.Event()
+
+    def discard(self, protocol: object) -> None:
+        super().discard(protocol)
+        if not self:
+            self._none_left.set()
+
+    async def close(self, timeout: float) -> None:
+        """Say goodbye to every client, and leave those that do not go within `timeout` seconds."""
+        for protocol in tuple(self):
+            protocol.say_goodbye()
+        if self:
+            self._none_left.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._none_left.wait(), timeout)
+        for protocol in tuple(self):  # a peer that reads nothing never lets us close
+            protocol.transport.abort()
 
 
 class HardenedServer(grpclib.server.Server):
@@ -162,27 +140,24 @@ class HardenedServer(grpclib.server.Server):
         super().__init__(services, codec=BulkCodec(), config=SERVER_CONFIGURATION)
         self._calls = calls
         self._listeners: list[asyncio.Server] = []
-        self._connections: set[_ServerProtocol] = set()
-        self._all_lost = asyncio.Event()
+        self._connections = _Connections()
 
     def _protocol_factory(self) -> H2Protocol:
         plain = super()._protocol_factory()
-        protocol = _ServerProtocol(
-            plain.handler, plain.config, plain.h2_config, on_lost=self._forget
+        return _ServerProtocol(
+            plain.handler, plain.config, plain.h2_config, connections=self._connections
         )
-        self._connections.add(protocol)
-        return protocol
 
-    def _forget(self, protocol: _ServerProtocol) -> None:
-        self._connections.discard(protocol)
-        if not self._connections:
-            self._all_lost.set()
-
-    async def listen(self, sockets: Sequence[socket.socket]) -> None:
+    async def listen(
+        self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
+    ) -> None:
         """Accept clients on sockets that are bound."""
+        patience = HANDSHAKE_S if tls else None
         for bound in sockets:
             self._listeners.append(
-                await self._loop.create_server(self._protocol_factory, sock=bound)
+                await self._loop.create_server(
+                    self._protocol_factory, sock=bound, ssl=tls, ssl_handshake_timeout=patience
+                )
             )
 
     async def shut_down(self, grace_s: float, close_s: float) -> None:
@@ -190,11 +165,4 @@ class HardenedServer(grpclib.server.Server):
         for listener in self._listeners:
             listener.close()
         await self._calls.end(grace_s, close_s)
-        for protocol in tuple(self._connections):
-            protocol.say_goodbye()
-        if self._connections:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._all_lost.wait(), close_s)
-        for protocol in tuple(self._connections):  # a peer that reads nothing never lets us close
-            if protocol.transport is not None:
-                protocol.transport.abort()
+        await self._connections.close(close_s)

@@ -16,7 +16,8 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Stream
 from h2.exceptions import StreamClosedError
 
-from daq.core import CommunicationError, DaqError
+from daq.api.access import Access
+from daq.core import AuthenticationError, CommunicationError, DaqError, PermissionDeniedError
 from daq.wire.status import to_status
 
 __all__ = ["FORCE_METADATA", "USER_METADATA", "Caller", "Guarded", "OpenCalls", "caller"]
@@ -34,14 +35,19 @@ class Caller:
     """Who makes the call that is being served."""
 
     user: str = ""
-    """As the client says; empty when it says nothing."""
+    """As a token or a certificate proves, else as the client says; empty when it says nothing."""
     peer: str = ""
     """Its network address."""
     force: bool = False
     """It commands devices in spite of another's claim."""
+    proved: bool = False
 
     def __str__(self) -> str:
         return self.user or (f"client {self.peer}" if self.peer else "")
+
+    def on_record(self, claimed: str) -> str:
+        """The user for the record: a request may name one, unless it is proved who calls."""
+        return self.user if self.proved else claimed or self.user
 
 
 _CALLER: ContextVar[Caller] = ContextVar("caller", default=Caller())  # noqa: B039 - it is frozen
@@ -99,9 +105,10 @@ def _stopping() -> CommunicationError:
 class Guarded:
     """A service as the server gets it: the same methods, each behind the guard."""
 
-    def __init__(self, service: Any, calls: OpenCalls) -> None:
+    def __init__(self, service: Any, calls: OpenCalls, access: Access) -> None:
         self._service = service
         self._calls = calls
+        self._access = access
 
     def __mapping__(self) -> dict[str, Handler]:
         return {
@@ -112,7 +119,7 @@ class Guarded:
     async def _serve(self, route: str, handler: Handler, stream: Stream[Any, Any]) -> None:
         try:
             with self._calls.entered(streaming=handler.cardinality.server_streaming):
-                _CALLER.set(_caller_of(stream))
+                _CALLER.set(_caller_of(stream, route, self._access))
                 await handler.func(stream)
         except asyncio.CancelledError:
             if self._calls.closing:
@@ -126,12 +133,18 @@ class Guarded:
             await _fail(stream, _as_daq_error(error, route))
 
 
-def _caller_of(stream: Stream[Any, Any]) -> Caller:
-    user = stream.metadata.get(USER_METADATA, "") if stream.metadata else ""
+def _caller_of(stream: Stream[Any, Any], route: str, access: Access) -> Caller:
+    metadata: Any = stream.metadata or {}
     address = stream.peer.addr()
     peer = f"{address[0]}:{address[1]}" if address else ""
-    force = stream.metadata.get(FORCE_METADATA) if stream.metadata else None
-    return Caller(user if isinstance(user, str) else "", peer, force in ("1", "true"))
+    try:
+        proved = access.user(route, metadata.get("authorization"), stream.peer.cert())
+    except (AuthenticationError, PermissionDeniedError) as error:
+        logger.info("refused %s to %s: %s", route, peer, error.message)
+        raise
+    user = proved or metadata.get(USER_METADATA, "")
+    force = metadata.get(FORCE_METADATA) in ("1", "true")
+    return Caller(user if isinstance(user, str) else "", peer, force, bool(proved))
 
 
 def _as_daq_error(error: Exception, route: str) -> DaqError:

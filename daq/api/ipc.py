@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, cast
+
 import pyarrow as pa
 
 from daq.core import EventBlock, Measurement
@@ -11,17 +13,19 @@ __all__ = ["events_to_ipc", "measurement_to_ipc"]
 
 
 def events_to_ipc(block: EventBlock) -> bytes:
-    """An IPC stream of one record batch."""
+    """An IPC stream of one record batch; no copy of it is made before it is sent."""
     return _to_ipc(to_arrow(block))
 
 
-def measurement_to_ipc(block: Measurement) -> bytes:
+def measurement_to_ipc(block: Measurement, *, lz4: bool = False) -> bytes:
     """An IPC stream of one record batch with one column, which bears the channel's name."""
-    return _to_ipc(measurement_to_arrow(block))
+    return _to_ipc(measurement_to_arrow(block), "lz4" if lz4 else None)
 
 
-def _to_ipc(batch: pa.RecordBatch) -> bytes:
+def _to_ipc(batch: pa.RecordBatch, compression: Literal["lz4"] | None = None) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    # The memory itself, for the socket: what takes bytes takes a view of them.
+    return cast("bytes", memoryview(sink.getvalue()))

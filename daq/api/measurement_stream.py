@@ -10,16 +10,20 @@ import numpy as np
 import trio
 
 from daq.api.bridge import Emit
+from daq.api.rate_limit import ChannelLimiter, Mean, Newest
 from daq.bus import Bus, LossySubscription
-from daq.core import Channel, Measurement
+from daq.core import Channel
 from daq.supervision import Device
 from daq.wire.convert import data_points
 from daq.wire.generated import daq as pb
 
-__all__ = ["ChannelLimiter", "stream_measurements", "viewer_capacity"]
+__all__ = ["stream_measurements", "viewer_capacity"]
 
 VIEWER_BYTES = 64 << 20
 MIN_BLOCKS, MAX_BLOCKS = 4, 4096
+
+INLINE_BYTES = 64 << 10
+"""A larger block is not worked on in the loop."""
 
 CHUNK = 64
 """Messages that are built at once: about a millisecond of work, however large the block is."""
@@ -31,12 +35,14 @@ async def stream_measurements(
     request: pb.MeasurementRequest,
     emit: Emit[pb.DataPoint],
 ) -> None:
-    """Send every sample, or with a rate the newest of each channel, until the client leaves."""
+    """Send every sample, or with a rate the newest or the mean of each channel, without end."""
     channels = [device.description.channel for device in devices]
     capacity = viewer_capacity(channels, request.channels)
     with bus.view(*request.channels, capacity=capacity) as view:
         if request.max_rate_hz:
-            await _send_newest(view, 1.0 / request.max_rate_hz, emit)
+            gather = Mean if request.average else Newest
+            limiter = ChannelLimiter(1.0 / request.max_rate_hz, gather)
+            await _send_limited(view, limiter, emit)
         else:
             await _send_all(view, emit)
 
@@ -49,45 +55,24 @@ async def _send_all(view: LossySubscription, emit: Emit[pb.DataPoint]) -> None:
                 await emit(point)
 
 
-async def _send_newest(view: LossySubscription, period_s: float, emit: Emit[pb.DataPoint]) -> None:
-    limiter = ChannelLimiter(period_s)
+async def _send_limited(
+    view: LossySubscription, limiter: ChannelLimiter, emit: Emit[pb.DataPoint]
+) -> None:
     while True:
+        block = None
         with trio.move_on_at(limiter.next_due()):
-            limiter.offer(await view.receive())
-        while (block := view.receive_nowait()) is not None:
-            limiter.offer(block)
-        for due in limiter.due(trio.current_time()):
-            newest = [len(due) - 1]
-            for point in data_points(due, view.dropped, indices=newest):
+            block = await view.receive()
+        while block is not None:
+            if block.nbytes > INLINE_BYTES:  # to average frames takes milliseconds
+                await trio.to_thread.run_sync(limiter.offer, block)
+            else:
+                limiter.offer(block)
+            block = view.receive_nowait()
+        for gathered in limiter.due(trio.current_time()):
+            result = gathered.result()
+            for point in data_points(result, view.dropped, indices=[len(result) - 1]):
+                point.averaged = gathered.averaged
                 await emit(point)
-
-
-class ChannelLimiter:
-    """Keeps the newest block of each channel, and hands it out at most once a period.
-
-    The first block of a channel is due at once; the last one always comes, if late.
-    """
-
-    def __init__(self, period_s: float) -> None:
-        self._period_s = period_s
-        self._waiting: dict[str, Measurement] = {}
-        self._free_at: dict[str, float] = {}
-
-    def offer(self, block: Measurement) -> None:
-        self._waiting[block.channel] = block
-
-    def next_due(self) -> float:
-        """When the next block is due; never (infinity) while none waits."""
-        return min((self._free(channel) for channel in self._waiting), default=math.inf)
-
-    def due(self, now: float) -> list[Measurement]:
-        """Take out what is due."""
-        channels = [channel for channel in self._waiting if self._free(channel) <= now]
-        self._free_at.update(dict.fromkeys(channels, now + self._period_s))
-        return [self._waiting.pop(channel) for channel in channels]
-
-    def _free(self, channel: str) -> float:
-        return self._free_at.get(channel, -math.inf)
 
 
 def viewer_capacity(channels: Iterable[Channel], patterns: Iterable[str]) -> int:

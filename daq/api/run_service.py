@@ -14,6 +14,8 @@ from daq.api.services import ApiServices
 from daq.api.trio_service import TrioService, streaming, unary
 from daq.core import ConfigurationError, RunOutcome
 from daq.wire.convert import (
+    clean,
+    data_from_wire,
     event_to_wire,
     json_mapping_from_wire,
     run_detail_to_wire,
@@ -40,7 +42,7 @@ class RunService(TrioService, pb.RunServiceBase):
         run_id = await self._manual_runs.start(
             request.name,
             json_mapping_from_wire(request.metadata_json),
-            request.user or caller().user,
+            caller().on_record(request.user),
             request.durability or "process",
         )
         return pb.StartRunResponse(run_id)
@@ -48,13 +50,13 @@ class RunService(TrioService, pb.RunServiceBase):
     @unary
     async def record_point(self, request: pb.RecordPointRequest) -> pb.RecordPointResponse:
         event = await self._manual_runs.record(
-            request.run_id, request.device_ids, json_mapping_from_wire(request.values_json)
+            request.run_id, request.device_ids, data_from_wire(request.values_json)
         )
         return event_to_wire(event)
 
     @unary
     async def stop_run(self, request: pb.StopRunRequest) -> pb.RunInfo:
-        user = request.user or str(caller())
+        user = caller().on_record(request.user) or str(caller())
         outcome = _outcome(request.outcome)
         return run_to_wire(
             await self._manual_runs.stop(request.run_id, request.reason, user, outcome)
@@ -93,6 +95,16 @@ class RunService(TrioService, pb.RunServiceBase):
     @streaming(buffer=8)
     async def stream_documents(self, request: pb.DocumentsRequest, emit: Emit[pb.Document]) -> None:
         await stream_documents(self._storage, request.run_id, emit)
+
+    @streaming(buffer=2)
+    async def rebuild_catalogue(
+        self, _request: pb.RebuildRequest, emit: Emit[pb.RebuildProgress]
+    ) -> None:
+        steps = self._storage.rebuild_catalogue()
+        async with aclosing(steps):
+            async for step in steps:
+                problems = [clean(problem) for problem in step.problems]
+                await emit(pb.RebuildProgress(step.done, step.files, step.added, problems))
 
     @streaming(buffer=2)
     async def read_run_file(self, request: pb.GetRunRequest, emit: Emit[pb.FileChunk]) -> None:

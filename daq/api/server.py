@@ -17,6 +17,7 @@ from grpclib.health.check import ServiceStatus
 from grpclib.health.service import OVERALL, Health
 from grpclib.reflection.service import ServerReflection
 
+from daq.api.access import OPEN, Access
 from daq.api.bench_service import BenchService
 from daq.api.bridge import Bridge
 from daq.api.control_service import ControlService
@@ -42,6 +43,7 @@ async def serve_api(
     services: ApiServices,
     host: str,
     port: int,
+    access: Access = OPEN,
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -53,7 +55,7 @@ async def serve_api(
     sockets = await _bind(host, port)
     stop = trio.Event()
     async with trio.open_nursery() as server_nursery:
-        await server_nursery.start(_run_loop, services, sockets, stop)
+        await server_nursery.start(_run_loop, services, access, sockets, stop)
         task_status.started(_address(sockets[0]))
         try:
             await trio.sleep_forever()
@@ -63,6 +65,7 @@ async def serve_api(
 
 async def _run_loop(
     services: ApiServices,
+    access: Access,
     sockets: list[socket.socket],
     stop: trio.Event,
     *,
@@ -77,9 +80,8 @@ async def _run_loop(
     with trio.CancelScope() as scope:
         async with trio_asyncio.open_loop() as loop, trio.open_nursery() as command_nursery:
             loop.set_exception_handler(_log_loop_error)
-            calls = OpenCalls()
             server: HardenedServer = await trio_asyncio.aio_as_trio(_start)(
-                services, Bridge(loop), command_nursery, calls, sockets
+                services, access, Bridge(loop), command_nursery, sockets
             )
             scope.shield = True
             task_status.started()
@@ -93,9 +95,9 @@ async def _run_loop(
 
 async def _start(
     services: ApiServices,
+    access: Access,
     bridge: Bridge,
     command_nursery: trio.Nursery,
-    calls: OpenCalls,
     sockets: list[socket.socket],
 ) -> HardenedServer:
     own: list[Any] = [
@@ -106,8 +108,9 @@ async def _start(
     ]
     health = Health({OVERALL: [_serving()], **{service: [_serving()] for service in own}})
     everything = ServerReflection.extend([*own, health], pool=_descriptors())
-    server = HardenedServer([Guarded(service, calls) for service in everything], calls)
-    await server.listen(sockets)
+    calls = OpenCalls()
+    server = HardenedServer([Guarded(service, calls, access) for service in everything], calls)
+    await server.listen(sockets, access.tls.context if access.tls else None)
     return server
 
 

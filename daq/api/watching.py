@@ -43,7 +43,7 @@ async def watch_execution(
 ) -> None:
     """Send how it is now, then what changes, then how it ended."""
     period = 1.0 / (request.max_rate_hz if request.max_rate_hz > 0 else DEFAULT_RATE_HZ)
-    view = queue.view(request.execution_id)
+    view = await queue.view_with_result(request.execution_id)
     execution_id = view.record.id
     cursor = 0
     if not request.include_output:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from daq.core import Measurement
 
 __all__ = ["ChannelLog", "Entry", "Reader"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A block in its channel's log."""
 
     block: Measurement

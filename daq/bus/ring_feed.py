@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import trio
 
 from daq.bus.bus import Bus
@@ -15,7 +17,8 @@ _WAITING_BLOCKS = 65_536
 _WAITING_BYTES = 256 << 20
 _INLINE_BYTES = 256 << 10
 """A copy of this size takes some 30 us; more goes to a thread, beside the loop."""
-_TURN_BLOCKS = 64
+_TURN_S = 0.002
+"""For so long it writes small blocks without letting anybody else run."""
 
 
 async def feed_ring(
@@ -38,7 +41,7 @@ async def feed_ring(
 async def _write_turn(ring: RingWriter, view: LossySubscription) -> None:
     """Wait for a block, then write what waits, for as long as the loop can do without."""
     block: Measurement | None = await view.receive()
-    written = 0
+    end = time.perf_counter() + _TURN_S
     while block is not None:
         if block.nbytes > _INLINE_BYTES:
             # Not abandoned when cancelled: the writer must not be closed under its hands, and a
@@ -46,5 +49,4 @@ async def _write_turn(ring: RingWriter, view: LossySubscription) -> None:
             await trio.to_thread.run_sync(ring.write, block)
         else:
             ring.write(block)
-        written += 1
-        block = view.receive_nowait() if written < _TURN_BLOCKS else None
+        block = view.receive_nowait() if time.perf_counter() < end else None

@@ -16,7 +16,7 @@ from typing import Self
 
 import trio
 
-from daq.bus.channel_log import ChannelLog
+from daq.bus.channel_log import ChannelLog, Entry
 from daq.core import Measurement
 
 __all__ = ["LosslessSubscription", "LossySubscription", "Overflow", "Statistics"]
@@ -116,8 +116,8 @@ class _Place:
     def arrived(self, arrival: int) -> None:
         self._viewer.take_note(self, arrival)
 
-    def next_arrival(self) -> int:
-        return self.log.entry(self.index).arrival
+    def entry(self) -> Entry:
+        return self.log.entry(self.index)
 
     def is_at_end(self) -> bool:
         return self.index == self.log.end
@@ -135,11 +135,9 @@ class _Place:
         self.samples += skipped
         return skipped
 
-    def take(self) -> Measurement:
-        block = self.log.entry(self.index).block
+    def take(self, entry: Entry) -> None:
         self.index += 1
-        self.samples += len(block)
-        return block
+        self.samples += len(entry.block)
 
 
 class LossySubscription(_Subscription):
@@ -217,16 +215,17 @@ class LossySubscription(_Subscription):
         while self._unread:
             arrival, place = self._unread[0]
             self._dropped += place.catch_up(self._capacity, self._capacity_bytes)
-            if place.next_arrival() != arrival:
-                heapreplace(self._unread, (place.next_arrival(), place))
+            entry = place.entry()
+            if entry.arrival != arrival:
+                heapreplace(self._unread, (entry.arrival, place))
                 continue
-            block = place.take()
+            place.take(entry)
             if place.is_at_end():
                 heappop(self._unread)
                 place.log.idle.add(place)
             else:
-                heapreplace(self._unread, (place.next_arrival(), place))
-            return block
+                heapreplace(self._unread, (place.entry().arrival, place))
+            return entry.block
         return None
 
     async def _wait(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import trio
 
+from daq.api import read_access
 from daq.cli.description import show_description
 from daq.cli.output import Cell, Output
 from daq.cli.sources import read_source
@@ -76,7 +77,11 @@ def _show_configuration(output: Output, file: Path) -> int:
 
 
 async def _build(config: Config) -> dict[str, str]:
-    """Build the drivers, which checks their options and talks to no instrument; safety too."""
+    """Build the drivers, which checks their options and talks to no instrument.
+
+    Certificates, tokens and safety too.
+    """
+    read_access(config.server)
     drivers, failures = build_drivers(config.devices, Timebase())
     read_safety(config, drivers)
     return failures

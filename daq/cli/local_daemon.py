@@ -64,7 +64,7 @@ def _log_file(directory: Path) -> Path:
 
 
 async def _start(directory: Path, config: Path | None, log: Path) -> Process:
-    command = [sys.executable, "-m", "daq", "serve", "--port", "0", "--data-dir", str(directory)]
+    command = [sys.executable, "-m", "daq", "serve", "--private", "--data-dir", str(directory)]
     if config is not None:
         command += ["--config", str(config)]
     with log.open("ab") as log_file:

@@ -13,7 +13,7 @@ from daq.cli.following import follow_or_stop, show_end
 from daq.cli.local_daemon import ended_by_signals, local_daemon
 from daq.cli.output import Output
 from daq.cli.sources import read_source
-from daq.client import AsyncClient
+from daq.client import AsyncClient, Credentials
 
 __all__ = ["run"]
 
@@ -74,7 +74,10 @@ async def _run(
     output: Output,
 ) -> int:
     with ended_by_signals():
-        async with local_daemon(data_dir, config) as address, AsyncClient(address) as client:
+        async with (
+            local_daemon(data_dir, config) as address,
+            AsyncClient(address, credentials=Credentials()) as client,
+        ):
             script = await client.scripts.upload(source, name=path.stem, filename=str(path))
             execution_id = await client.scripts.start(script.id, parameters)
             view = await follow_or_stop(client, execution_id, output)

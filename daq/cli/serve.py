@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -67,6 +68,7 @@ def configure_logging(level: str, stream: TextIO) -> None:
     metavar="DEVICE",
     help="Log every byte to and from this device, with times. May be repeated.",
 )
+@click.option("--private", is_flag=True, hidden=True, help="For the program that starts it.")
 def serve(
     config: Path | None,
     host: str | None,
@@ -74,6 +76,7 @@ def serve(
     data_dir: Path | None,
     log_level: str,
     trace: tuple[str, ...],
+    private: bool,
 ) -> None:
     """Run the daemon until Ctrl-C or SIGTERM.
 
@@ -81,12 +84,15 @@ def serve(
     The log goes to stderr.
     """
     # The daemon's libraries load only here: other commands start without them.
-    from daq.config import load_config
+    from daq.config import ServerConfig, load_config
     from daq.daemon import serve as run_daemon
     from daq.transport import trace_device
 
     configure_logging(log_level, sys.stderr)
-    settings = load_config(config).with_overrides(host, port, data_dir)
+    settings = load_config(config)
+    if private:  # whatever [server] offers to others: ports, certificates, tokens
+        settings = replace(settings, server=ServerConfig(port=0))
+    settings = settings.with_overrides(host, port, data_dir)
     for device_id in trace:
         if device_id not in settings.devices:
             raise click.BadParameter(

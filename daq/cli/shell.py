@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from daq.cli.client.session import Session, credential_options
 from daq.client import Bench, connect
 from daq.core import ParameterError
 
@@ -18,6 +19,7 @@ __all__ = ["names_of", "shell"]
 
 @click.command()
 @click.option("--address", metavar="HOST:PORT", help="Where the daemon is; default DAQ_ADDRESS.")
+@credential_options
 @click.option("-c", "code", metavar="CODE", help="Run this and leave, instead of asking.")
 def shell(address: str | None, code: str | None) -> None:
     """An interactive prompt with the bench's devices as names.
@@ -32,7 +34,8 @@ def shell(address: str | None, code: str | None) -> None:
         raise ParameterError(
             "IPython is not installed", advice="pip install 'daq[jupyter]'"
         ) from error
-    with connect(address) as bench:
+    credentials = click.get_current_context().ensure_object(Session).shown()
+    with connect(address, credentials=credentials) as bench:
         names = names_of(bench)
         config = Config()
         config.InteractiveShellApp.extensions = ["daq.client.jupyter"]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from daq.client.async_client import AsyncClient
-    from daq.client.bench import Bench, RemoteFunction, connect
+    from daq.client.bench import Bench, RemoteFunction
     from daq.client.blocking_stream import BlockingStream
     from daq.client.camera import Camera, Digitizer
+    from daq.client.connecting import connect
     from daq.client.connection import DEFAULT_ADDRESS, default_address
     from daq.client.credentials import Credentials
     from daq.client.detector import Detector, Signal, Subscription
@@ -73,7 +74,7 @@ _MODULES = {
     "Status": "status",
     "StreamsClient": "streams",
     "Subscription": "detector",
-    "connect": "bench",
+    "connect": "connecting",
     "default_address": "connection",
 }
 """Where the names are that are not in `models`."""

@@ -36,7 +36,8 @@ class AsyncClient:
     Args:
         address: `HOST:PORT`; by default `DAQ_ADDRESS`, or 127.0.0.1:50051.
         timeout: Seconds for calls that only ask. What an instrument or a stop takes is not cut.
-        credentials: A token and TLS, where the daemon asks for them.
+        credentials: A token and TLS, where the daemon asks for them; by default those of
+            `Credentials.from_environment`.
         user: Who is told to the daemon, for the record; by default the login name.
         resume_s: Seconds for which a stream tries to come back when the connection was lost, before
             it fails; 0 fails at once. What was missed meanwhile is counted where it can be.
@@ -56,7 +57,7 @@ class AsyncClient:
             address or default_address(),
             timeout,
             user=name,
-            credentials=credentials,
+            credentials=Credentials.from_environment() if credentials is None else credentials,
             resume_s=resume_s,
         )
         self.scripts = ScriptsClient(self._connection, name)
@@ -89,13 +90,7 @@ class AsyncClient:
 
     async def info(self) -> DaemonInfo:
         """The daemon itself: version, sandbox, counters."""
-        answer = await self._connection.call(
-            "/daq.ControlService/GetDaemonInfo",
-            pb.DaemonInfoRequest(),
-            pb.DaemonInfoResponse,
-            timeout=self._connection.timeout,
-            repeatable=True,
-        )
+        answer = await self._connection.info()
         return DaemonInfo(
             version=answer.version,
             features=tuple(answer.features),
@@ -111,6 +106,13 @@ class AsyncClient:
             flight_address=answer.flight_address,
             warnings=tuple(answer.warnings),
         )
+
+    async def require(self, feature: str, what: str) -> None:
+        """Raise OlderDaemonError when the daemon has not this one of `info().features`.
+
+        `what` stands in the message. For what an older daemon would pass over in silence.
+        """
+        await self._connection.require(feature, what)
 
     async def live(self, execution: str = "") -> AsyncGenerator[LiveStatus, None]:
         """The daemon's live values, while an execution runs."""

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from daq.client.async_client import AsyncClient
+from daq.client.call import Action
 from daq.client.camera import Camera, Digitizer
-from daq.client.credentials import Credentials
 from daq.client.detector import Detector
 from daq.client.device import Device, missing_capability
 from daq.client.device_classes import class_for
@@ -23,14 +23,14 @@ from daq.client.literals import literal
 from daq.client.manual_run import ManualRun
 from daq.client.models import DaemonInfo
 from daq.client.motor import Motor
-from daq.client.portal import Action, Portal
+from daq.client.portal import Portal
 from daq.client.program_text import ProgramText
 from daq.client.progress import DisplayFactory, display_for_here
 from daq.client.run_log import RunLog
 from daq.client.scans import Scans
-from daq.core import UnknownDeviceError
+from daq.core import ParameterError, UnknownDeviceError
 
-__all__ = ["Bench", "RemoteFunction", "connect"]
+__all__ = ["Bench", "RemoteFunction"]
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
@@ -55,47 +55,14 @@ def daq_hand_out(value):
 """
 
 
-def connect(
-    address: str | None = None,
-    *,
-    timeout: float = 10.0,
-    credentials: Credentials | None = None,
-    user: str | None = None,
-) -> Bench:
-    """Connect to a daemon; the arguments are those of `AsyncClient`.
-
-        bench = connect()
-        bench["stage"].position = 1.5
-        data = bench.scan([bench["power_meter"]], bench["stage"], -1, 1, 41)
-
-    Raises CommunicationError at once when no daemon answers.
-    """
-    bench = Bench(address, timeout=timeout, credentials=credentials, user=user)
-    try:
-        bench.refresh()
-    except BaseException:
-        bench.close()
-        raise
-    return bench
-
-
 class Bench(Scans):
     """A connection to a daemon and all that it offers, for ordinary code and for prompts.
 
-    Any thread may use it, several at once; a forked process gets a connection of its own.
+    `connect()` gives one. Any thread may use it, several at once; a forked process gets a
+    connection of its own.
     """
 
-    def __init__(
-        self,
-        address: str | None = None,
-        *,
-        timeout: float = 10.0,
-        credentials: Credentials | None = None,
-        user: str | None = None,
-    ) -> None:
-        make_client = functools.partial(
-            AsyncClient, address, timeout=timeout, credentials=credentials, user=user
-        )
+    def __init__(self, make_client: Callable[[], AsyncClient]) -> None:
         self.address = make_client().address
         """Where the daemon is, `HOST:PORT`."""
         self._portal = Portal(make_client)
@@ -226,7 +193,7 @@ class Bench(Scans):
     ) -> Execution:
         """Start a script: a file, or its source. Returns at once with the Execution."""
         path = Path(script) if isinstance(script, Path) or "\n" not in script else None
-        source = str(script) if path is None else path.read_text(encoding="utf-8")
+        source = str(script) if path is None else _source(path)
         title = name or (path.stem if path is not None else "script")
         return begin(self._portal, source, title, parameters)
 
@@ -265,6 +232,16 @@ class Bench(Scans):
         width(points=21)
         """
         return RemoteFunction(self, function)
+
+
+def _source(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(
+            f"the script {str(path)!r} cannot be read: {getattr(error, 'strerror', '') or error}",
+            advice="give a file, or a source text of more than one line",
+        ) from error
 
 
 class RemoteFunction(Generic[Parameters, Result]):

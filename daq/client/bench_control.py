@@ -37,7 +37,9 @@ class Reload:
     not_safe: dict[str, str] = field(default_factory=dict)
     """Devices that were let go and could not be made safe, with the reason."""
     needs_restart: tuple[str, ...] = ()
-    """Tables of the file that count only after a restart of the daemon."""
+    """Options that have changed and count only after a restart of the daemon, with the reason."""
+    applied: tuple[str, ...] = ()
+    """Interlocks, and options of other tables, that have changed and count from now on."""
 
 
 class _BenchCalls:
@@ -93,6 +95,7 @@ class BenchClient(_BenchCalls):
             tuple(answer.unchanged),
             dict(answer.not_safe),
             tuple(answer.needs_restart),
+            tuple(answer.applied),
         )
 
     async def _use(

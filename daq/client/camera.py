@@ -60,11 +60,13 @@ class Camera(Device):
         return self._description.resolution
 
     def stream(
-        self, max_fps: int = 0, quality: FrameQuality = FrameQuality.FULL
+        self, max_fps: int = 0, quality: FrameQuality = FrameQuality.FULL, *, lz4: bool = False
     ) -> BlockingStream[Frame]:
         """Live frames to iterate over; close it, or use it as a `with` block."""
         return self._portal.stream(
-            lambda client: client.streams.frames(self.name, max_fps=max_fps, quality=quality),
+            lambda client: client.streams.frames(
+                self.name, max_fps=max_fps, quality=quality, lz4=lz4
+            ),
             depth=2,
         )
 

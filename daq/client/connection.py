@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from grpclib import Status
-from grpclib.client import Channel, Stream
+from grpclib.client import Stream
 from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
+from daq import __version__
 from daq.client.channel import ClientChannel
-from daq.client.credentials import Credentials
+from daq.client.credentials import Credentials, refused_by_tls
 from daq.core import CommunicationError, ConfigurationError, DaqError
 from daq.core import TimeoutError as NoAnswerError
+from daq.wire.generated import daq as pb
 from daq.wire.status import from_wire
 
 __all__ = [
     "DEFAULT_ADDRESS",
     "Connection",
     "ConnectionLostError",
+    "OlderDaemonError",
     "default_address",
     "split_address",
 ]
@@ -31,6 +35,7 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_PORT = 50051
 FORCE_METADATA = "x-daq-force"
 
+_INFO = "/daq.ControlService/GetDaemonInfo"
 _NO_CONTENT_TYPE = "Missing content-type header"
 
 
@@ -45,6 +50,10 @@ Answer = TypeVar("Answer", bound=WireMessage)
 
 class ConnectionLostError(CommunicationError):
     """A connection that was there broke: whether the daemon acted on the call is not known."""
+
+
+class OlderDaemonError(CommunicationError):
+    """The daemon's API is older than this client and has no such call."""
 
 
 def default_address() -> str:
@@ -91,8 +100,9 @@ class Connection:
         self._credentials = credentials or Credentials()
         self._metadata = self._credentials.metadata(user)
         self._host, self._port = split_address(address)
-        self._control: Channel | None = None
-        self._data: Channel | None = None
+        self._control: ClientChannel | None = None
+        self._data: ClientChannel | None = None
+        self._features: frozenset[str] | None = None
 
     def open(self) -> None:
         """Make the channels. Needs a running asyncio loop."""
@@ -130,10 +140,41 @@ class Connection:
         metadata = {**self._metadata, **({FORCE_METADATA: "1"} if force else {})}
         try:
             return await self._call(route, request, answer, timeout, metadata)
+        except OlderDaemonError as error:
+            raise await self._too_old(_method(route)) from error
         except ConnectionLostError:
             if not repeatable:
                 raise
         return await self._call(route, request, answer, timeout, metadata)
+
+    async def info(self) -> pb.DaemonInfoResponse:
+        """What the daemon says of itself."""
+        return await self.call(
+            _INFO, pb.DaemonInfoRequest(), pb.DaemonInfoResponse, timeout=self.timeout,
+            repeatable=True,
+        )  # fmt: skip
+
+    async def require(self, feature: str, what: str) -> None:
+        """Raise OlderDaemonError when the daemon has not the feature; asked once a connection."""
+        if self._features is None:
+            self._features = frozenset((await self.info()).features)
+        if feature not in self._features:
+            raise await self._too_old(what)
+
+    async def _too_old(self, what: str) -> OlderDaemonError:
+        try:
+            request = pb.DaemonInfoRequest()
+            info = await self._call(
+                _INFO, request, pb.DaemonInfoResponse, self.timeout, self._metadata
+            )
+            version = f"daq {info.version}"
+        except CommunicationError:
+            version = "older"
+        return OlderDaemonError(
+            f"the daemon on {self.address} is {version} and does not know {what}, "
+            f"which daq {__version__} does",
+            advice=f"update it to daq {__version__}; whatever both know works meanwhile",
+        )
 
     async def _call(
         self,
@@ -152,7 +193,7 @@ class Connection:
             timeout=timeout,
             metadata=metadata,
         )
-        with self._translated(stream, route, timeout):
+        with self._translated(channel, stream, route, timeout):
             async with stream:
                 await stream.send_message(request, end=True)
                 message = await stream.recv_message()
@@ -172,13 +213,16 @@ class Connection:
         stream = channel.request(
             route, Cardinality.UNARY_STREAM, type(request), answer, metadata=self._metadata
         )
-        with self._translated(stream, route, None):
-            async with stream:
-                await stream.send_message(request, end=True)
-                async for message in stream:
-                    yield message
+        try:
+            with self._translated(channel, stream, route, None):
+                async with stream:
+                    await stream.send_message(request, end=True)
+                    async for message in stream:
+                        yield message
+        except OlderDaemonError as error:
+            raise await self._too_old(_method(route)) from error
 
-    def _opened(self, channel: Channel | None) -> Channel:
+    def _opened(self, channel: ClientChannel | None) -> ClientChannel:
         if channel is None:
             raise CommunicationError(
                 "the client is not open", advice="use it as `async with AsyncClient() as client:`"
@@ -187,24 +231,23 @@ class Connection:
 
     @contextmanager
     def _translated(
-        self, stream: Stream[Any, Any], route: str, timeout: float | None
+        self, channel: ClientChannel, stream: Stream[Any, Any], route: str, timeout: float | None
     ) -> Iterator[None]:
         try:
             yield
         except GRPCError as error:
-            raise self._from_status(error, _trailers(stream), route) from error
+            raise _from_status(error, _trailers(stream), route) from error
         except TimeoutError as error:
             if timeout is None or error.errno is not None:
                 raise self._unreachable(error) from error
             raise NoAnswerError(
-                f"the daemon on {self.address} did not answer {route.rpartition('/')[2]} "
-                f"within {timeout:g} s"
+                f"the daemon on {self.address} did not answer {_method(route)} within {timeout:g} s"
             ) from error
+        except ssl.SSLError as error:
+            raise refused_by_tls(self.address, error) from error
         except (StreamTerminatedError, ConnectionResetError, BrokenPipeError) as error:
-            raise ConnectionLostError(
-                f"the connection to the daemon on {self.address} was lost",
-                advice="it ended or the network failed; what it acknowledged is stored",
-            ) from error
+            self._features = None  # what answers next may be another one
+            raise self._lost(channel) from error
         except OSError as error:
             raise self._unreachable(error) from error
         except ProtocolError as error:
@@ -212,16 +255,16 @@ class Connection:
                 f"what listens on {self.address} does not speak gRPC: {error}"
             ) from error
 
-    def _from_status(self, error: GRPCError, trailers: Mapping[str, str], route: str) -> DaqError:
-        # grpclib 0.4.9 answers an unknown method without a content type, and its own client then
-        # looks no further.
-        unknown = error.status is Status.UNIMPLEMENTED or error.message == _NO_CONTENT_TYPE
-        if unknown and not trailers:
-            return CommunicationError(
-                f"the daemon on {self.address} does not know {route.rpartition('/')[2]}",
-                advice="it is of another version than this client: `info()` tells which",
+    def _lost(self, channel: ClientChannel) -> ConnectionLostError:
+        if channel.was_met_with_silence:
+            return ConnectionLostError(
+                f"the daemon on {self.address} closed the connection without a word",
+                advice=self._credentials.advice_for_silence(),
             )
-        return from_wire(error.status.name, error.message or "", trailers)
+        return ConnectionLostError(
+            f"the connection to the daemon on {self.address} was lost",
+            advice="it ended or the network failed; what it acknowledged is stored",
+        )
 
     def _unreachable(self, error: OSError) -> CommunicationError:
         reason = error.strerror or str(error)
@@ -232,6 +275,19 @@ class Connection:
             advice="start one with `python -m daq serve`, or say where it is with --address or "
             "DAQ_ADDRESS",
         )
+
+
+def _method(route: str) -> str:
+    return route.rpartition("/")[2]
+
+
+def _from_status(error: GRPCError, trailers: Mapping[str, str], route: str) -> DaqError:
+    # grpclib 0.4.9 answers an unknown method without a content type, and its own client then
+    # looks no further.
+    unknown = error.status is Status.UNIMPLEMENTED or error.message == _NO_CONTENT_TYPE
+    if unknown and not trailers:
+        return OlderDaemonError(f"the daemon does not know {_method(route)}")
+    return from_wire(error.status.name, error.message or "", trailers)
 
 
 def _trailers(stream: Stream[Any, Any]) -> Mapping[str, str]:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar, cast
 
+from daq.client.call import Action
 from daq.client.html import device_html
 from daq.client.models import DeviceInfo
-from daq.client.portal import Action, Portal
+from daq.client.portal import Portal
 from daq.client.readings import Readings
 from daq.client.status import MotionProgress, Status
 from daq.core import (

@@ -80,7 +80,10 @@ class DevicesClient(MotionCalls, OpticsCalls):
         began = time.perf_counter()
         answer = await self._ask("StopMotion", request, pb.StopMotionResponse)
         duration_s = time.perf_counter() - began
-        return DeviceStop(device, StopOutcome(answer.outcome), duration_s, answer.message)
+        # An older API says only whether it obeyed.
+        fallback = StopOutcome.STOPPED if answer.success else StopOutcome.REFUSED
+        outcome = StopOutcome(answer.outcome) if answer.outcome else fallback
+        return DeviceStop(device, outcome, duration_s, answer.message)
 
     async def call(
         self, device: str, operation: str, *arguments: Any, timeout: float | None = None

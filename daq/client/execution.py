@@ -46,6 +46,7 @@ def begin(
     places = relocate or _as_is
 
     async def start(client: AsyncClient) -> str:
+        await client.require("watch", "WatchExecution")  # else it would run unseen
         script = await client.scripts.upload(source, name=name, metadata={"sent by": "client"})
         return await client.scripts.start(script.id, parameters)
 
@@ -157,6 +158,9 @@ class Execution:
         """
         view = self.wait(display)
         self.raise_for_end()
+        if view.result is None:
+            # An older daemon does not say what it was, and None would be a lie.
+            self._portal.call(lambda client: client.require("results", "what `main` returned"))
         return view.result
 
     def values(self, display: DisplayFactory | None = None) -> Iterator[Any]:
@@ -188,7 +192,8 @@ class Execution:
             yield lambda _: None
         else:
             with display(self.name) as shown:
-                yield shown.update
+                # One that raises must not leave the script running behind one's back.
+                yield lambda update: self._portal.tell(shown.update, update)
 
     def _interrupted(self) -> None:
         print(f"stopping {self.name}; Ctrl-C again stops it by force", file=sys.stderr)

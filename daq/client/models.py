@@ -32,6 +32,7 @@ __all__ = [
     "ParameterChange",
     "ParameterReading",
     "PositionUpdate",
+    "RebuildProgress",
     "RecordedPoint",
     "RunPage",
     "Sample",
@@ -162,6 +163,8 @@ class Sample:
     """Samples missed since the stream began: the reader was too slow, or the connection lost."""
     gap: int = 0
     """Samples of the channel missed right before this one, while the connection was lost."""
+    averaged: int = 1
+    """Samples of which it is the mean, in value and time; `sequence` is that of the first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,6 +245,19 @@ class RecordedPoint:
     sequence: int
     values: Mapping[str, Any]
     """Column to value; an array as its shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildProgress:
+    """How far the catalogue is rebuilt from the files."""
+
+    done: int
+    """Files looked at so far."""
+    files: int
+    added: int
+    """Runs so far that were not listed before."""
+    problems: tuple[str, ...] = ()
+    """Found since the last: files that are damaged, or not there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Literal, overload
 
 from daq.client.async_client import AsyncClient
+from daq.client.call import Action
 from daq.client.device import Device, reading_of
-from daq.client.portal import Action
 from daq.client.readings import Readings
 from daq.client.status import MotionProgress, Status
-from daq.core import Capability, DaqError, LimitError, Limits
+from daq.core import Capability, DaqError, LimitError, Limits, ParameterError
 
 __all__ = ["Motor"]
 
@@ -76,10 +76,11 @@ class Motor(Device):
                 Otherwise return a Status at once.
             timeout: Seconds after which the daemon stops the motion and the move has failed.
         """
+        position = self._number(target)
         status = self._motion(
-            lambda client: client.devices.move_abs(self.name, float(target), timeout=timeout),
-            f"to {target:g} {self.units}",
-            MotionProgress(self.name, self.units, self._positions, target=float(target)),
+            lambda client: client.devices.move_abs(self.name, position, timeout=timeout),
+            f"to {position:g} {self.units}",
+            MotionProgress(self.name, self.units, self._positions, target=position),
         )
         return status.wait() if wait else status
 
@@ -96,10 +97,11 @@ class Motor(Device):
         self, distance: float, wait: bool = True, timeout: float | None = None
     ) -> float | Status[float]:
         """Move by a distance from where it is; the arguments are those of `move`."""
+        step = self._number(distance)
         status = self._motion(
-            lambda client: client.devices.move_rel(self.name, float(distance), timeout=timeout),
-            f"by {distance:g} {self.units}",
-            MotionProgress(self.name, self.units, self._positions, distance=float(distance)),
+            lambda client: client.devices.move_rel(self.name, step, timeout=timeout),
+            f"by {step:g} {self.units}",
+            MotionProgress(self.name, self.units, self._positions, distance=step),
         )
         return status.wait() if wait else status
 
@@ -116,6 +118,14 @@ class Motor(Device):
     def wait_settled(self, timeout: float | None = None) -> float:
         """Wait until a motion that anybody began has ended; the position read back."""
         return self._ask(lambda client: client.devices.wait_settled(self.name, timeout=timeout))
+
+    def _number(self, value: float) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise ParameterError(
+                f"{self.name} moves to or by a number of {self.units}, not {value!r}"
+            ) from None
 
     def _motion(self, action: Action[float], what: str, progress: MotionProgress) -> Status[float]:
         async def move(client: AsyncClient) -> float:

@@ -54,7 +54,7 @@ def draw_run(run: RecordedRun, table: Table) -> Figure:
     signals = [c for c in columns if c.role == "detector"] or columns[-1:]
     if not signals or not len(table[signals[0].name]):
         raise NotFoundError(f"run {run.summary.run_id} holds no numbers that can be drawn")
-    axes = [c for c in columns if c.role == "setpoint" and not c.shape and c not in signals]
+    axes = [c for c in columns if c.role == "positioner" and not c.shape and c not in signals]
     figure = Figure(figsize=(7.0, 1.2 + 3.2 * len(signals)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(_title(run))

@@ -12,15 +12,16 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from daq.client.async_client import AsyncClient
 from daq.client.blocking_stream import BlockingStream
+from daq.client.call import Action, Call
 from daq.core import CommunicationError, StateError
 
-__all__ = ["Call", "Portal"]
+__all__ = ["Portal"]
 
 log = logging.getLogger(__name__)
 
@@ -29,47 +30,6 @@ CANCEL_S = 3.0
 CLOSE_S = 5.0
 
 Result = TypeVar("Result")
-Action = Callable[[AsyncClient], Awaitable[Result]]
-
-
-class Call(Generic[Result]):
-    """An action under way in the portal's thread. Its future is done only when the action is."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.future: Future[Result] = Future()
-        self._loop = loop
-        self._task: asyncio.Task[Result] | None = None
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        """Ask it to end; `future` is done when it has."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so it has ended
-            self._loop.call_soon_threadsafe(self._cancel)
-
-    def _cancel(self) -> None:
-        self._cancelled = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def begin(self, action: Action[Result], client: AsyncClient) -> None:
-        """Start it; runs in the loop's thread."""
-        self.future.set_running_or_notify_cancel()
-        self._task = self._loop.create_task(_as_coroutine(action, client))
-        self._task.add_done_callback(self._finish)
-        if self._cancelled:
-            self._task.cancel()
-
-    def _finish(self, task: asyncio.Task[Result]) -> None:
-        if task.cancelled():
-            self.future.set_exception(asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(task.result())
-
-
-async def _as_coroutine(action: Action[Result], client: AsyncClient) -> Result:
-    return await action(client)
 
 
 class _Worker:
@@ -83,10 +43,24 @@ class _Worker:
         self._ready = threading.Event()
         self.thread = threading.Thread(target=self._run, name="daq client", daemon=True)
         self.notices = ThreadPoolExecutor(1, "daq callbacks")
+        self._calls: set[Call[Any]] = set()
 
     def start(self) -> None:
         self.thread.start()
         self._ready.wait()
+
+    def begin(self, action: Action[Result]) -> Call[Result]:
+        """Begin an action; from any thread."""
+        call: Call[Result] = Call(self.loop)
+        # A loop knows its tasks by weak references only.
+        self._calls.add(call)
+        call.future.add_done_callback(lambda _: self._calls.discard(call))
+        try:
+            self.loop.call_soon_threadsafe(call.begin, action, self.client)
+        except RuntimeError as error:
+            self._calls.discard(call)
+            raise CommunicationError("the connection was closed") from error
+        return call
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
@@ -158,13 +132,7 @@ class Portal:
 
     def start(self, action: Action[Result]) -> Call[Result]:
         """Begin an action and return at once."""
-        worker = self._running()
-        call: Call[Result] = Call(worker.loop)
-        try:
-            worker.loop.call_soon_threadsafe(call.begin, action, worker.client)
-        except RuntimeError as error:
-            raise CommunicationError("the connection was closed") from error
-        return call
+        return self._running().begin(action)
 
     def call(self, action: Action[Result]) -> Result:
         """Do an action and return its answer.
@@ -192,9 +160,7 @@ class Portal:
         self, source: Callable[[AsyncClient], AsyncGenerator[Result, None]], *, depth: int = 256
     ) -> BlockingStream[Result]:
         """Iterate over a stream; at most `depth` items wait for the reader."""
-        stream: BlockingStream[Result] = BlockingStream(source, depth)
-        stream.attach(self.start(stream.pump))
-        return stream
+        return BlockingStream(source, depth, self.start)
 
     def notify(self, function: Callable[..., object], *arguments: object) -> None:
         """Call a function of the user's in the thread for callbacks; what it raises is logged."""

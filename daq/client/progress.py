@@ -9,11 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from daq.client.models import ExecutionUpdate
+from daq.client.portal import Portal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-    from daq.client.portal import Portal
 
 __all__ = [
     "Display",

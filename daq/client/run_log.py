@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy.typing as npt
 
 from daq.client.async_client import AsyncClient
-from daq.client.event_documents import Document, run_documents
+from daq.client.event_documents import run_documents
 from daq.client.html import run_html, runs_html
 from daq.client.portal import Portal
 from daq.client.run_tables import TableKind, make_table
 from daq.core import NotFoundError, ParameterError, RunSummary
 from daq.wire.convert import RecordedRun
+from daq.wire.event_model import Document
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,7 +125,7 @@ class Run:
 
         batches = self._portal.call(read)
         if not batches:
-            raise NotFoundError(f"run {self.id[:8]} holds no {stream} data")
+            raise NotFoundError(f"run {self.id[:8]} holds nothing in its stream {stream!r}")
         return pa.Table.from_batches(batches)
 
     def documents(self, *, pages: bool = False) -> Iterator[Document]:

@@ -113,7 +113,9 @@ def _to_xarray(
     if grid is not None:
         variables, coordinates = _on_grid(columns, *grid)
     else:
-        axes = {c.name for c in described_columns if c.role == "setpoint" and not c.shape} | {TIME}
+        axes = {c.name for c in described_columns if c.role == "positioner" and not c.shape} | {
+            TIME
+        }
         spread = {n: _variable(n, ("event",), values) for n, values in columns.items()}
         variables = {name: spread[name] for name in spread if name not in axes}
         coordinates = {name: spread[name] for name in spread if name in axes}

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.client.connection import Answer, Connection, WireMessage
-from daq.client.models import RecordedPoint, RunPage
+from daq.client.models import RebuildProgress, RecordedPoint, RunPage
 from daq.client.resuming import resuming
 from daq.core import NotFoundError, RunOutcome, RunSummary
 from daq.wire.convert import (
     RecordedRun,
-    json_mapping_from_wire,
+    data_from_wire,
     json_mapping_to_wire,
     run_detail_from_wire,
     run_from_wire,
@@ -65,7 +65,7 @@ class RunsClient:
         texts = json_mapping_to_wire(values or {})
         request = pb.RecordPointRequest(run_id, list(devices), texts)
         answer = await self._call("RecordPoint", request, pb.RecordPointResponse, operates=True)
-        return RecordedPoint(answer.sequence, json_mapping_from_wire(answer.values_json))
+        return RecordedPoint(answer.sequence, data_from_wire(answer.values_json))
 
     async def stop(
         self,
@@ -155,6 +155,19 @@ class RunsClient:
             async for chunk in chunks:
                 yield chunk.data, chunk.size
 
+    async def rebuild(self) -> AsyncGenerator[RebuildProgress, None]:
+        """Have the daemon list every run from its file again; tells how far it is.
+
+        Files that had found no room on the disk are completed first. Nothing is forgotten: a run
+        whose file is not there stays listed. Leaving the loop early leaves the rest as it was.
+        """
+        steps = self._connection.stream(
+            "/daq.RunService/RebuildCatalogue", pb.RebuildRequest(), pb.RebuildProgress
+        )
+        async with aclosing(steps):
+            async for step in steps:
+                yield RebuildProgress(step.done, step.files, step.added, tuple(step.problems))
+
     async def columns(
         self, reference: str = "", *, stream: str = "primary", columns: Sequence[str] = ()
     ) -> dict[str, npt.NDArray[Any]]:
@@ -174,7 +187,8 @@ class RunsClient:
                     )
                     parts.setdefault(field.name, []).append(values)
         if not parts:
-            raise NotFoundError(f"run {reference or '(the newest)'} holds no {stream} data")
+            which = f"run {reference[:8]}" if reference else "the newest run"
+            raise NotFoundError(f"{which} holds nothing in its stream {stream!r}")
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
     async def _call(

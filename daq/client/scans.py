@@ -230,9 +230,9 @@ def _name(device: DeviceLike) -> str:
 
 
 def _names(devices: Detectors) -> list[str]:
-    if isinstance(devices, str | Device):
-        return [_name(devices)]
-    return [_name(device) for device in devices]
+    if isinstance(devices, Sequence) and not isinstance(devices, str):
+        return [_name(device) for device in devices]
+    return [_name(devices)]
 
 
 def _groups(axes: Sequence[Any], width: int) -> list[tuple[Any, ...]]:

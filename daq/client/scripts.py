@@ -95,6 +95,8 @@ class ScriptsClient:
         `limits` are lower ones than the daemon's for this start, such as `max_records`.
         Raises ParameterError when `main` does not declare the parameters that way.
         """
+        if limits:
+            await self._connection.require("limits", "limits of a start")
         texts = {name: scalar_to_text(value) for name, value in (parameters or {}).items()}
         request = pb.StartRequest(
             reference, texts, user=user or self._user, limits=dict(limits or {})

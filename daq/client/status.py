@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
-from daq.client.portal import Call, Portal
+from daq.client.call import Call
+from daq.client.portal import Portal
 from daq.core import DeviceError
 from daq.core import TimeoutError as NotDoneError
 
@@ -73,6 +74,8 @@ class Status(Generic[Result]):
 
         Raises daq's TimeoutError when it has not ended by then.
         """
+        if timeout != 0.0:
+            self._call.check_here()
         try:
             error = self._call.future.exception(timeout)
         except concurrent.futures.TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from daq.client.models import (
     StateUpdate,
 )
 from daq.client.resuming import GapCounter, resuming
+from daq.core import CommunicationError
 from daq.wire.convert import array_from_wire, scalars_from_wire
 from daq.wire.generated import daq as pb
 
@@ -39,36 +41,40 @@ class StreamsClient(HardwareCalls):
     """
 
     async def measurements(
-        self, channels: Sequence[str] = (), *, max_rate_hz: int = 0
+        self, channels: Sequence[str] = (), *, max_rate_hz: int = 0, average: bool = False
     ) -> AsyncGenerator[Sample, None]:
         """Every measurement as it is published, whoever takes it.
 
         Args:
             channels: Glob patterns such as `stage` or `laser.*`; none for all.
             max_rate_hz: At most that many samples a second of each channel, the newest; 0 for all.
+            average: With a rate, the mean of the samples since the last one instead of the newest;
+                `Sample.averaged` tells how many those are.
         """
-        request = pb.MeasurementRequest(list(channels), max_rate_hz)
+        request = pb.MeasurementRequest(list(channels), max_rate_hz, average)
         points = self._resuming("/daq.ControlService/StreamMeasurements", request, pb.DataPoint)
         counter = GapCounter()
         async with aclosing(points):
             async for interruptions, point in points:
                 gap, dropped = counter.take(
-                    interruptions, point.channel, point.sequence, point.dropped
-                )
+                    interruptions, point.channel, point.sequence, point.dropped,
+                    point.averaged or 1,
+                )  # fmt: skip
                 yield _sample(point, gap, dropped)
 
     async def blocks(
-        self, channels: Sequence[str] = (), *, max_rate_hz: int = 0
+        self, channels: Sequence[str] = (), *, max_rate_hz: int = 0, lz4: bool = False
     ) -> AsyncGenerator[Block, None]:
         """Every measurement, many samples at a time: for channels that are fast.
 
         Args:
             channels: Glob patterns such as `digitizer.*`; none for all.
             max_rate_hz: How often samples are gathered; 0 takes the daemon's default.
+            lz4: Compressed on the wire: worth it where the network is slower than a disk.
         """
         import pyarrow as pa  # loads slowly, and only this and reading runs need it
 
-        request = pb.BlockRequest(list(channels), max_rate_hz)
+        request = pb.BlockRequest(list(channels), max_rate_hz, _accepted(lz4=lz4))
         messages = self._resuming("/daq.ControlService/StreamBlocks", request, pb.MeasurementBlock)
         counter = GapCounter()
         async with aclosing(messages):
@@ -97,16 +103,32 @@ class StreamsClient(HardwareCalls):
                 yield PositionUpdate(u.device_id, u.position, u.timestamp_ns, u.is_moving)
 
     async def frames(
-        self, device: str, *, max_fps: int = 0, quality: FrameQuality = FrameQuality.FULL
+        self,
+        device: str,
+        *,
+        max_fps: int = 0,
+        quality: FrameQuality = FrameQuality.FULL,
+        lz4: bool = False,
     ) -> AsyncGenerator[Frame, None]:
-        """Frames of a camera, always the newest; starts it if nothing else has."""
-        request = pb.StreamFramesRequest(device, max_fps, pb.StreamQuality(quality.value))
+        """Frames of a camera, always the newest; starts it if nothing else has.
+
+        Args:
+            device: The camera.
+            max_fps: At most that many frames a second; 0 for as many as get through.
+            quality: How much of each frame.
+            lz4: Compressed on the wire, where that makes a frame smaller.
+        """
+        request = pb.StreamFramesRequest(
+            device, max_fps, pb.StreamQuality(quality.value), _accepted(lz4=lz4)
+        )
         frames = self._resuming(route("StreamFrames"), request, pb.FrameData)
         counter = GapCounter()
         async with aclosing(frames):
             async for interruptions, frame in frames:
                 dropped = frame.metrics.frames_dropped if frame.metrics else 0
                 gap, missed = counter.take(interruptions, device, frame.frame_number, dropped)
+                if frame.compression == pb.CompressionType.COMPRESSION_LZ4:
+                    await asyncio.to_thread(_decompress, frame)
                 yield _frame(frame, gap, missed)
 
     async def states(
@@ -168,6 +190,19 @@ class StreamsClient(HardwareCalls):
         return resuming(connection, lambda: connection.stream(route, request, answer))
 
 
+def _accepted(*, lz4: bool) -> list[pb.CompressionType]:
+    return [pb.CompressionType(pb.CompressionType.COMPRESSION_LZ4)] if lz4 else []
+
+
+def _decompress(frame: pb.FrameData) -> None:
+    from daq.wire.lz4 import decompress_lz4  # pyarrow loads slowly
+
+    try:
+        frame.data = decompress_lz4(frame.data, frame.uncompressed_size)
+    except ValueError as error:
+        raise CommunicationError(f"{frame.device_id}: {error}") from error
+
+
 def _sample(point: pb.DataPoint, gap: int, dropped: int) -> Sample:
     return Sample(
         channel=point.channel,
@@ -178,6 +213,7 @@ def _sample(point: pb.DataPoint, gap: int, dropped: int) -> Sample:
         sequence=point.sequence,
         dropped=dropped,
         gap=gap,
+        averaged=point.averaged or 1,
     )
 
 

@@ -36,6 +36,7 @@ from daq.core.documents import (
 )
 from daq.core.errors import (
     AmbiguousError,
+    AuthenticationError,
     BusyError,
     CapabilityError,
     CommunicationError,
@@ -48,6 +49,7 @@ from daq.core.errors import (
     OfflineError,
     OverloadError,
     ParameterError,
+    PermissionDeniedError,
     ScriptError,
     ScriptSyntaxError,
     StateError,
@@ -65,7 +67,7 @@ from daq.core.execution import (
     StopReport,
     Transition,
 )
-from daq.core.interlock import InterlockStatus
+from daq.core.interlock import INTERLOCK_CHANNELS, InterlockStatus
 from daq.core.measurement import Measurement, Reading, merge_blocks
 from daq.core.parameters import (
     DeviceParameter,
@@ -103,8 +105,10 @@ from daq.core.requests import (
 from daq.core.units import Limits, format_quantity
 
 __all__ = [
+    "INTERLOCK_CHANNELS",
     "OPERATIONS",
     "AmbiguousError",
+    "AuthenticationError",
     "BusyError",
     "Call",
     "CallBeside",
@@ -152,6 +156,7 @@ __all__ = [
     "ParameterError",
     "Parameterized",
     "Pause",
+    "PermissionDeniedError",
     "Point",
     "Preset",
     "Program",

@@ -65,7 +65,7 @@ class Column:
     source: str = ""
     """The device's id; empty for values that the script gave itself."""
     role: str = "detector"
-    """`setpoint` for what the scan moved (an axis of the plot), `detector` for what it read."""
+    """`positioner`: the readback of what the scan moved, an axis of the plot; else `detector`."""
 
 
 @dataclass(frozen=True, slots=True)

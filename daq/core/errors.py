@@ -11,6 +11,7 @@ from typing import ClassVar
 
 __all__ = [
     "AmbiguousError",
+    "AuthenticationError",
     "BusyError",
     "CapabilityError",
     "CommunicationError",
@@ -23,6 +24,7 @@ __all__ = [
     "OfflineError",
     "OverloadError",
     "ParameterError",
+    "PermissionDeniedError",
     "ScriptError",
     "ScriptSyntaxError",
     "StateError",
@@ -153,6 +155,18 @@ class ParameterError(ScriptError):
     """A script was started with parameters that its `main` does not declare that way."""
 
     kind = "parameter"
+
+
+class AuthenticationError(DaqError):
+    """The daemon wants to know who calls: the token is missing, or is not one of its own."""
+
+    kind = "authentication"
+
+
+class PermissionDeniedError(DaqError):
+    """Who calls is known, and may not do that."""
+
+    kind = "permission"
 
 
 class CommunicationError(DaqError):

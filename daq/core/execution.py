@@ -136,7 +136,7 @@ class ExecutionView:
     queue_position: int = 0
     """1 for the next to run; 0 when not waiting."""
     result: Any = None
-    """What `main` returned, when it is plain data; known until the daemon ends."""
+    """What `main` returned, when it is plain data; a list of past ones leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)

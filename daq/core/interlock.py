@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["InterlockStatus"]
+__all__ = ["INTERLOCK_CHANNELS", "InterlockStatus"]
+
+INTERLOCK_CHANNELS = "interlock."
+"""How the channels begin that say whether an interlock is tripped, 0 or 1, when that changes."""
 
 
 @dataclass(frozen=True, slots=True)

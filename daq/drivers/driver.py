@@ -78,6 +78,13 @@ class Driver(ABC):
         """Let the instrument go. Called after every successful `connect`, also when cancelled."""
         await trio.lowlevel.checkpoint()
 
+    async def wait_plugged_in(self) -> None:
+        """While it cannot be reached: until there is reason to try again before it is its time.
+
+        Such as a port that had vanished and is there again. By default there never is.
+        """
+        await trio.sleep_forever()
+
     @abstractmethod
     async def stop(self) -> bool:
         """End whatever moves or acquires, at any time. True if something had to be stopped."""
@@ -93,6 +100,14 @@ class Driver(ABC):
         """What makes it what it is, beside its options: the text of a file that it was built from.
 
         A device whose fingerprint has changed is built anew when the configuration is read again.
+        """
+        return ""
+
+    def pause_veto(self) -> str:
+        """Why a program that uses the instrument must not pause now; empty when it may.
+
+        For people, such as `exposure of 30 s in progress`. Asked before each pause and answered at
+        once, from what the driver knows. By default nothing stands against it.
         """
         return ""
 

@@ -89,8 +89,9 @@ class _Epics(LibraryConversation):
 
     def open_blocking(self) -> None:
         names = sorted(self._names())
+        network = self._network.join()
         self._variables = {}
-        found = self._network.join().get_pvs(*(self._prefix + name for name in names))
+        found = network.get_pvs(*(self._prefix + name for name in names))
         self._variables = dict(zip(names, found, strict=True))
         for variable in found:
             variable.wait_for_connection(timeout=self._timeout_s)

@@ -32,7 +32,7 @@ from daq.transport import (
     PortSettings,
 )
 
-__all__ = ["LineDriver", "read_port"]
+__all__ = ["LineDriver", "last_wills", "read_dialect", "read_port"]
 
 _DATA_BITS = Limits(min(DATA_BITS), max(DATA_BITS))
 _STOP_BITS = Limits(min(STOP_BITS), max(STOP_BITS))
@@ -60,6 +60,28 @@ def read_port(options: Options, usual: PortSettings) -> PortSettings:
     )
 
 
+def read_dialect(options: Options, usual: Dialect) -> Dialect:
+    """`usual` with what the option `timeout` says about a reply that takes longer."""
+    return replace(usual, timeout_s=options.number("timeout", usual.timeout_s, "s", _TIMEOUTS))
+
+
+def last_wills(
+    settings: PortSettings, frames: Iterable[WillFrame], summary: str
+) -> tuple[LastWill, ...]:
+    """A last will of these frames on a port of those settings."""
+    address = settings.tcp
+    port = settings.address if address is None else f"tcp://{address[0]}:{address[1]}"
+    line = SerialSettings(
+        settings.baudrate,
+        settings.data_bits,
+        settings.parity[0].upper(),
+        int(settings.stop_bits),
+        xon_xoff=settings.flow_control == "software",
+        rts_cts=settings.flow_control == "hardware",
+    )
+    return (LastWill(port, tuple(frames), summary, line),)
+
+
 class LineDriver(Driver):
     """A driver whose instrument is asked and told in lines of text.
 
@@ -82,14 +104,14 @@ class LineDriver(Driver):
         self.options = Options(context.device_id, context.options)
         self.label = self.options.text("label", "")
         settings = read_port(self.options, usual)
-        timeout = self.options.number("timeout", dialect.timeout_s, "s", _TIMEOUTS)
+        dialect = read_dialect(self.options, dialect)
         ports: Ports = context.shared.setdefault(Ports, Ports())
         try:
             port = ports.port(settings)
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.id}: {error.message}", advice=error.advice) from error
         self.port_settings = settings
-        self.line = Line(port, self.id, replace(dialect, timeout_s=timeout))
+        self.line = Line(port, self.id, dialect)
         self.settings_table = SettingsTable(self.id)
         self._attempts = attempts
 
@@ -115,6 +137,9 @@ class LineDriver(Driver):
     async def disconnect(self) -> None:
         await self.line.close()
 
+    async def wait_plugged_in(self) -> None:
+        await self.line.wait_port()
+
     async def identify(self) -> None:
         """Check that the right instrument answers, and prepare it. Raises DeviceError."""
         raise NotImplementedError
@@ -138,19 +163,8 @@ class LineDriver(Driver):
 
     def will_of(self, command: str, summary: str) -> tuple[LastWill, ...]:
         """A last will of one command that is not answered, on this driver's port."""
-        settings = self.port_settings
         frame = WillFrame(command.encode("ascii") + self.line.dialect.end)
-        address = settings.tcp
-        port = settings.address if address is None else f"tcp://{address[0]}:{address[1]}"
-        line = SerialSettings(
-            settings.baudrate,
-            settings.data_bits,
-            settings.parity[0].upper(),
-            int(settings.stop_bits),
-            xon_xoff=settings.flow_control == "software",
-            rts_cts=settings.flow_control == "hardware",
-        )
-        return (LastWill(port, (frame,), summary, line),)
+        return last_wills(self.port_settings, [frame], summary)
 
     def reading(self, value: float) -> Reading:
         """A value that is true now."""

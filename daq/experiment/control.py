@@ -16,6 +16,7 @@ import trio
 from daq.core import (
     DeviceStop,
     Ending,
+    ExecutionRecord,
     ExecutionState,
     Log,
     Program,
@@ -32,7 +33,7 @@ from daq.experiment.run_engine import RunEngine
 from daq.storage import Storage
 from daq.supervision import PauseRule, Supervisor
 
-__all__ = ["Control", "StopOrder"]
+__all__ = ["Control", "StopOrder", "already_ended"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,12 @@ class StopOrder:
         return f"{kind}{by}: {self.reason}" if self.reason else f"{kind}{by}"
 
 
+def already_ended(record: ExecutionRecord) -> StopReport:
+    """The answer to a stop that comes too late: it changes nothing."""
+    why = f" ({record.message})" if record.message else ""
+    return StopReport(record.id, record.state, f"had already ended: {record.state}{why}", 0.0)
+
+
 class Control:
     """The controls of one started execution."""
 
@@ -75,13 +82,16 @@ class Control:
         storage: Storage,
         pause_rules: Mapping[str, PauseRule] = MappingProxyType({}),
     ) -> None:
-        self._execution = execution
-        self._program = program
+        self.execution = execution
+        self._program = execution.program = program
         self._engine = RunEngine(
             supervisor, storage, execution.provenance(), self, execution.now_ns, pause_rules
         )
         self._pausing = Pausing(execution, program, self._engine)
-        self._order: StopOrder | None = None
+        self._asked: StopOrder | None = None
+        """The first graceful stop."""
+        self._forced: StopOrder | None = None
+        """What it is killed for: the first force stop, or a graceful one that took too long."""
         self._ordered = trio.Event()
         self._ordered_at = 0.0
         self._grace = trio.CancelScope()
@@ -90,27 +100,21 @@ class Control:
         self._located = (-LOCATE_PERIOD_S, 0)
         """When its exact line was asked for, and what it was."""
         self._devices: tuple[DeviceStop, ...] = ()
-        self._ended_at = 0
-        """The line that ended it: the program itself has moved on to leave its `with` blocks."""
         self._held_back: dict[str, str] = {}
         """Interlocks that had tripped before it started, with the reason."""
 
     @property
     def state(self) -> ExecutionState:
-        return self._execution.state
+        return self.execution.state
 
     @property
     def line(self) -> int:
-        return self._ended_at or self._program.line
-
-    @property
-    def progress(self) -> float | None:
-        return self._program.progress
+        return self.execution.line
 
     async def locate(self) -> int:
         """The exact line, also inside a long C call; at most `LOCATE_PERIOD_S` old."""
         asked, line = self._located
-        if self._execution.finished.is_set():
+        if self.execution.finished.is_set():
             line = self.line
         elif trio.current_time() - asked >= LOCATE_PERIOD_S:
             self._located = (trio.current_time(), line)  # nobody else asks meanwhile
@@ -126,7 +130,7 @@ class Control:
 
     async def run(self) -> None:
         """Run to the verified end. When cancelled, the program is killed and all is made safe."""
-        self._execution.enter(ExecutionState.RUNNING, "started")
+        self.execution.enter(ExecutionState.RUNNING, "started")
         for interlock, reason in self._held_back.items():
             self._pausing.request(interlock, reason)
         end = ProgramEnd(Ending.KILLED, "the daemon ended")
@@ -142,7 +146,7 @@ class Control:
     async def _conclude(self, end: ProgramEnd) -> None:
         """Hardware first, then the record. Each part is bounded by a deadline of its own."""
         self._pausing.end()
-        self._ended_at = end.line
+        self.execution.ended_at = end.line
         state, message = self._verdict(end)
         if state is not ExecutionState.COMPLETED:
             self._devices = await self._engine.make_safe()
@@ -151,20 +155,20 @@ class Control:
                     log.error("device %s was not made safe: %s", stop.device, stop.message)
         try:
             with trio.fail_after(CLOSING_TIMEOUT_S):
-                by = self._order.user if self._order else ""
-                await self._engine.close_run(_OUTCOMES[state], message, by)
+                order = self._forced if state is ExecutionState.KILLED else self._asked
+                await self._engine.close_run(_OUTCOMES[state], message, order.user if order else "")
         except (StorageError, trio.TooSlowError) as error:
-            log.exception("execution %s: the run could not be closed", self._execution.id[:8])
+            log.exception("execution %s: the run could not be closed", self.execution.id[:8])
             state, message = ExecutionState.ERROR, f"the run could not be closed: {error}"
-        self._execution.message = message
-        self._execution.traceback = end.traceback
-        self._execution.result = end.result
-        self._execution.enter(state, message)
+        self.execution.message = message
+        self.execution.traceback = end.traceback
+        self.execution.result = end.result
+        self.execution.enter(state, message)
         self._engine.release_devices()
-        self._execution.finished.set()
+        self.execution.finished.set()
 
     def _verdict(self, end: ProgramEnd) -> tuple[ExecutionState, str]:
-        order = self._order
+        order = self._asked
         match end.ending:
             case Ending.COMPLETED:
                 return ExecutionState.COMPLETED, end.message
@@ -184,21 +188,21 @@ class Control:
     async def stop(self, order: StopOrder) -> StopReport:
         """End it. Returns when the end is verified; safe to call at any time, by anybody."""
         began = trio.current_time()
-        if self._execution.state.is_final:
-            state = self._execution.state
-            return StopReport(self._execution.id, state, f"had already ended: {state}", 0.0)
+        if self.execution.state.is_final:
+            await trio.lowlevel.checkpoint()
+            return already_ended(self.execution.record())
         if order.force:
-            self._order = order
-            await self._kill(str(order))
-        elif self._order is None:
+            await self._kill(order, str(order))
+        elif self._asked is None:
             await self._begin_graceful(order)
         else:
-            self._shorten_grace(order.grace_s)
-        await self._execution.finished.wait()
+            # A more impatient one moves the deadline of the first; none ever extends it.
+            self._grace.deadline = min(self._grace.deadline, self._ordered_at + order.grace_s)
+        await self.execution.finished.wait()
         return StopReport(
-            self._execution.id,
-            self._execution.state,
-            self._execution.message,
+            self.execution.id,
+            self.execution.state,
+            self.execution.message,
             trio.current_time() - began,
             self._devices,
             self._stopped_at_line,
@@ -208,11 +212,11 @@ class Control:
     async def _begin_graceful(self, order: StopOrder) -> None:
         # A program that waits for an answer stands where it asked; one that computes must be asked,
         # before it moves on to its cleanup.
-        waits = self._engine.busy or self._execution.state is ExecutionState.PAUSED
-        self._order = order
+        waits = self._engine.busy or self.execution.state is ExecutionState.PAUSED
+        self._asked = order
         self._ordered_at = trio.current_time()
         self._stopped_at_line = self.line
-        self._execution.enter(ExecutionState.STOPPING, str(order))
+        self.execution.enter(ExecutionState.STOPPING, str(order))
         self._engine.begin_stop()
         self._pausing.end()
         self._grace.deadline = self._ordered_at + order.grace_s
@@ -223,26 +227,32 @@ class Control:
         finally:
             self._program.request_stop()
 
-    def _shorten_grace(self, grace_s: float) -> None:
-        """A second, more impatient stop moves the deadline of the first; none ever extends it."""
-        self._grace.deadline = min(self._grace.deadline, self._ordered_at + grace_s)
-
     async def _enforce_grace(self) -> None:
         """Turn a graceful stop that passed its deadline into a force stop."""
         await self._ordered.wait()
         with self._grace:
-            await self._execution.finished.wait()
+            await self.execution.finished.wait()
+        order = self._asked
+        if order is None or self._forced is not None:
+            return  # somebody was faster
         self._escalated = True
         grace = self._grace.deadline - self._ordered_at
-        await self._kill(
-            f"{self._order}; it had not ended when the grace period of {grace:g} s was over"
-        )
+        reason = f"{order}; it had not ended when the grace period of {grace:g} s was over"
+        await self._kill(order, reason)
 
-    async def _kill(self, reason: str) -> None:
-        """Kill the program, after asking where it stands: that is the line that hung."""
-        line = await self._locate_now(dying=True)
-        self._stopped_at_line = line or self._stopped_at_line
-        self._program.kill(f"{reason} (at line {line})" if line else reason)
+    async def _kill(self, order: StopOrder, reason: str) -> None:
+        """Kill the program, after asking where it stands: that is the line that hung.
+
+        Of several the first counts, and it is carried out also when who asked is cancelled.
+        """
+        if self._forced is not None:
+            return
+        self._forced, line = order, 0
+        try:
+            line = await self._locate_now(dying=True)
+        finally:
+            self._stopped_at_line = line or self._stopped_at_line
+            self._program.kill(f"{reason} (at line {line})" if line else reason)
 
     # ------------------------------------------------------------------------------------ pausing
 
@@ -261,9 +271,9 @@ class Control:
 
         Raises StateError when a device has a veto.
         """
-        if self._execution.state is ExecutionState.PENDING:
+        if self.execution.state is ExecutionState.PENDING:
             self._held_back[interlock] = reason
-        elif self._execution.state in (ExecutionState.RUNNING, ExecutionState.PAUSED):
+        elif self.execution.state in (ExecutionState.RUNNING, ExecutionState.PAUSED):
             self._pausing.request(interlock, reason)
 
     async def let_go(self, interlock: str, *, resume: bool) -> None:
@@ -276,22 +286,22 @@ class Control:
         await self._pausing.wait_reached()
 
     def _require(self, *states: ExecutionState, may: str) -> None:
-        state = self._execution.state
+        state = self.execution.state
         if state not in states:
             raise StateError(
-                f"execution {self._execution.id[:8]} is {state}; only a {states[0]} one can {may}"
+                f"execution {self.execution.id[:8]} is {state}; only a {states[0]} one can {may}"
             )
 
     # --------------------------------------------------------------------- what the engine reports
 
     def on_output(self, entry: Log) -> None:
-        self._execution.on_output(entry)
+        self.execution.on_output(entry)
 
     def on_progress_message(self, message: str) -> None:
-        self._execution.on_progress_message(message)
+        self.execution.on_progress_message(message)
 
     def on_run_opened(self, run_id: str) -> None:
-        self._execution.on_run_opened(run_id)
+        self.execution.on_run_opened(run_id)
 
     async def on_paused(self, line: int) -> None:
         await self._pausing.reached(line or self.line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
@@ -15,13 +15,11 @@ from daq.core import (
     ExecutionView,
     Log,
     OutputLine,
+    Program,
     Script,
 )
 from daq.experiment.execution_state import Lifecycle
 from daq.experiment.live_run import Provenance
-
-if TYPE_CHECKING:
-    from daq.experiment.control import Control
 
 __all__ = ["Execution", "source_line"]
 
@@ -48,8 +46,10 @@ class Execution:
         self.limits = limits
         """Those that are lower than the sandbox's."""
         self.now_ns = now_ns
-        self.control: Control | None = None
-        """What conducts it; there once it started, also after it ended."""
+        self.program: Program | None = None
+        """There once it started, also after it ended."""
+        self.ended_at = 0
+        """The line that ended it: the program itself has moved on to leave its `with` blocks."""
         self.message = ""
         self.traceback = ""
         self.result: Any = None
@@ -75,14 +75,14 @@ class Execution:
     @property
     def line(self) -> int:
         """The line that is being executed, or was last; 0 before the first."""
-        return self.control.line if self.control else 0
+        return self.ended_at or (self.program.line if self.program else 0)
 
     @property
     def progress(self) -> float | None:
         """0 to 1, or None while nothing is known."""
         if self.state is ExecutionState.COMPLETED:
             return 1.0
-        return self.control.progress if self.control else None
+        return self.program.progress if self.program else None
 
     def record(self) -> ExecutionRecord:
         """What is kept of it, as of now."""
@@ -163,8 +163,10 @@ class Execution:
 
     def on_output(self, entry: Log) -> None:
         now = self.now_ns()
-        for text in entry.text.splitlines() or [""]:
-            self._output.append(OutputLine(now, entry.level, text, entry.line))
+        texts = entry.text.splitlines() or [""]
+        # A flood has thousands of lines, nearly all the same: each is kept once.
+        lines = {text: OutputLine(now, entry.level, text, entry.line) for text in set(texts)}
+        self._output += [lines[text] for text in texts]
         self.touch()
 
     def on_progress_message(self, message: str) -> None:

@@ -21,7 +21,7 @@ class InterlockedPrograms:
     """
 
     def __init__(self, grace_s: float) -> None:
-        self._grace_s = grace_s
+        self.grace_s = grace_s
         self._holds: dict[str, str] = {}
         self._control: Control | None = None
 
@@ -58,7 +58,7 @@ class InterlockedPrograms:
         if self._control is None:
             await trio.lowlevel.checkpoint()
             return
-        order = StopOrder(force, self._grace_s, reason, f"interlock {interlock}")
+        order = StopOrder(force, self.grace_s, reason, f"interlock {interlock}")
         report = await self._control.stop(order)
         log.warning("%s: execution %s is %s", reason, report.execution_id[:8], report.state)
 

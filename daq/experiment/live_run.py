@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -95,8 +95,12 @@ class LiveRun:
         metadata: Mapping[str, Any],
         now_ns: int,
         durability: str = "process",
+        on_begun: Callable[[LiveRun], None] | None = None,
     ) -> LiveRun:
-        """Open a run: notes down everything that is known, including all devices' settings."""
+        """Open a run: notes down everything that is known, including all devices' settings.
+
+        `on_begun` gets it before it is ready, and with it the duty to close it, whatever happens.
+        """
         start = RunStart(
             run_id=uuid.uuid4().hex,
             name=name,
@@ -114,7 +118,16 @@ class LiveRun:
             host=socket.gethostname(),
             durability=durability,
         )
-        return cls(await storage.open_run(start), supervisor, name)
+        if on_begun is None:
+            return cls(await storage.open_run(start), supervisor, name)
+        begun: list[LiveRun] = []
+
+        def begin(recorder: RunRecorder) -> None:
+            begun.append(cls(recorder, supervisor, name))
+            on_begun(begun[0])
+
+        await storage.open_run(start, begin)
+        return begun[0]
 
     async def acquire(self, device_ids: Sequence[str]) -> list[Measurement]:
         """Read the devices, several at once; may be cancelled, nothing is stored yet."""
@@ -155,7 +168,7 @@ class LiveRun:
     def _column(self, block: Measurement) -> Column:
         device_id = block.channel.partition(".")[0]
         capabilities = self._supervisor.device(device_id).description.capabilities
-        role = "setpoint" if Capability.MOVABLE in capabilities else "detector"
+        role = "positioner" if Capability.MOVABLE in capabilities else "detector"
         return Column(
             block.channel, block.units, block.values.dtype.str, block.sample_shape, device_id, role
         )

@@ -72,10 +72,12 @@ class Pausing:
         self._require_cleared()
         async with self._changing:
             if self._execution.state is ExecutionState.PAUSED:
-                await self._restore()
+                restored = await self._restore()
                 self._require_cleared()  # one may have tripped meanwhile
                 if self._ended:
                     raise StateError("it was stopped before it was resumed")
+                if restored:
+                    reason = f"{reason}; put back: {', '.join(restored)}"
                 self._execution.enter(ExecutionState.RUNNING, reason)
             self._wanted.clear()
             self._engine.forget_pause()
@@ -127,19 +129,20 @@ class Pausing:
             self._held = await self._engine.hold_devices()
         for held in self._held:
             if held.problem:
-                self._say(f"paused, but {held.device.id} did not do its part: {held.problem}")
+                self._say(f"paused, but {held.problem}")
 
-    async def _restore(self) -> None:
-        restored = False
+    async def _restore(self) -> tuple[str, ...]:
+        """Put back what the pause has changed; says what that was."""
+        restored: tuple[str, ...] | None = None
         try:
             with trio.CancelScope() as self._telling:
-                await self._engine.restore_devices(self._held)
-                restored = True
+                restored = await self._engine.restore_devices(self._held)
         finally:
-            if not restored and not self._ended:
+            if restored is None and not self._ended:
                 # It goes on being paused, so what was restored already must not stay so.
                 with trio.CancelScope(shield=True):  # bounded for each device
                     await self._engine.hold_devices()
+        return restored or ()
 
     def _require_cleared(self) -> None:
         if self._tripped:

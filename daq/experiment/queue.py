@@ -27,7 +27,7 @@ from daq.core import (
     Transition,
     convert_parameters,
 )
-from daq.experiment.control import Control, StopOrder
+from daq.experiment.control import Control, StopOrder, already_ended
 from daq.experiment.execution import Execution, source_line
 from daq.experiment.interlocked import InterlockedPrograms
 from daq.experiment.record_keeper import RecordKeeper
@@ -73,7 +73,7 @@ class ExecutionQueue:
         self._past: dict[str, ExecutionRecord] = {}
         self._executions: dict[str, Execution] = {}
         self._waiting: list[Execution] = []
-        self._current: Execution | None = None
+        self._running: Control | None = None
         self._arrived = trio.Event()
         self._closing = False
         self._keeper = RecordKeeper(storage.ledger)
@@ -108,7 +108,7 @@ class ExecutionQueue:
         while not self._waiting:
             self._arrived = trio.Event()
             await self._arrived.wait()
-        self._current = execution = self._waiting.pop(0)
+        execution = self._waiting.pop(0)
         script = execution.script
         program = self._factory.program(
             script.source,
@@ -117,15 +117,16 @@ class ExecutionQueue:
             execution.id,
             execution.limits,
         )
-        control = Control(execution, program, self._supervisor, self._storage, self.pause_rules)
-        execution.control = control
+        self._running = control = Control(
+            execution, program, self._supervisor, self._storage, self.pause_rules
+        )
         self.interlocked.begin(control)
         for waiting in self._waiting:
             waiting.touch()  # it moved up
         try:
             await control.run()
         finally:
-            self._current = None
+            self._running = None
             self.interlocked.end()
             self._let_go()
 
@@ -140,8 +141,15 @@ class ExecutionQueue:
     async def shutdown(self, reason: str) -> None:
         """Take nothing new, cancel what waits, stop what runs gracefully."""
         self._closing = True
-        for execution in (*self._waiting, *([self._current] if self._current else [])):
+        for execution in tuple(self._waiting):
             await self.stop(execution.id, reason=reason)
+        if self._running is not None:
+            await self.stop(self._running.execution.id, reason=reason)
+
+    def take_over(self, pause_rules: Mapping[str, PauseRule], grace_s: float) -> None:
+        """What the configuration says now; the grace counts for stops, the rules for executions."""
+        self.pause_rules = pause_rules
+        self._grace_s = self.interlocked.grace_s = grace_s
 
     # ------------------------------------------------------------------------------------ scripts
 
@@ -223,6 +231,14 @@ class ExecutionQueue:
         """One execution by id, prefix or script name; without, the one that runs or ran last."""
         return self._view(self._resolve(ref))
 
+    async def view_with_result(self, ref: str = "") -> ExecutionView:
+        """The same; what one returned that ended long ago is taken from the record."""
+        view = self.view(ref)
+        if view.record.id in self._executions:
+            await trio.lowlevel.checkpoint()
+            return view
+        return replace(view, result=await self._ledger.load_result(view.record.id))
+
     def views(self, script_id: str = "", state: str = "", limit: int = 100) -> list[ExecutionView]:
         """Executions, newest first."""
         ids = [
@@ -253,10 +269,11 @@ class ExecutionQueue:
 
     async def locate(self, ref: str = "") -> int:
         """The exact line on which it is now, also inside a long C call."""
-        execution = self._executions.get(self._resolve(ref))
-        if execution is None or execution.control is None:
-            return 0
-        return await execution.control.locate()
+        execution_id = self._resolve(ref)
+        if self._running is None or self._running.execution.id != execution_id:
+            await trio.lowlevel.checkpoint()
+            return self._view(execution_id).record.line
+        return await self._running.locate()
 
     async def stop(
         self,
@@ -270,16 +287,12 @@ class ExecutionQueue:
         """Stop an execution, or the one that runs; returns when the end is verified."""
         order = StopOrder(force, self._grace_s if grace_s is None else grace_s, reason, user)
         execution_id = self._resolve(ref, active=True)
-        if execution_id not in self._executions:
-            record = self._past[execution_id]
-            return StopReport(record.id, record.state, f"had already ended: {record.state}", 0.0)
+        if self._running is not None and self._running.execution.id == execution_id:
+            return await self._running.stop(order)
+        record = self._view(execution_id).record
+        if record.state.is_final:
+            return already_ended(record)
         execution = self._executions[execution_id]
-        if execution.control is not None:
-            return await execution.control.stop(order)
-        if execution.state.is_final:
-            return StopReport(
-                execution.id, execution.state, f"had already ended: {execution.state}", 0.0
-            )
         self._waiting.remove(execution)
         execution.message = f"cancelled before it started ({order})"
         execution.enter(ExecutionState.STOPPED, execution.message)
@@ -320,11 +333,10 @@ class ExecutionQueue:
 
     def _controlled(self, ref: str) -> tuple[str, Control]:
         execution_id = self._resolve(ref, active=True)
-        execution = self._executions.get(execution_id)
-        if execution is None or execution.control is None:
+        if self._running is None or self._running.execution.id != execution_id:
             state = self._view(execution_id).record.state
             raise StateError(f"execution {execution_id[:8]} is {state}, it does not run")
-        return execution_id, execution.control
+        return execution_id, self._running
 
     def _resolve(self, ref: str, *, active: bool = False) -> str:
         """The id behind `ref`; `active` asks for one that could be stopped when no id is given."""
@@ -346,8 +358,8 @@ class ExecutionQueue:
         return (running or named or [_unique_prefix(ref, ids, "execution")])[0]
 
     def _default(self, *, active: bool) -> str:
-        if self._current is not None:
-            return self._current.id
+        if self._running is not None:
+            return self._running.execution.id
         if len(self._waiting) == 1:
             return self._waiting[0].id
         records = self._records()

@@ -70,7 +70,7 @@ class RecordKeeper:
         saved = self._saved_lines.get(execution.id, 0)
         output = execution.output_since(saved)
         final = execution.finished.is_set()
-        await self._ledger.save_execution(execution.record())
+        await self._ledger.save_execution(execution.record(), execution.result)
         if output:
             await self._ledger.append_output(execution.id, output)
             self._saved_lines[execution.id] = saved = saved + len(output)

@@ -35,6 +35,7 @@ from daq.core import (
     RunOutcome,
     StateError,
     StopRequested,
+    StorageError,
 )
 from daq.experiment.live_run import LiveRun, Provenance, plain_values, run_together
 from daq.storage import Storage
@@ -173,9 +174,9 @@ class RunEngine:
         """Tell the touched devices what a pause means for them."""
         return await hold_devices(self._devices(), self._pause_rules, self._claim)
 
-    async def restore_devices(self, held: Sequence[Held]) -> None:
-        """Bring them back to how they were; raises DaqError when one cannot be."""
-        await restore_devices(held, self._claim)
+    async def restore_devices(self, held: Sequence[Held]) -> tuple[str, ...]:
+        """Bring them back to how they were and say so; raises DaqError when one cannot be."""
+        return await restore_devices(held, self._claim)
 
     def _devices(self) -> list[Device]:
         return [device for device in self._supervisor.devices() if device.id in self._touched]
@@ -265,17 +266,25 @@ class RunEngine:
     async def _open(
         self, name: str, metadata: Mapping[str, Any], durability: str = "process"
     ) -> LiveRun:
-        self._run = run = await LiveRun.open(
-            self._storage,
-            self._supervisor,
-            self._provenance,
-            name,
-            metadata,
-            self._now_ns(),
-            durability,
-        )
+        try:
+            return await LiveRun.open(
+                self._storage,
+                self._supervisor,
+                self._provenance,
+                name,
+                metadata,
+                self._now_ns(),
+                durability,
+                self._on_run_begun,
+            )
+        except StorageError:
+            self._run = None  # it closes itself, as failed
+            raise
+
+    def _on_run_begun(self, run: LiveRun) -> None:
+        """From now on it is closed as the program ends, also when it is cut off while it opens."""
+        self._run = run
         self._events.on_run_opened(run.run_id)
-        return run
 
     async def _close_run(self, request: CloseRun) -> None:
         if self._stop_requested:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daq.core import Log, OpenRun, Point, Record, Request
-from daq.scripting.limits import SandboxLimits
+from daq.scripting.limits import SandboxLimits, reached
 from daq.scripting.throttle import TokenBucket
 
 __all__ = ["Allowance"]
@@ -46,7 +46,7 @@ class Allowance:
         self._output_bytes += len(log.text.encode())
         self._output_lines += _lines(log.text)
         if self._output_bytes > limits.max_output_mb * (1 << 20):
-            return _reached(f"{limits.max_output_mb:g} MB of output", "max_output_mb")
+            return reached(f"{limits.max_output_mb:g} MB of output", "max_output_mb")
         return _exceeded(
             self._output_lines, limits.max_output_lines, "lines of output", "max_output_lines"
         )
@@ -68,11 +68,7 @@ def _lines(text: str) -> int:
 
 
 def _exceeded(used: int, limit: int | None, what: str, name: str) -> str:
-    return _reached(f"{limit} {what}", name) if limit is not None and used > limit else ""
-
-
-def _reached(bound: str, name: str) -> str:
-    return f"the limit of {bound} was reached ({name})"
+    return reached(f"{limit} {what}", name) if limit is not None and used > limit else ""
 
 
 def _bucket(rate: float) -> TokenBucket:

@@ -41,6 +41,9 @@ from daq.scripting.running_clock import RunningClock
 
 __all__ = ["Conversation", "unconfined"]
 
+UNDER_WAY_BYTES = 1 << 17
+"""More than one frame of output: a script may have been waiting to send it when the stop came."""
+
 
 class Conversation:
     """Reads frames until the script's last word, one at a time, and answers them in order."""
@@ -61,6 +64,8 @@ class Conversation:
         self._background = background
         self._kill = kill
         self._told_to_stop = False
+        self._said_before = 0
+        """Bytes that were under way when the stop came, and are not taken yet."""
         self._hurry = trio.Event()
         self._performing = trio.CancelScope()
         self._gone = trio.Event()
@@ -69,6 +74,7 @@ class Conversation:
         """Nothing makes the script wait that need not, so that it comes to its checkpoint."""
         if not self._told_to_stop:
             self._allowance.refill()
+            self._said_before = self._process.backlog() + UNDER_WAY_BYTES
         self._told_to_stop = True
         self._hurry.set()
 
@@ -82,6 +88,7 @@ class Conversation:
         """Until the script's last word, or None when it ended without one."""
         try:
             while (payload := await self._process.receive()) is not None:
+                self._said_before = max(0, self._said_before - len(payload))
                 message = await read_message(payload)
                 if isinstance(message, Ended):
                     return self._believed(message.end)
@@ -151,14 +158,13 @@ class Conversation:
 
     async def _slow_down(self, request: Request) -> None:
         """Take no more for a while: what is not read fills the socket, and the script waits."""
+        if self._said_before:
+            return  # the script's answer to the stop comes behind it
         text = request.text if isinstance(request, Log) else ""
         delay = self._allowance.delay(text, trio.current_time())
-        if delay and self._told_to_stop:
+        if delay:
             with trio.move_on_after(delay):
-                await self._gone.wait()
-        elif delay:
-            with trio.move_on_after(delay):
-                await self._hurry.wait()
+                await (self._gone if self._told_to_stop else self._hurry).wait()
 
 
 def unconfined(layers: Any) -> str:

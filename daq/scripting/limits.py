@@ -10,7 +10,7 @@ from typing import Any
 
 from daq.core import ParameterError
 
-__all__ = ["SandboxLimits"]
+__all__ = ["SandboxLimits", "how_to_raise", "reached"]
 
 _LOWERABLE: Mapping[str, type] = MappingProxyType(
     {
@@ -22,6 +22,15 @@ _LOWERABLE: Mapping[str, type] = MappingProxyType(
         "max_runs": int,
     }
 )
+
+
+def reached(bound: str, name: str) -> str:
+    """Why a script was ended, for people: what it had used up, and what to do about it."""
+    return f"the limit of {bound} was reached ({name}); {how_to_raise(name)}"
+
+
+def how_to_raise(name: str) -> str:
+    return f"to allow more, raise {name} in [scripts] of the configuration, or where it was started"
 
 
 @dataclass(frozen=True, slots=True)

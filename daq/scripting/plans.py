@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from itertools import product
 from typing import Any, Protocol
 
-__all__ = ["Columns", "PlanHost", "Plans"]
+__all__ = ["Columns", "PlanHost", "Plans", "linspace"]
 
 Columns = dict[str, list[Any]]
 PerPoint = Callable[[dict[str, float]], Mapping[str, Any] | None]
@@ -101,7 +101,7 @@ class Plans:
         *axes_only, num = axes if num is None else (*axes, num)
         count = _whole("num", num, 1)
         lines = {
-            motor: _steps(start, stop, count) for motor, start, stop in self._axes(axes_only, 3)
+            motor: linspace(start, stop, count) for motor, start, stop in self._axes(axes_only, 3)
         }
         points = [
             dict(zip(lines, values, strict=True)) for values in zip(*lines.values(), strict=True)
@@ -167,7 +167,7 @@ class Plans:
         groups = self._axes(axes, 4)
         if math.prod(_whole("num", n, 1) for *_, n in groups) > _MAX_POINTS:
             raise ValueError(f"a grid of more than {_MAX_POINTS} points")
-        lines = [_steps(start, stop, n) for _, start, stop, n in groups]
+        lines = [linspace(start, stop, n) for _, start, stop, n in groups]
         motors = [motor for motor, *_ in groups]
         path = _snake(lines) if snake else product(*lines)
         points = [dict(zip(motors, position, strict=True)) for position in path]
@@ -358,7 +358,8 @@ def _whole(name: str, value: Any, least: int) -> int:
     return value
 
 
-def _steps(start: float, stop: float, num: int) -> list[float]:
+def linspace(start: float, stop: float, num: int = 50) -> list[float]:
+    """`num` equal steps from `start` to `stop`, both included."""
     if num == 1:
         return [float(start)]
     return [start + (stop - start) * i / (num - 1) for i in range(num)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import socket
+import sys
+import termios
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -22,7 +25,9 @@ from daq.scripting.zygote import Spawned, Zygote
 
 __all__ = ["ConfinedProcess", "open_process", "read_message"]
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 15
+_SENT_AHEAD = 1 << 15
+"""Bytes that may wait in the socket. More is no faster, and a stop waits for what is there."""
 _LARGE = 1 << 18
 _ASK_S = 0.03
 _DUMP_S = 0.2
@@ -88,6 +93,11 @@ class ConfinedProcess:
                 return None
             self._received.extend(self._frames.feed(data))
         return self._received.popleft()
+
+    def backlog(self) -> int:
+        """How many bytes the script has sent that nobody has looked at yet."""
+        queued = fcntl.ioctl(self._connection, termios.FIONREAD, bytes(4))
+        return int.from_bytes(queued, sys.byteorder) + sum(map(len, self._received))
 
     # Life
 
@@ -216,6 +226,7 @@ async def open_process(
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         resources.callback(os.close, read_end)
         ours, theirs = socket.socketpair()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT_AHEAD)
         resources.callback(ours.close)
         with ExitStack() as handed_over:
             handed_over.callback(os.close, page_descriptor)

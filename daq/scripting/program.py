@@ -14,7 +14,7 @@ from daq.core import Ending, Interpreter, ParameterError, ProgramEnd, StateError
 from daq.scripting.background import BackgroundCall
 from daq.scripting.codec import CodecError
 from daq.scripting.conversation import Conversation
-from daq.scripting.limits import SandboxLimits
+from daq.scripting.limits import SandboxLimits, reached
 from daq.scripting.process import ConfinedProcess, open_process
 from daq.scripting.protocol import frame
 from daq.scripting.running_clock import RunningClock
@@ -137,16 +137,16 @@ class SandboxedProgram:
         """
         order = self._order()
         try:
-            zygote = await self._zygotes.zygote()
-            if self._killed is not None:
-                return self._killed_end(self._killed)
-            memory = self._limits.memory_mb
-            async with open_process(zygote, "run", self._control, memory) as process:
-                return await self._follow(process, interpreter, order)
+            with self._scope:
+                zygote = await self._zygotes.zygote()
+                memory = self._limits.memory_mb
+                async with open_process(zygote, "run", self._control, memory) as process:
+                    return await self._follow(process, interpreter, order)
         except ZygoteLostError:
-            return self._killed_end(self._killed or LOST)
+            pass
         except StateError as error:
             return self._killed_end(self._killed or error.message)
+        return self._killed_end(self._killed or LOST)
 
     def _order(self) -> bytes:
         try:
@@ -184,11 +184,10 @@ class SandboxedProgram:
             nursery.start_soon(_watch_death, process, conversation)
             nursery.start_soon(self._insist, process)
             nursery.start_soon(self._enforce_duration)
-            with self._scope:
-                await process.send(order)
-                end = await conversation.run()
-                with trio.move_on_after(_LAST_MOMENTS_S):
-                    await process.wait_gone()
+            await process.send(order)
+            end = await conversation.run()
+            with trio.move_on_after(_LAST_MOMENTS_S):
+                await process.wait_gone()
             nursery.cancel_scope.cancel()
         return end
 
@@ -203,7 +202,7 @@ class SandboxedProgram:
         limit = self._limits.max_duration_s
         if limit is not None:
             await self._clock.wait_until(limit)
-            self.kill(f"the limit of {limit:g} s of run time was reached (max_duration_s)")
+            self.kill(reached(f"{limit:g} s of run time", "max_duration_s"))
 
     # The end
 

@@ -108,6 +108,12 @@ class Sandbox:
             return bool(self._confinement)
         return False
 
+    def use_limits(self, limits: SandboxLimits) -> None:
+        """For the checks and programs that begin from now on."""
+        self._limits = limits
+        if self._zygote is not None:
+            self._zygote.limits = limits
+
     # For programs
 
     async def zygote(self) -> Zygote:

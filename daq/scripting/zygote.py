@@ -48,7 +48,8 @@ class Zygote:
     """One zygote process, from `serve` until it is gone."""
 
     def __init__(self, limits: SandboxLimits) -> None:
-        self._limits = limits
+        self.limits = limits
+        """Of the processes that are started from now on."""
         self._socket: socket.socket | None = None
         self._spawned: dict[int, Spawned] = {}
         self._count = 0
@@ -85,7 +86,7 @@ class Zygote:
         self._count += 1
         identity, spawned = self._count, Spawned()
         self._spawned[identity] = spawned
-        limits = self._limits
+        limits = self.limits
         memory = limits.memory_mb if memory_mb is None else memory_mb
         order = ["spawn", identity, kind, memory, limits.numpy, limits.allow_unconfined]
         with trio.CancelScope(shield=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary
@@ -17,6 +17,8 @@ _COLUMNS = (
     "run_id, name, started_ns, ended_ns, outcome, reason, stopped_by, user, execution_id, "
     "script_name, points, path, metadata"
 )
+_MARKS = ", ".join("?" * len(_COLUMNS.split(", ")))
+_PUT = f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608
 _OPEN = "open"
 _SHOWN = 5
 
@@ -29,10 +31,20 @@ class Catalogue:
 
     async def put(self, summary: RunSummary) -> None:
         """Add a run, or replace what is known of it."""
-        marks = ", ".join("?" * len(_COLUMNS.split(", ")))
-        statement = f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({marks})"  # noqa: S608
         row = _to_row(summary)
-        await self._database.execute(lambda db: db.execute(statement, row))
+        await self._database.execute(lambda db: db.execute(_PUT, row))
+
+    async def put_all(self, summaries: Iterable[RunSummary]) -> int:
+        """Add runs, or replace what is known of them; returns how many were not known."""
+        rows = [_to_row(summary) for summary in summaries]
+
+        def put(db: sqlite3.Connection) -> int:
+            count = "SELECT count(*) FROM runs WHERE run_id = ?"
+            known = sum(int(db.execute(count, row[:1]).fetchone()[0]) for row in rows)
+            db.executemany(_PUT, rows)
+            return len(rows) - known
+
+        return await self._database.execute(put)
 
     async def put_points(self, run_id: str, points: int) -> None:
         """Note how far an open run has come."""
@@ -86,6 +98,11 @@ class Catalogue:
         """The run with exactly this id."""
         runs = await self._database.execute(lambda db: _select(db, "WHERE run_id = ?", [run_id]))
         return runs[0] if runs else None
+
+    async def list_files(self) -> list[tuple[str, str]]:
+        """The id and the file of every run that has ended and has one."""
+        statement = "SELECT run_id, path FROM runs WHERE outcome != '' AND path LIKE '%.h5'"
+        return await self._database.execute(lambda db: db.execute(statement).fetchall())
 
     async def list_open(self) -> list[RunSummary]:
         """Every run that has not ended, oldest first."""

@@ -15,7 +15,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,11 +23,19 @@ from daq.storage.channel import ChannelInfo
 from daq.storage.compression import Filters
 from daq.storage.directories import Directories
 from daq.storage.hdf5_file import RunFile, partial_path
+from daq.storage.hdf5_reader import summarize_file
+from daq.storage.journal_outline import describe_journal
 from daq.storage.placed import Placed, sample_check
 from daq.storage.records import RowBatch
 from daq.storage.replay import Batch, JournalReplay
+from daq.storage.summaries import close_summary, summarize
 
-__all__ = ["Conversion", "close_summary", "convert_journal", "summarize"]
+__all__ = [
+    "Conversion",
+    "convert_journal",
+    "discard_journal",
+    "placed_in",
+]
 
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError)
 
@@ -58,7 +65,6 @@ class Conversion:
         self._broken: StorageError | None = None
         self._unsynced = False
         self._last_ns = 0
-        self.start: RunStart | None = None
         self.stop: RunStop | None = None
         """How the run ended, when its end is in the journal."""
 
@@ -71,11 +77,6 @@ class Conversion:
     def points(self) -> int:
         """Events in the file."""
         return self._file.points if self._file else 0
-
-    @property
-    def path(self) -> Path:
-        """Where the complete file will be."""
-        return self._opened().path
 
     def _opened(self) -> RunFile:
         if self._broken is not None:
@@ -106,7 +107,6 @@ class Conversion:
         if isinstance(batch, RunStop):
             self.stop = batch
         elif isinstance(batch, RunStart):
-            self.start = batch
             self._last_ns = batch.started_ns
             self._file = RunFile(self._directories.run_file(batch), batch, self._filters)
         else:
@@ -116,7 +116,7 @@ class Conversion:
             else:
                 self._opened().write_block(batch)
 
-    def finish(self, stop: RunStop) -> None:
+    def finish(self, stop: RunStop) -> RunSummary:
         """Complete the file under its final name, on disk."""
         with self._turn:
             file = self._opened()
@@ -124,8 +124,8 @@ class Conversion:
                 file.finish(stop)
             except _HDF5_ERRORS as error:
                 raise self._fail(error) from error
-            self.stop = stop
             self._replay.close()
+        return close_summary(summarize(file.start), stop, file.points, file.path)
 
     def abandon(self) -> None:
         """Let the incomplete file go. It stays: large samples may lie in it."""
@@ -209,27 +209,27 @@ def convert_journal(
     directories: Directories,
     stop: RunStop | None = None,
     filters: Filters = MappingProxyType({}),
-) -> Conversion | None:
+) -> RunSummary | None:
     """Convert a whole journal and complete its file; None when nothing was ever acknowledged in it.
 
     `stop` is how the run ended if the journal does not say it; without one either, it ends as
-    `interrupted`. The journal stays.
+    `interrupted`. The journal stays, see `discard_journal`.
     """
     start = _start_of(journal)
     if start is None:
         return None
     path = directories.run_file(start)
-    placed = _set_aside(path)
-    conversion = Conversion(journal, directories, filters, placed=placed)
+    complete = _completed_before(path, journal)
+    if complete is not None:
+        return complete
+    conversion = Conversion(journal, directories, filters, placed=_set_aside(path))
     try:
         while conversion.advance():
             pass
-        conversion.finish(conversion.stop or stop or conversion.interruption())
+        return conversion.finish(conversion.stop or stop or conversion.interruption())
     except StorageError:
         conversion.abandon()
         raise
-    placed.unlink(missing_ok=True)
-    return conversion
 
 
 def _start_of(journal: Path) -> RunStart | None:
@@ -238,39 +238,45 @@ def _start_of(journal: Path) -> RunStart | None:
     return first if isinstance(first, RunStart) else None
 
 
+def _completed_before(path: Path, journal: Path) -> RunSummary | None:
+    """The run, when the daemon died after its file was complete and before the journal was gone.
+
+    The large samples lie in that file and nowhere else: it must not be made anew.
+    """
+    try:
+        found = summarize_file(path)
+    except StorageError:
+        return None
+    start, _, streams = describe_journal(journal)
+    is_all = found.points == sum(stream.points for stream in streams)
+    return found if is_all and found.run_id == start.run_id else None
+
+
+def discard_journal(journal: Path, path: Path) -> None:
+    """Remove the journal of a run whose file at `path` is complete and catalogued.
+
+    The large samples that were set aside go last: the journal is worth nothing without them.
+    """
+    journal.unlink()
+    _aside(path).unlink(missing_ok=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".placed")
+
+
+def placed_in(path: Path) -> Path:
+    """The file that holds the large samples of a journal whose complete file will be at `path`."""
+    candidates = (_aside(path), partial_path(path))
+    return next((file for file in candidates if file.exists()), path)
+
+
 def _set_aside(path: Path) -> Path:
     """Rename an incomplete file, in which large samples may lie, so that a new one can be begun.
 
     One that was set aside before is kept: it is the original, what lies beside it a failed copy.
     """
-    aside = path.with_name(path.name + ".placed")
-    partial = partial_path(path)
-    if partial.exists() and not aside.exists():
-        partial.rename(aside)
+    placed, aside = placed_in(path), _aside(path)
+    if placed != aside and placed.exists():
+        placed.rename(aside)
     return aside
-
-
-def summarize(start: RunStart) -> RunSummary:
-    """The catalogue's line of a run that has just been opened."""
-    return RunSummary(
-        run_id=start.run_id,
-        name=start.name,
-        started_ns=start.started_ns,
-        user=start.user,
-        execution_id=start.execution_id,
-        script_name=start.script_name,
-        metadata=start.metadata,
-    )
-
-
-def close_summary(summary: RunSummary, stop: RunStop, points: int, path: Path) -> RunSummary:
-    """The catalogue's line of a run that has ended."""
-    return replace(
-        summary,
-        ended_ns=stop.ended_ns,
-        outcome=stop.outcome,
-        reason=stop.reason,
-        by=stop.by,
-        points=points,
-        path=str(path),
-    )

@@ -50,6 +50,10 @@ class Directories:
         name = f"{when:%Y%m%d-%H%M%S}_{slug}_{short}.h5"
         return self.runs / f"{when:%Y}" / f"{when:%m}" / name
 
+    def run_files(self) -> list[Path]:
+        """Every complete file, the newest first: the paths begin with the time."""
+        return sorted(self.runs.rglob("*.h5"), reverse=True)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep a second daemon out: it would take this one's open journals for orphans.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from daq.core import Column, Event, Measurement, StorageError
+from daq.core import Column, Event, Measurement, StorageError, merge_blocks
 from daq.storage import records
 from daq.storage.block_records import encode_block
 from daq.storage.channel import ChannelInfo
@@ -33,7 +34,9 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Channel:
+    info: ChannelInfo
     index: int
+    is_large: bool
     count: int = 0
 
 
@@ -43,7 +46,7 @@ class RunEncoder:
     def __init__(self, placer: Placer | None = None) -> None:
         self._placer = placer
         self._streams: dict[str, _Stream] = {}
-        self._channels: dict[ChannelInfo, _Channel] = {}
+        self._channels: dict[tuple[str, str, np.dtype[Any], tuple[int, ...]], _Channel] = {}
 
     def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
         """Every stream so far: its columns, and how many events were encoded."""
@@ -76,20 +79,14 @@ class RunEncoder:
         return row
 
     def _row(self, stream: _Stream, event: Event) -> list[Buffer]:
-        buffers = stream.layout.encode(stream.index, event)
-        if self._placer is None or not stream.layout.large:
-            return encode_record(Kind.ROW, *buffers)
-        # Encoded once without places: only what is known to fit gets one.
-        places: dict[str, Placed | None] = {}
-        for column in stream.layout.large:
-            places[column.name] = self._placer.place_value(
-                event.stream,
-                stream.layout.columns,
-                stream.layout.columns.index(column),
-                stream.count,
-                raw_bytes(stream.layout.array(column, event)),
-            )
-        return encode_record(Kind.ROW, *stream.layout.encode(stream.index, event, places))
+        placer, layout = self._placer, stream.layout
+        if placer is None or not layout.has_large:
+            return encode_record(Kind.ROW, *layout.encode(stream.index, event))
+
+        def place(column: int, sample: memoryview) -> Placed | None:
+            return placer.place_value(event.stream, layout.columns, column, stream.count, sample)
+
+        return encode_record(Kind.ROW, *layout.encode(stream.index, event, place))
 
     def _first_event(self, event: Event) -> list[Buffer]:
         _check_columns(event)
@@ -103,30 +100,29 @@ class RunEncoder:
     def blocks(self, blocks: Iterable[Measurement]) -> list[Buffer]:
         """The records of blocks that the bus carried outside of events.
 
-        A channel that comes back with other units, type or shape begins a log of its own.
+        Blocks of a channel that follow one another are joined. A channel that comes back with
+        other units, type or shape begins a log of its own.
         """
         buffers: list[Buffer] = []
-        for block in blocks:
-            channel = ChannelInfo.of(block)
-            known = self._channels.get(channel)
+        for block in merge_blocks(blocks):
+            key = (block.channel, block.units, block.values.dtype, block.sample_shape)
+            known = self._channels.get(key)
             if known is None:
-                _check_dtype(f"channel {channel.name!r}", channel.dtype)
-                known = self._channels[channel] = _Channel(len(self._channels))
-                buffers += encode_record(Kind.CHANNEL, records.encode_channel(known.index, channel))
-            places = self._place_block(known, channel, block)
+                info = ChannelInfo.of(block)
+                _check_dtype(f"channel {info.name!r}", info.dtype)
+                is_large = info.sample_bytes >= LARGE_BYTES
+                known = self._channels[key] = _Channel(info, len(self._channels), is_large)
+                buffers += encode_record(Kind.CHANNEL, records.encode_channel(known.index, info))
+            places = self._place_block(known, block) if known.is_large else ()
             buffers += encode_record(Kind.BLOCK, *encode_block(known.index, block, places))
             known.count += len(block)
         return buffers
 
-    def _place_block(
-        self, known: _Channel, channel: ChannelInfo, block: Measurement
-    ) -> list[Placed | None]:
-        if channel.sample_bytes < LARGE_BYTES:
-            return []
+    def _place_block(self, known: _Channel, block: Measurement) -> list[Placed | None]:
         if self._placer is None:
             return [None] * len(block)
         return [
-            self._placer.place_block(known.index, channel, row, raw_bytes(sample))
+            self._placer.place_block(known.index, known.info, row, raw_bytes(sample))
             for row, sample in enumerate(block.values, known.count)
         ]
 

@@ -18,6 +18,8 @@ __all__ = ["GrowingDataset", "text_type"]
 _CHUNK_BYTES = 64 << 10
 _CHUNK_ROWS = 1024
 _DIRECT_BYTES = 16 << 10
+_AHEAD = 64
+"""Rows by which a dataset of large samples grows."""
 
 
 def text_type() -> Any:
@@ -77,7 +79,8 @@ class GrowingDataset:
 
     def put(self, row: int, sample: memoryview) -> int:
         """Write one large sample, and return where in the file it lies."""
-        self._reach(row + 1)
+        if row >= self._allocated:
+            self._reach(row + _AHEAD)  # to grow costs more than a twentieth of the writing
         corner = (row, *self._corner)
         self.dataset.id.write_direct_chunk(corner, sample)
         return int(self.dataset.id.get_chunk_info_by_coord(corner).byte_offset)
@@ -88,7 +91,7 @@ class GrowingDataset:
             self._allocated = rows
 
     def finish(self) -> None:
-        """Cut off what was put, but never counted."""
+        """Cut off what never counted."""
         if self._allocated > self._rows:
             self.dataset.resize(self._rows, axis=0)
             self._allocated = self._rows

@@ -42,7 +42,7 @@ from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
 __all__ = ["RunFile", "partial_path"]
 
 _DETECTOR = "detector"
-_SETPOINT = "setpoint"
+_POSITIONER = "positioner"
 _MOST_AXES = 2
 _CACHE_BYTES = 256 << 10
 _CACHE_SLOTS = 101
@@ -84,7 +84,7 @@ class RunFile:
         """Where the complete file will be."""
         self.partial = partial_path(path)
         """Where it is until then."""
-        self._start = start
+        self.start = start
         self._streams: dict[str, _Stream] = {}
         self._monitors: dict[int, _Monitor] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ class RunFile:
 
     def _link_device(self, stream: _Stream, column: Column) -> None:
         name = dataset_name(column.source)
-        moved = column.role == _SETPOINT
+        moved = column.role == _POSITIONER
         if name not in self._instrument:
             kind = "NXpositioner" if moved else "NXdetector"
             nexus_group(self._instrument, name, kind).attrs["device"] = column.source
@@ -224,7 +224,7 @@ class RunFile:
         signals = [c for c in numeric if c.role == _DETECTOR] or numeric[-1:]
         if stream is None or not signals:
             return
-        axes = [c for c in numeric if c.role == _SETPOINT and not c.shape and c not in signals]
+        axes = [c for c in numeric if c.role == _POSITIONER and not c.shape and c not in signals]
         # One-dimensional data over three or more axes cannot be drawn by any viewer.
         axes = axes if len(axes) <= _MOST_AXES and not signals[0].shape else axes[:1]
         same = [c for c in signals[1:] if c.shape == signals[0].shape]
@@ -247,7 +247,7 @@ class RunFile:
     def _elapsed(self, stream: _Stream) -> str:
         """Seconds since the run began: the axis of a run in which nothing was moved."""
         name = dataset_name("elapsed", list(self._data))
-        seconds = (stream.group["time"][:] - self._start.started_ns) / 1e9
+        seconds = (stream.group["time"][:] - self.start.started_ns) / 1e9
         self._data.create_dataset(name, data=seconds).attrs["units"] = "s"
         return name
 

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from daq.core import Column, EventBlock, NotFoundError, RunStart, RunStop, StorageError
+from daq.core import (
+    Column,
+    EventBlock,
+    NotFoundError,
+    RunStart,
+    RunStop,
+    RunSummary,
+    StorageError,
+)
 from daq.storage.compression import load_filters
 from daq.storage.nexus import read_start, read_stop
+from daq.storage.summaries import close_summary, summarize
 
-__all__ = ["StreamInfo", "describe_file", "read_block", "require_stream", "select_columns"]
+__all__ = [
+    "StreamInfo",
+    "describe_file",
+    "read_block",
+    "require_stream",
+    "select_columns",
+    "summarize_file",
+]
 
 _BLOCK_BYTES = 8 << 20
 _MOST_ROWS = 65_536
+_DAMAGES = (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError)
+"""What h5py raises for a file that does not hold what it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +49,15 @@ class StreamInfo:
 
 def describe_file(path: Path) -> tuple[RunStart, RunStop, tuple[StreamInfo, ...]]:
     """All but the data."""
-    with _open(path) as file:
-        entry = file["entry"]
+    with _opened(path) as entry:
         return read_start(entry), read_stop(entry), tuple(_streams(entry))
+
+
+def summarize_file(path: Path) -> RunSummary:
+    """The catalogue's line of the run; raises StorageError when it is no complete run."""
+    with _opened(path) as entry:
+        points = int(entry.attrs["points"])
+        return close_summary(summarize(read_start(entry)), read_stop(entry), points, path)
 
 
 def read_block(path: Path, stream: str, wanted: Sequence[str], first: int) -> EventBlock | None:
@@ -40,8 +65,8 @@ def read_block(path: Path, stream: str, wanted: Sequence[str], first: int) -> Ev
 
     The file is opened for each block, so nothing stays open when a reader walks away.
     """
-    with _open(path) as file:
-        group = _group(file["entry"], stream)
+    with _opened(path) as entry:
+        group = _group(entry, stream)
         if group is None:
             return None
         columns = select_columns(stream, _columns(group), wanted)
@@ -76,13 +101,26 @@ def select_columns(
     return tuple(by_name[name] for name in wanted) or columns
 
 
-def _open(path: Path) -> h5py.File:
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.Group]:
     try:
-        return h5py.File(path, "r", locking=False)
+        file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{path}: the file is not there", advice="was it moved or deleted?"
+        ) from error
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot be read: {error}", advice="was the file moved or deleted?"
+            f"{path}: the file cannot be read: {error}", advice="it is damaged, or not HDF5"
         ) from error
+    with file:
+        try:
+            yield file["entry"]
+        except _DAMAGES as error:
+            raise StorageError(
+                f"{path}: the file holds no complete run: {error}",
+                advice="it is damaged, or not written by daq",
+            ) from error
 
 
 def _streams(entry: h5py.Group) -> Iterator[StreamInfo]:

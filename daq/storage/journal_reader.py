@@ -1,4 +1,4 @@
-"""Reads the events of a run that is still open, from its journal."""
+"""Reads the events of a run from its journal: while it is open, and when it has no file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GATHER_S = 0.02
 
 
 class JournalBlocks:
-    """The events of an open run. Blocks: for worker threads, one at a time.
+    """The events that a journal holds. Blocks: for worker threads, one at a time.
 
     `placed` is the file in which large samples lie. Of all streams, or of one.
     """
@@ -57,8 +57,8 @@ class JournalBlocks:
         """Whether a large sample was not there any more: the run has ended meanwhile."""
         return self._replay.cut
 
-    def next(self, end: int) -> EventBlock | None:
-        """The next events that were acknowledged before the journal's offset `end`."""
+    def next(self, end: int | None) -> EventBlock | None:
+        """The next events, of those before the journal's offset `end` if there is one."""
         while True:
             for batch in self._batches or ():
                 if isinstance(batch, RowBatch) and self._stream in (None, batch.stream):
@@ -84,20 +84,24 @@ async def follow_journal(recorder: RunRecorder, placed: Path) -> AsyncGenerator[
 
 
 async def read_journal(
-    recorder: RunRecorder, placed: Path, stream: str, wanted: Sequence[str]
+    path: Path,
+    placed: Path,
+    stream: str | None = None,
+    wanted: Sequence[str] = (),
+    end: int | None = None,
 ) -> AsyncGenerator[EventBlock, None]:
-    """The events of one stream of an open run that are acknowledged by now.
+    """The events of one stream, or of all, that are in a journal before its offset `end`.
 
-    Raises StorageError when the run is closed meanwhile and its large samples have moved.
+    Raises StorageError when the run's file is completed meanwhile: its large samples have moved.
     """
-    end = recorder.acknowledged
-    opened = trio.to_thread.run_sync(JournalBlocks, recorder.path, placed, stream, wanted)
+    opened = trio.to_thread.run_sync(JournalBlocks, path, placed, stream, wanted)
     with await opened as blocks:
         while (block := await trio.to_thread.run_sync(blocks.next, end)) is not None:
             yield block
         if blocks.cut:
             raise StorageError(
-                f"{placed}: the run was closed while it was being read", advice="read it again"
+                f"{placed}: the run's file was completed while it was being read",
+                advice="read it again",
             )
 
 

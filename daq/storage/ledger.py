@@ -44,10 +44,28 @@ class Ledger:
         """Every script, oldest upload first."""
         return [_script(d) for d in await self._documents("scripts ORDER BY uploaded_ns, id")]
 
-    async def save_execution(self, record: ExecutionRecord) -> None:
-        """Add an execution, or replace what is known of it."""
+    async def save_execution(self, record: ExecutionRecord, result: object = None) -> None:
+        """Add an execution, or replace what is known of it; with it what `main` returned."""
+        if result is not None:  # first: an execution that is over has its result on record
+            statement = "INSERT OR REPLACE INTO results VALUES (?, ?)"
+            await self._database.execute(
+                lambda db: db.execute(statement, (record.id, json.dumps(result, default=plain)))
+            )
         created = record.transitions[0].timestamp_ns
         await self._put("executions (id, created_ns, document)", record.id, created, record)
+
+    async def load_result(self, execution_id: str) -> Any:
+        """What `main` of an execution returned; None when it returned nothing.
+
+        Results may be large and are rarely asked for, so they are loaded one by one.
+        """
+        statement = "SELECT document FROM results WHERE execution_id = ?"
+
+        def load(db: sqlite3.Connection) -> Any:
+            row = db.execute(statement, (execution_id,)).fetchone()
+            return None if row is None else json.loads(row[0])
+
+        return await self._database.execute(load)
 
     async def load_executions(self, limit: int = _EXECUTIONS) -> list[ExecutionRecord]:
         """The newest executions, at most `limit`, oldest first."""
@@ -56,11 +74,12 @@ class Ledger:
 
     async def append_output(self, execution_id: str, lines: Sequence[OutputLine]) -> None:
         """Add what an execution printed or logged."""
-        rows = [(execution_id, o.timestamp_ns, o.level, clean_text(o.text), o.line) for o in lines]
         statement = (
             "INSERT INTO output (execution_id, timestamp_ns, level, text, line) "
             "VALUES (?, ?, ?, ?, ?)"
         )
+        # Made into rows in the database's thread: a flood has a hundred thousand lines.
+        rows = ((execution_id, o.timestamp_ns, o.level, clean_text(o.text), o.line) for o in lines)
         await self._database.execute(lambda db: db.executemany(statement, rows))
 
     async def load_output(self, execution_id: str, after: int, limit: int) -> list[OutputLine]:

@@ -8,16 +8,20 @@ go to the HDF5 file first, since that is where they stay (see `daq.storage.place
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import trio
 
 from daq.bus import Bus, LosslessSubscription
 from daq.core import (
+    INTERLOCK_CHANNELS,
     Column,
     Event,
     Measurement,
+    Reading,
     RunOutcome,
     RunStart,
     RunStop,
@@ -27,19 +31,30 @@ from daq.core import (
 )
 from daq.storage.catalogue import Catalogue
 from daq.storage.compression import Filters
-from daq.storage.conversion import Conversion, close_summary, convert_journal, summarize
+from daq.storage.conversion import Conversion, convert_journal, discard_journal
 from daq.storage.directories import Directories
+from daq.storage.disk_watch import DiskWatch
 from daq.storage.run_journal import RunJournal, again, begin_journal, in_thread
+from daq.storage.stall_watch import StallWatch
+from daq.storage.summaries import close_summary, summarize
 
 __all__ = ["BUFFER_BYTES", "DURABILITIES", "RunRecorder"]
 
 _BATCH_BYTES = 4 << 20
+_BATCH_BLOCKS = 4096
+"""Of single samples; to encode them takes some tens of milliseconds."""
 _SYNC_PERIOD_S = 1.0
 _MONITOR_PERIOD_S = 0.02
 _CONVERT_PERIOD_S = 0.5
+_CONVERT_BYTES = 16 << 20
+_CONVERT_REST = 4.0
+"""Times as long as it took: no more than a fifth of a processor."""
 
 _WATCH_PERIOD_S = 0.1
-_BEHIND, _CAUGHT_UP = 0.5, 0.1
+
+_STUCK_S = 30.0
+"""How long the disk may do nothing while a run is being closed."""
+_MARK_S = 5.0
 
 BUFFER_BYTES = 256 << 20
 """What may wait for the disk before whoever publishes has to wait too."""
@@ -73,6 +88,10 @@ class RunRecorder:
         self._bus = bus
         self._catalogue = catalogue
         self._journal: RunJournal | None = None
+        self._conversion: Conversion | None = None
+        self.is_stuck = False
+        """Whether threads that wait for the disk still hold its files."""
+        self._failure: StorageError | None = None
         self._stop: RunStop | None = None
         self._ready = trio.Event()
         self._stopping = trio.Event()
@@ -169,48 +188,96 @@ class RunRecorder:
 
     async def run(self) -> None:
         """Record until `close`. Raises nothing: `wait_ready`, `append` and `close` do."""
+        watch = StallWatch(self._progress)
+        try:
+            async with trio.open_nursery() as nursery:
+                scope = trio.CancelScope()
+                nursery.start_soon(self._give_up_when_stuck, watch, scope)
+                with scope:
+                    await self._record_and_complete()
+                if self._failure is not None:
+                    await self._mark(self._failure)
+                nursery.cancel_scope.cancel()
+        finally:
+            watch.end()
+            self._ready.set()
+            self._ended.set()
+
+    async def _record_and_complete(self) -> None:
         try:
             # Subscribed before it is ready: what is published after `open_run` is stored.
             with self._bus.record(capacity_bytes=self._buffer_bytes) as subscription:
+                states = _interlocks(self._bus, self.start.started_ns)
                 await self._catalogue.put(self._summary)
                 writer = await in_thread(lambda: begin_journal(self.path, self.start))
                 try:
-                    conversion = await in_thread(
+                    conversion = self._conversion = await in_thread(
                         lambda: Conversion(self.path, self._directories, self._filters)
                     )
                     journal = self._journal = RunJournal(
                         writer, conversion, on_disk=self.start.durability == DISK
                     )
+                    if states:
+                        await journal.append_blocks(states)
                     await self._record(journal, conversion, subscription)
                     await self._finish(journal, conversion)
                 finally:
                     writer.close()
         except StorageError as error:
-            await self._mark(error)
-        finally:
-            self._ready.set()
-            self._ended.set()
+            self._failure = error
+
+    async def _give_up_when_stuck(self, watch: StallWatch, scope: trio.CancelScope) -> None:
+        """Bound the end of the run: a disk may hang for ever, and whoever closes must not.
+
+        The threads that wait for it are left behind; what they still do harms nobody. The list of
+        runs may be on the same disk: the answer does not wait for it for long either.
+        """
+        await self._stopping.wait()
+        if not await watch.wait_stalled(_STUCK_S):
+            return
+        self.is_stuck = True
+        self._failure = StorageError(
+            f"{self.path}: the disk did nothing for {_STUCK_S:g} s while the run was being closed; "
+            f"its {self.points} events are in the journal",
+            advice="check the disk; the daemon's next start completes the file",
+        )
+        scope.cancel()
+        await watch.wait_end(_MARK_S)
+        self._close_with(self._failure)
+        self._ended.set()
+
+    def _progress(self) -> tuple[int, int]:
+        return self.acknowledged, self._conversion.offset if self._conversion else 0
 
     async def _record(
         self, journal: RunJournal, conversion: Conversion, subscription: LosslessSubscription
     ) -> None:
         async with trio.open_nursery() as parts:
             parts.start_soon(self._keep_on_disk, journal)
-            parts.start_soon(self._watch_buffer, subscription)
+            parts.start_soon(self._watch_disk, journal, subscription)
             parts.start_soon(self._record_monitors, journal, subscription)
             self._ready.set()
-            while not await self._stopped_within(_CONVERT_PERIOD_S):
-                await in_thread(lambda: self._catch_up(conversion, journal))
+            pause_s = _CONVERT_PERIOD_S
+            while not await self._stopped_within(pause_s):
+                pause_s = await in_thread(lambda: self._catch_up(conversion, journal))
             subscription.close()
 
-    def _catch_up(self, conversion: Conversion, journal: RunJournal) -> None:
-        """Convert what was acknowledged since the last time."""
+    def _catch_up(self, conversion: Conversion, journal: RunJournal) -> float:
+        """Convert what was acknowledged since the last time; returns when to do it again, in s.
+
+        A thousand channels take HDF5 as long for one sample of each as for a hundred: what comes in
+        small pieces is left to gather.
+        """
+        began, first = time.monotonic(), conversion.offset
         try:
             while conversion.offset < journal.size and not self._stopping.is_set():
                 if not conversion.advance(journal.size):
-                    return
+                    break
         except StorageError as error:
             _log.error("%s; the run goes on in its journal", error.message)
+        if conversion.offset - first >= _CONVERT_BYTES:
+            return _CONVERT_PERIOD_S
+        return max(_CONVERT_PERIOD_S, _CONVERT_REST * (time.monotonic() - began))
 
     async def _keep_on_disk(self, journal: RunJournal) -> None:
         """fsync, and the catalogue's count of points, every second while something changes."""
@@ -224,22 +291,10 @@ class RunRecorder:
                 except StorageError as error:
                     _log.error("%s", error.message)  # the count is a courtesy
 
-    async def _watch_buffer(self, subscription: LosslessSubscription) -> None:
-        """Say when the disk does not keep up, before producers have to wait for it."""
-        is_behind = False
+    async def _watch_disk(self, journal: RunJournal, subscription: LosslessSubscription) -> None:
+        watch = DiskWatch(self.run_id, self._buffer_bytes)
         while not await self._stopped_within(_WATCH_PERIOD_S):
-            full = subscription.waiting_bytes / self._buffer_bytes
-            if full >= _BEHIND and not is_behind:
-                _log.warning(
-                    "run %s: the disk does not keep up: %.0f MB wait for it; instruments are held "
-                    "up at %.0f MB",
-                    self.run_id,
-                    full * self._buffer_bytes / 1e6,
-                    self._buffer_bytes / 1e6,
-                )
-            elif is_behind and full < _CAUGHT_UP:
-                _log.warning("run %s: the disk has caught up, nothing was lost", self.run_id)
-            is_behind = full >= (_CAUGHT_UP if is_behind else _BEHIND)
+            watch.look(subscription.waiting_bytes, journal.syncing_s)
 
     async def _stopped_within(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
@@ -266,10 +321,9 @@ class RunRecorder:
         stop = self._final_stop(journal)
         if journal.failure is None:
             await journal.append_stop(stop)
-        done = await in_thread(lambda: self._complete(conversion, stop, journal))
-        self._summary = close_summary(self._summary, stop, done.points, done.path)
+        self._summary = await in_thread(lambda: self._complete(conversion, stop, journal))
         await self._catalogue.put(self._summary)
-        await in_thread(self.path.unlink)
+        await in_thread(lambda: discard_journal(self.path, Path(self._summary.path)))
         self._error = None
 
     def _final_stop(self, journal: RunJournal) -> RunStop:
@@ -278,7 +332,7 @@ class RunRecorder:
             return stop
         return replace(stop, outcome=RunOutcome.FAILED, reason=journal.failure.message)
 
-    def _complete(self, conversion: Conversion, stop: RunStop, journal: RunJournal) -> Conversion:
+    def _complete(self, conversion: Conversion, stop: RunStop, journal: RunJournal) -> RunSummary:
         """Finish the file that followed the journal; or, if that fails, make it anew."""
         done = _finish_conversion(conversion, stop, journal.size)
         if done is None:
@@ -291,37 +345,50 @@ class RunRecorder:
             )
         return done
 
-    async def _mark(self, error: StorageError) -> None:
-        """Say on record that the file is not complete."""
-        _log.error("run %s: %s", self.run_id, error.message)
+    def _close_with(self, error: StorageError) -> None:
+        """The run has ended, and its file is not complete."""
         self._error = error
         stop = self._stop or RunStop(RunOutcome.FAILED, self.start.started_ns)
         reason = f"{stop.reason}; {error.message}" if stop.reason else error.message
         self._summary = close_summary(
-            self._summary, replace(stop, reason=reason), self.points, self.path
+            summarize(self.start), replace(stop, reason=reason), self.points, self.path
         )
+
+    async def _mark(self, error: StorageError) -> None:
+        """Say on record that the file is not complete."""
+        _log.error("run %s: %s", self.run_id, error.message)
+        self._close_with(error)
         try:
             await self._catalogue.put(self._summary)
         except StorageError as unlisted:
             _log.error("run %s: %s", self.run_id, unlisted.message)
 
 
-def _finish_conversion(conversion: Conversion, stop: RunStop, size: int) -> Conversion | None:
+def _interlocks(bus: Bus, now_ns: int) -> list[Measurement]:
+    """How the interlocks are as the run begins: they say so only when they change."""
+    blocks = [bus.latest(name) for name in bus.channels() if name.startswith(INTERLOCK_CHANNELS)]
+    return [
+        Measurement.single(block.channel, Reading(block.last(), now_ns), "", block.sequence)
+        for block in blocks
+        if block is not None
+    ]
+
+
+def _finish_conversion(conversion: Conversion, stop: RunStop, size: int) -> RunSummary | None:
     try:
         while conversion.offset < size and conversion.advance(size):
             pass
-        conversion.finish(stop)
+        return conversion.finish(stop)
     except StorageError as error:
         _log.error("%s; it is made anew from the journal", error.message)
         conversion.abandon()
         return None
-    return conversion
 
 
 def _take_batch(first: Measurement, subscription: LosslessSubscription) -> list[Measurement]:
     """The block and what waits behind it, up to a size worth one write."""
     batch, size = [first], first.nbytes
-    while size < _BATCH_BYTES:
+    while size < _BATCH_BYTES and len(batch) < _BATCH_BLOCKS:
         block = subscription.receive_nowait()
         if block is None:
             break

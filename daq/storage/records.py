@@ -8,10 +8,10 @@ one numpy call. Arrays are their raw bytes; large ones may lie elsewhere, and th
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
-from types import MappingProxyType
+from itertools import chain
 from typing import Any
 
 import msgpack
@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+Place = Callable[[int, memoryview], Placed | None]
+"""Puts the sample of a column, given by its index, where it belongs; None for nowhere."""
 
 _CODES = {
     "<f8": "d",
@@ -211,8 +213,9 @@ class RowLayout:
         self._scalars = [c for c in columns if not c.shape and c.dtype in _CODES]
         placed = {*self._strings, *(c.name for c in self._scalars)}
         arrays = [c for c in columns if c.name not in placed]
-        self.large = [c for c in arrays if _size(c) >= LARGE_BYTES]
-        """Columns whose samples may lie elsewhere."""
+        self._large = {columns.index(c): c for c in arrays if _size(c) >= LARGE_BYTES}
+        self.has_large = bool(self._large)
+        """Whether it has columns whose samples may lie elsewhere."""
         self._arrays = [c for c in arrays if _size(c) < LARGE_BYTES]
         self._scalar_names = [c.name for c in self._scalars]
         codes = "".join(_CODES[c.dtype] for c in self._scalars)
@@ -227,10 +230,8 @@ class RowLayout:
             ]
         )
 
-    def encode(
-        self, index: int, event: Event, places: Mapping[str, Placed | None] = MappingProxyType({})
-    ) -> list[Buffer]:
-        """Pack an event, of which some large samples may lie in `places` already.
+    def encode(self, index: int, event: Event, place: Place | None = None) -> list[Buffer]:
+        """Pack an event; `place` may put its large samples elsewhere.
 
         Raises StorageError that names the column that does not fit.
         """
@@ -247,16 +248,12 @@ class RowLayout:
             raise StorageError(self._explain(event)) from error
         if len(self._scalars) == len(self._names):
             return [fixed]
-        return [
-            fixed,
-            *(raw_bytes(self.array(c, event)) for c in self._arrays),
-            *(
-                part
-                for c in self.large
-                for part in encode_large(self.array(c, event), places.get(c.name))
-            ),
-            *self._texts(event),
-        ]
+        arrays = [raw_bytes(self._array(c, event)) for c in self._arrays]
+        large = [(number, self._array(c, event)) for number, c in self._large.items()]
+        texts = self._texts(event)
+        # Last: only what is known to fit is put anywhere.
+        samples = (encode_large(a, place(n, raw_bytes(a)) if place else None) for n, a in large)
+        return [fixed, *arrays, *chain.from_iterable(samples), *texts]
 
     def _explain(self, event: Event) -> str:
         for column in self._scalars:
@@ -275,7 +272,7 @@ class RowLayout:
     def _missing(self, event: Event, name: str) -> str:
         return f"stream {self.stream!r}, event {event.sequence}: column {name!r} has no value"
 
-    def array(self, column: Column, event: Event) -> Array:
+    def _array(self, column: Column, event: Event) -> Array:
         """The event's value of an array column, checked; raises StorageError."""
         if column.name not in event.values:
             raise StorageError(self._missing(event, column.name))
@@ -309,7 +306,7 @@ class RowLayout:
         values: dict[str, Array | list[Sample]] = {
             c.name: rows[f"v:{c.name}"] for c in (*self._scalars, *self._arrays)
         }
-        if self._strings or self.large:
+        if self._strings or self._large:
             values |= self._decode_tails([p[size:] for p in payloads])
         return RowBatch(
             self.stream,
@@ -322,10 +319,10 @@ class RowLayout:
 
     def _decode_tails(self, tails: Sequence[memoryview]) -> dict[str, Array | list[Sample]]:
         texts = {name: np.empty(len(tails), dtype=object) for name in self._strings}
-        samples: dict[str, list[Sample]] = {column.name: [] for column in self.large}
+        samples: dict[str, list[Sample]] = {c.name: [] for c in self._large.values()}
         for row, tail in enumerate(tails):
             offset = 0
-            for column in self.large:
+            for column in self._large.values():
                 sample, offset = decode_large(tail, offset, column.dtype, column.shape)
                 samples[column.name].append(sample)
             for name in self._strings:

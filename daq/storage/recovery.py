@@ -1,8 +1,9 @@
-"""What the daemon does at its start for the runs that its death left open."""
+"""Completes the files of runs whose journals were left: by a dead daemon, or by a full disk."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,28 +13,37 @@ import trio
 from daq.core import RunOutcome, RunStop, RunSummary, StorageError
 from daq.storage.catalogue import Catalogue
 from daq.storage.compression import Filters
-from daq.storage.conversion import Conversion, close_summary, convert_journal, summarize
+from daq.storage.conversion import convert_journal, discard_journal
 from daq.storage.directories import Directories
 from daq.storage.journal import file_header
 
-__all__ = ["recover_runs"]
+__all__ = ["close_lost_runs", "recover_runs"]
 
 _log = logging.getLogger(__name__)
 
 
 async def recover_runs(
-    directories: Directories, catalogue: Catalogue, filters: Filters = MappingProxyType({})
+    directories: Directories,
+    catalogue: Catalogue,
+    filters: Filters = MappingProxyType({}),
+    is_busy: Callable[[str], bool] = lambda _: False,
 ) -> tuple[RunSummary, ...]:
     """Turn every journal left over into a clean file and close its run in the catalogue.
 
     A journal is removed only when its file is complete and catalogued. One that cannot be converted
-    stays where it is, is reported, and keeps nobody from starting.
+    stays where it is, is reported, and keeps nobody from starting. That of a run that `is_busy` is
+    still written to, and left alone.
     """
     journals = await trio.to_thread.run_sync(lambda: sorted(directories.journals.glob("*.journal")))
-    found = [await _recover(journal, directories, catalogue, filters) for journal in journals]
+    left = [journal for journal in journals if not is_busy(journal.stem)]
+    found = [await _recover(journal, directories, catalogue, filters) for journal in left]
+    return tuple(summary for summary in found if summary is not None)
+
+
+async def close_lost_runs(catalogue: Catalogue) -> None:
+    """At the start no run is open; one that is listed as open and has no journal never began."""
     for summary in await catalogue.list_open():
         await catalogue.put(_lost(summary, "the daemon died before anything was stored"))
-    return tuple(summary for summary in found if summary is not None)
 
 
 async def _recover(
@@ -41,7 +51,7 @@ async def _recover(
 ) -> RunSummary | None:
     known = await catalogue.get(journal.stem)
     try:
-        done = await trio.to_thread.run_sync(
+        summary = await trio.to_thread.run_sync(
             _convert, journal, directories, _known_stop(known), filters
         )
     except StorageError as error:
@@ -50,19 +60,12 @@ async def _recover(
             reason = f"it could not be recovered from {journal}: {error.message}"
             await catalogue.put(_lost(replace(known, path=str(journal)), reason))
         return None
-    if done is None:
+    if summary is None:
         return None
-    summary = _summary(done)
     await catalogue.put(summary)
-    await trio.to_thread.run_sync(journal.unlink)
+    await trio.to_thread.run_sync(discard_journal, journal, Path(summary.path))
     _log.warning("run %s (%s): %s", summary.run_id, summary.name, summary.reason or "recovered")
     return summary
-
-
-def _summary(done: Conversion) -> RunSummary:
-    if done.start is None or done.stop is None:
-        raise StorageError("a converted journal has a start and an end")
-    return close_summary(summarize(done.start), done.stop, done.points, done.path)
 
 
 def _known_stop(known: RunSummary | None) -> RunStop | None:
@@ -74,8 +77,10 @@ def _known_stop(known: RunSummary | None) -> RunStop | None:
 
 def _convert(
     journal: Path, directories: Directories, stop: RunStop | None, filters: Filters
-) -> Conversion | None:
+) -> RunSummary | None:
     """Convert it; a journal in which nothing was ever acknowledged is no run and goes away."""
+    if not journal.exists():
+        return None  # closed meanwhile
     if journal.stat().st_size <= len(file_header()):
         journal.unlink()
         return None

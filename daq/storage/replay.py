@@ -79,7 +79,7 @@ class RecordDecoder:
         elif kind == Kind.STREAM:
             index, name, columns = records.decode_stream(payload)
             layout = self._layouts[index] = RowLayout(name, columns)
-            if layout.large:
+            if layout.has_large:
                 self._large.add((Kind.ROW, index))
         elif kind == Kind.CHANNEL:
             index, channel = records.decode_channel(payload)

@@ -178,7 +178,7 @@ class RunJournal:
         the file system's own journal. The fsync of every second feels it first.
         """
         now = time.monotonic()
-        return now < self._wary_until or now - self._sync_began > _SLOW_SYNC_S
+        return now < self._wary_until or self.syncing_s > _SLOW_SYNC_S
 
     async def _bounded(self, work: Callable[[], T]) -> T:
         """In a thread, beyond the reach of the caller's cancellation, but not for ever."""
@@ -190,6 +190,11 @@ class RunJournal:
         )
         self.fail(error)
         raise error
+
+    @property
+    def syncing_s(self) -> float:
+        """For how long the disk has been busy with an fsync; 0 when it is not."""
+        return max(0.0, time.monotonic() - self._sync_began)
 
     async def sync(self) -> None:
         """Force to disk what is not there yet."""

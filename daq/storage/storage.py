@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, Sequence
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -14,7 +12,6 @@ import trio
 from daq.bus import Bus
 from daq.core import (
     EventBlock,
-    NotFoundError,
     ParameterError,
     RunOutcome,
     RunStart,
@@ -27,27 +24,19 @@ from daq.storage.catalogue import Catalogue
 from daq.storage.compression import compression_filters
 from daq.storage.database import Database
 from daq.storage.directories import Directories
-from daq.storage.hdf5_file import partial_path
-from daq.storage.hdf5_reader import StreamInfo, describe_file, read_block, require_stream
-from daq.storage.journal_reader import follow_journal, read_journal
 from daq.storage.ledger import Ledger
+from daq.storage.rebuild import Rebuilding, rebuild_catalogue
 from daq.storage.recorder import BUFFER_BYTES, DURABILITIES, RunRecorder
-from daq.storage.recovery import recover_runs
+from daq.storage.recovery import close_lost_runs, recover_runs
+from daq.storage.run_reader import RunDescription, RunReader
 
-__all__ = ["RunDescription", "Storage"]
+__all__ = ["Storage"]
 
 _OWNERS_GRACE_S = 5.0
-_CHUNK_BYTES = 1 << 20
 _DRAIN_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class RunDescription:
-    """All that is known of a run but its data."""
-
-    summary: RunSummary
-    start: RunStart
-    streams: tuple[StreamInfo, ...]
+_log = logging.getLogger(__name__)
 
 
 class Storage:
@@ -77,11 +66,20 @@ class Storage:
         self._database = Database(self._directories.database)
         self._catalogue = Catalogue(self._database)
         self._open: dict[str, RunRecorder] = {}
+        self._rebuilding = trio.Lock()
+        self._stuck: set[str] = set()
+        """Runs whose files a thread still holds that waits for the disk."""
+        self._reader = RunReader(self._directories, self._catalogue, self._open)
         self._opening: trio.MemorySendChannel[RunRecorder] | None = None
         self.ledger = Ledger(self._database)
         """Scripts and executions."""
         self.recovered: tuple[RunSummary, ...] = ()
         """The runs that the previous daemon left open."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What somebody should know before working."""
+        return (self._database.damage,) if self._database.damage else ()
 
     def __repr__(self) -> str:
         return f"<Storage {self._directories.root} {len(self._open)} open>"
@@ -99,6 +97,7 @@ class Storage:
                 self.recovered = await recover_runs(
                     self._directories, self._catalogue, self._filters
                 )
+                await close_lost_runs(self._catalogue)
                 await self._keep_recorders(task_status)
             finally:
                 with trio.CancelScope(shield=True):
@@ -111,6 +110,7 @@ class Storage:
             await nursery.start(self._own_recorders, drain, ending)
             try:
                 task_status.started()
+                await self._list_all()
                 await trio.sleep_forever()
             finally:
                 drain.deadline = trio.current_time() + _OWNERS_GRACE_S + _DRAIN_S
@@ -138,6 +138,8 @@ class Storage:
             await recorder.run()
         finally:
             del self._open[recorder.run_id]
+            if recorder.is_stuck:
+                self._stuck.add(recorder.run_id)
 
     async def _close_at_end(
         self, ending: trio.Event, send: trio.MemorySendChannel[RunRecorder]
@@ -154,8 +156,15 @@ class Storage:
 
     # ------------------------------------------------------------------------------------ runs
 
-    async def open_run(self, start: RunStart) -> RunRecorder:
+    async def open_run(
+        self, start: RunStart, on_begun: Callable[[RunRecorder], None] | None = None
+    ) -> RunRecorder:
         """Open a run; what the bus carries from now on is stored in it.
+
+        Args:
+            start: What is known of it.
+            on_begun: Given the recorder before it is ready; from then on whoever gets it closes it,
+                also when this is cancelled. Without, a run that nobody waited for is closed here.
 
         Raises StorageError when the disk refuses, StateError when storage does not run,
         ParameterError for a durability that there is not.
@@ -185,12 +194,14 @@ class Storage:
         except trio.Cancelled:
             del self._open[start.run_id]
             raise
+        if on_begun is not None:
+            on_begun(recorder)
         try:
             await recorder.wait_ready()
         except trio.Cancelled:
-            recorder.request_close(
-                RunStop(RunOutcome.STOPPED, start.started_ns, "cancelled while it was being opened")
-            )
+            if on_begun is None:
+                reason = "cancelled while it was being opened"
+                recorder.request_close(RunStop(RunOutcome.STOPPED, start.started_ns, reason))
             raise
         return recorder
 
@@ -227,112 +238,68 @@ class Storage:
 
     async def describe_run(self, run_id: str) -> RunDescription:
         """How a run came about and what it holds; of an open one, so far."""
-        summary = await self._known(run_id)
-        recorder = self._open.get(run_id)
-        if recorder is not None:
-            streams = (StreamInfo(n, count, c) for n, (c, count) in recorder.streams().items())
-            return RunDescription(recorder.summary, recorder.start, tuple(streams))
-        path = _file_of(summary)
-        start, _, infos = await trio.to_thread.run_sync(describe_file, path)
-        return RunDescription(summary, start, infos)
+        return await self._reader.describe(run_id)
 
-    async def read_run(
+    def read_run(
         self, run_id: str, stream: str = "primary", columns: Sequence[str] = ()
     ) -> AsyncGenerator[EventBlock, None]:
         """The events of a stream in blocks of a few MiB; of an open run, those stored so far.
 
         Raises NotFoundError for a run, stream or column that does not exist.
         """
-        summary = await self._known(run_id)
-        recorder = self._open.get(run_id)
-        if recorder is not None:
-            await recorder.wait_ready()
-            require_stream(stream, tuple(recorder.streams()))
-            blocks = read_journal(recorder, self._placed(recorder), stream, columns)
-        else:
-            blocks = _read_file(_file_of(summary), stream, columns)
-        async with aclosing(blocks):
-            async for block in blocks:
-                yield block
+        return self._reader.read(run_id, stream, columns)
 
-    async def follow_run(self, run_id: str) -> AsyncGenerator[EventBlock, None]:
+    def follow_run(self, run_id: str) -> AsyncGenerator[EventBlock, None]:
         """The events of all streams from the first on; of an open run as they come, to its end.
 
-        Those of one stream come in their order. Raises NotFoundError for an unknown run,
-        StorageError for one whose file could not be completed.
+        Those of one stream come in their order. Raises NotFoundError for an unknown run.
         """
-        await self._known(run_id)
-        seen: dict[str, int] = {}
-        recorder = self._open.get(run_id)
-        if recorder is not None:
-            await recorder.wait_ready()
-            blocks = follow_journal(recorder, self._placed(recorder))
-            async with aclosing(blocks):
-                async for block in blocks:
-                    seen[block.stream] = block.first + len(block.timestamps)
-                    yield block
-            await recorder.wait_ended()
-        path = _file_of(await self._known(run_id))
-        _, _, streams = await trio.to_thread.run_sync(describe_file, path)
-        for stream in streams:
-            blocks = _read_file(path, stream.name, (), seen.get(stream.name, 0))
-            async with aclosing(blocks):
-                async for block in blocks:
-                    yield block
+        return self._reader.follow(run_id)
 
-    async def read_file(self, run_id: str) -> AsyncGenerator[tuple[bytes, int], None]:
+    def read_file(self, run_id: str) -> AsyncGenerator[tuple[bytes, int], None]:
         """The HDF5 file of a run that has ended, in chunks of a MiB, each with the whole size.
 
-        Raises NotFoundError for an unknown run, StateError for an open one.
+        Raises NotFoundError for an unknown run, StateError for one that has no complete file.
         """
-        summary = await self._known(run_id)
-        if run_id in self._open:
-            raise StateError(
-                f"run {run_id} is still open: its file is not complete",
-                advice="read its events, or wait for its end",
-            )
-        path = _file_of(summary)
-        try:
-            async with await trio.open_file(path, "rb") as file:
-                size = await file.seek(0, os.SEEK_END)
-                await file.seek(0)
-                while chunk := await file.read(_CHUNK_BYTES):
-                    yield chunk, size
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+        return self._reader.read_file(run_id)
 
     def file_of(self, run: RunDescription) -> Path:
-        """The run's HDF5 file: where it is, or where it will be when the run has ended."""
-        return Path(run.summary.path or self._directories.run_file(run.start)).absolute()
+        """The run's HDF5 file: where it is, or where it will be when it is complete."""
+        return self._reader.file_of(run)
 
-    def _placed(self, recorder: RunRecorder) -> Path:
-        """Where the large samples of an open run lie."""
-        return partial_path(self._directories.run_file(recorder.start))
+    # --------------------------------------------------------------------------- the catalogue
 
-    async def _known(self, run_id: str) -> RunSummary:
-        summary = await self._catalogue.get(run_id)
-        if summary is None:
-            raise NotFoundError(
-                f"there is no run {run_id!r}", advice="list the runs to see their ids"
-            )
-        return summary
+    async def rebuild_catalogue(self) -> AsyncGenerator[Rebuilding, None]:
+        """Complete the files that wait for room on the disk, then list every run from its file.
 
+        Nothing else waits for it, and nothing is forgotten: see `daq.storage.rebuild`.
+        """
+        async with self._rebuilding:
+            await recover_runs(self._directories, self._catalogue, self._filters, self._is_busy)
+        async with aclosing(self._list_files()) as steps:
+            async for step in steps:
+                yield step
 
-def _file_of(summary: RunSummary) -> Path:
-    path = Path(summary.path)
-    if path.suffix != ".h5":
-        raise StorageError(
-            f"run {summary.run_id} has no file: {summary.reason or 'it is being completed'}",
-            advice="if its journal is there, the daemon's next start completes the file",
-        )
-    return path
+    def _is_busy(self, run_id: str) -> bool:
+        return run_id in self._open or run_id in self._stuck
 
+    async def _list_files(self) -> AsyncGenerator[Rebuilding, None]:
+        async with aclosing(rebuild_catalogue(self._directories, self._catalogue)) as steps:
+            async for step in steps:
+                yield step
+        await self._database.mark_whole()
 
-async def _read_file(
-    path: Path, stream: str, columns: Sequence[str], first: int = 0
-) -> AsyncGenerator[EventBlock, None]:
-    """The events of a finished run from `first` on."""
-    read = partial(read_block, path, stream, columns)
-    while (block := await trio.to_thread.run_sync(read, first)) is not None:
-        yield block
-        first += len(block.timestamps)
+    async def _list_all(self) -> None:
+        """What a database that is new, or was damaged, does not know yet."""
+        if await self._database.is_whole():
+            return
+        try:
+            async with aclosing(self._list_files()) as steps:
+                async for step in steps:
+                    for problem in step.problems:
+                        _log.warning("%s", problem)
+        except StorageError as error:
+            _log.error("the catalogue is not complete: %s", error.message)
+            return
+        if step.files:
+            _log.warning("the catalogue was rebuilt from %d files", step.files)

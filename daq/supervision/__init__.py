@@ -4,6 +4,7 @@ from daq.supervision.device import Device
 from daq.supervision.gate import Claim, Gate
 from daq.supervision.guard import Guard, GuardStatistics
 from daq.supervision.interlocks import Interlocks, Programs
+from daq.supervision.out_of_use import OutOfUse
 from daq.supervision.pausing import (
     Held,
     PauseAction,
@@ -28,6 +29,7 @@ __all__ = [
     "Held",
     "InterlockSettings",
     "Interlocks",
+    "OutOfUse",
     "PauseAction",
     "PauseRule",
     "Presets",

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from daq.core import Capability, DaqError, DeviceDescription, Scalar
 from daq.supervision.device import Device
+from daq.supervision.gate import Claim
 from daq.supervision.supervisor import Supervisor
 
 __all__ = ["BenchSetting", "read_settings", "settings_of", "step_of"]
@@ -53,11 +54,21 @@ class BenchSetting:
             value = await self.device.call("is_open" if self.name == "shutter" else self.name)
         return plain(value)
 
-    async def apply(self, value: Scalar, by: str, *, force: bool) -> Scalar:
+    async def apply(
+        self, value: Scalar, by: str, *, force: bool = False, claim: Claim | None = None
+    ) -> Scalar:
         """Set it; returns what it reads back. Raises DeviceError."""
         operation, arguments = self._command(value)
-        result = await self.device.call(operation, *arguments, by=by, force=force)
+        result = await self.device.call(operation, *arguments, by=by, force=force, claim=claim)
         return value if result is None else plain(result)
+
+    def in_words(self, value: Scalar) -> str:
+        """`open`, `off`, `3.5 mm`."""
+        if isinstance(value, bool) and not self.is_parameter:
+            words = ("closed", "open") if self.name == "shutter" else ("off", "on")
+            return words[value]
+        number = f"{value:.6g}" if isinstance(value, float) else str(value)
+        return f"{number} {self.units}".rstrip()
 
     def is_at(self, value: Scalar, wanted: Scalar) -> bool:
         """Whether that is the same, within a movable's tolerance and the rounding of numbers."""

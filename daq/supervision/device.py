@@ -32,6 +32,7 @@ from daq.supervision.gate import Claim, Gate
 from daq.supervision.instrument import Instrument
 from daq.supervision.job import Job
 from daq.supervision.operations import ACTIONS, Action
+from daq.supervision.out_of_use import Disabled, OutOfUse
 from daq.supervision.stopper import Stopper
 from daq.supervision.stream import Streamer
 from daq.supervision.timing import Timing
@@ -61,13 +62,21 @@ class Device:
     """
 
     def __init__(
-        self, instrument: Instrument, task: DeviceTask, timing: Timing, gate: Gate | None = None
+        self,
+        instrument: Instrument,
+        task: DeviceTask,
+        timing: Timing,
+        gate: Gate | None = None,
+        out_of_use: OutOfUse | None = None,
     ) -> None:
         self._instrument = instrument
         self._task = task
         self._timing = timing
         self._stopper = Stopper(instrument, task, timing)
         self._streamer = Streamer(instrument, task, timing)
+        self._out_of_use = out_of_use or OutOfUse()
+        self._defect = ""
+        """Why there is no driver that could reach it."""
         self.gate = gate or Gate(instrument.id)
         """Who may command it now."""
         self._offered: Mapping[str, tuple[Operation, Action]] = {
@@ -185,16 +194,23 @@ class Device:
     async def disable(self, reason: str = "", *, by: str = "", force: bool = False) -> DeviceStop:
         """Bring the device to its safe state, let it go, and leave it alone until `enable`.
 
-        Raises BusyError when somebody has claimed it, unless `force` is given.
+        Raises BusyError when somebody has claimed it, unless `force` is given, and StorageError
+        when it is disabled, but a restart of the daemon would forget that.
         """
         stop = await self._release("disable", by, force=force)
-        self._task.disable(f"disabled{_by(by)}{f': {reason}' if reason else ''}")
+        reason = f"disabled{_by(by)}{f': {reason}' if reason else ''}"
+        disabled = Disabled(reason, self._instrument.timebase.now_ns())
+        self._task.disable(disabled)
+        await self._out_of_use.add(self.id, disabled)
         return stop
 
-    def enable(self) -> None:
+    async def enable(self) -> None:
         """Take a device that was disabled into use again; nothing for one that is in use."""
         if self.snapshot().state is DeviceState.DISABLED:
             self._task.enable()
+            if self._defect:
+                self._task.lost(self._defect)
+        await self._out_of_use.remove(self.id)
 
     async def _release(self, what: str, by: str, *, force: bool) -> DeviceStop:
         """The instrument at rest, before it is let go; one that hangs is let go as it is."""
@@ -207,6 +223,23 @@ class Device:
 
         What was known about it is forgotten.
         """
+        self._task.lost(reason)
+
+    def stay_disabled(self) -> None:
+        """Leave it alone from the start, if it was disabled when the daemon ended."""
+        disabled = self._out_of_use.find(self.id)
+        if disabled is not None:
+            self._task.disable(disabled)
+
+    def retire(self, reason: str) -> None:
+        """It is not configured any more: whoever still holds it finds it gone for good."""
+        self._instrument.status.advice = "it is not configured any more; see `devices`"
+        self._task.lost(reason)
+
+    def fail(self, reason: str) -> None:
+        """Its driver could not be built, so there is nothing that could be reached."""
+        self._defect = reason
+        self._instrument.status.advice = "mend the configuration, then `reload` it"
         self._task.lost(reason)
 
     async def settings(self) -> Mapping[str, Scalar]:
@@ -223,6 +256,15 @@ class Device:
             logger.warning("the settings are not on record: %s", error.message)
             return {}
         return dict(settings)
+
+    def pause_veto(self) -> str:
+        """Why a program that uses it must not pause now, by the driver; empty when it may."""
+        try:
+            veto: str = self._instrument.driver.pause_veto()
+        except Exception:  # a foreign driver may raise anything, and must not hold up a pause
+            logger.exception("%s: the driver could not tell whether it may be paused", self.id)
+            return ""
+        return veto
 
     async def start_stream(
         self, count: int | None = None, *, by: str = "", force: bool = False

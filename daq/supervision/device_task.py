@@ -13,6 +13,7 @@ from daq.core import BusyError, DaqError, DeviceError, DeviceState, OfflineError
 from daq.drivers import Driver
 from daq.supervision.job import Job
 from daq.supervision.motion_follower import MotionFollower
+from daq.supervision.out_of_use import Disabled
 from daq.supervision.restart_policy import RestartPolicy
 from daq.supervision.status import DeviceStatus
 from daq.supervision.timing import Timing
@@ -95,11 +96,11 @@ class DeviceTask:
         self.lost(reason)
         self._now.set()
 
-    def disable(self, reason: str) -> None:
+    def disable(self, disabled: Disabled) -> None:
         """Let the device go, whatever is in progress, and leave it alone until `enable`."""
         self._wanted = trio.Event()
-        self.lost(reason)
-        self._status.disabled(reason)
+        self.lost(disabled.reason)
+        self._status.disabled(disabled.reason, disabled.since_ns)
         self._now.set()
 
     def enable(self) -> None:
@@ -178,7 +179,7 @@ class DeviceTask:
             async with trio.open_nursery() as session:
                 self._session = session
                 try:
-                    reached = await self._reach()
+                    reached = await self._reach(session)
                     self.attempted.set()
                     if reached:
                         session.start_soon(self._follower.run)
@@ -197,16 +198,33 @@ class DeviceTask:
         if self._wanted.is_set() and not self._now.is_set():
             self._status.attempt_in(delay)
         with trio.move_on_after(delay):
-            await self._now.wait()
+            async with trio.open_nursery() as waiting:
+                waiting.start_soon(self._hurry_when_plugged_in)
+                await self._now.wait()
+                waiting.cancel_scope.cancel()
         self._status.attempt_in(None)
 
-    async def _reach(self) -> bool:
+    async def _hurry_when_plugged_in(self) -> None:
+        """Nobody who puts a plug back in should wait for the end of a long back-off."""
+        try:
+            await self._driver.wait_plugged_in()
+        except Exception:
+            logger.exception("%s: waiting for the plug failed", self._status.id)
+            return
+        if self._wanted.is_set():
+            logger.info("%s: it is plugged in again", self._status.id)
+            self._failures = 0
+            self._now.set()
+
+    async def _reach(self, session: trio.Nursery) -> bool:
         try:
             await self.perform_within(self._timing.connect_s, Job("connect"), self._connect)
             fields = await self.perform_within(self._timing.poll_s, Job("poll"), self._ask_state)
         except DaqError as error:
             self.lost(error.message)
             return False
+        if session.cancel_scope.cancel_called:
+            return False  # lost between its last answer and now: it is not to be called ready
         logger.info("%s: ready", self._status.id)
         self._status.ready(fields)
         return True
@@ -239,13 +257,16 @@ class DeviceTask:
 
     async def _poll(self) -> None:
         """Ask how the device is, often while that matters, until it does not answer."""
-        polled_at = trio.current_time()
+        period = self._timing.active_poll_s
+        # Spread, so that devices that were connected together are not asked all in one moment.
+        due = polled_at = trio.current_time() - self._rng.random() * period
         while True:
-            await trio.sleep(self._timing.active_poll_s)
-            now = trio.current_time()
-            if not self._is_active() and now - polled_at < self._timing.idle_poll_s:
+            # At its time, however long the last one took; a slow device is left alone for a while.
+            due = max(due + period, trio.current_time() + period / 2)
+            await trio.sleep_until(due)
+            if not self._is_active() and due - polled_at < self._timing.idle_poll_s - period / 2:
                 continue
-            polled_at = now
+            polled_at, now = due, trio.current_time()
             notes = self._status.notes
             try:
                 fields = await self._ask_in_time()

@@ -248,6 +248,7 @@ class Guard:
             "directory": str(self._directory),
             "pid": os.getpid(),
             "timeout_s": self._settings.timeout_s,
+            "kill_frozen": self._settings.kill_frozen,
         }
 
     async def _tell(self, stream: trio.SocketStream, message: Mapping[str, Any]) -> None:

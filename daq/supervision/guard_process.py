@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import fcntl
+import ipaddress
 import json
 import os
 import re
@@ -29,7 +30,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 ACT_S = 1.8
 """What carrying out all last wills may take: together with noticing a dead daemon, under 2 s."""
@@ -37,18 +38,12 @@ REPLIES_S = 1.5
 """What the instruments get to answer, of that."""
 TICK_S = 0.25
 CONNECT_S = 0.8
+HELD_S = 0.5
+"""What an instrument gets that may have no ear for us while the daemon stands on its line."""
+GONE_S = 0.3
+"""What the kernel gets to take a killed daemon away, and to close its lines."""
 
 Json = dict[str, Any]
-
-
-class Line(Protocol):
-    """An open port."""
-
-    def send(self, data: bytes) -> None: ...
-    def receive(self, timeout: float) -> bytes:
-        """What came within `timeout` seconds, empty when nothing did."""
-
-    def close(self) -> None: ...
 
 
 class DescriptorLine:
@@ -63,6 +58,7 @@ class DescriptorLine:
             data = data[os.write(self._descriptor, data) :]
 
     def receive(self, timeout: float) -> bytes:
+        """What came within `timeout` seconds, empty when nothing did."""
         ready, _, _ = select.select([self._descriptor], [], [], timeout)
         return _something(os.read(self._descriptor, 4096)) if ready else b""
 
@@ -90,6 +86,10 @@ class SocketLine:
         self._connection.close()
 
 
+Line = DescriptorLine | SocketLine
+"""An open port."""
+
+
 def _something(data: bytes) -> bytes:
     if not data:
         raise ConnectionResetError("the instrument closed the line")
@@ -109,9 +109,13 @@ def open_line(port: str, serial: Json) -> Line:
         connection.connect(rest)
         return SocketLine(connection)
     if scheme in ("tcp", "socket"):
-        host, _, number = rest.rpartition(":")
-        return SocketLine(socket.create_connection((host.strip("[]"), int(number)), CONNECT_S))
+        return SocketLine(socket.create_connection(_host_and_port(rest), CONNECT_S))
     raise OSError(f"a last will cannot be sent to {port!r}: use a path, tcp://, unix:// or file://")
+
+
+def _host_and_port(rest: str) -> tuple[str, int]:
+    host, _, number = rest.rpartition(":")
+    return host.strip("[]"), int(number)
 
 
 def _open_serial(path: str, serial: Json) -> DescriptorLine:
@@ -141,14 +145,79 @@ def _set_up(descriptor: int, serial: Json) -> None:
     termios.tcflush(descriptor, termios.TCIOFLUSH)
 
 
-def carry_out(port: str, wills: list[Json], deadline: float) -> Json:
-    """Send all frames of one port, in order; returns the report on it."""
-    report = _blank_report(port, wills)
-    fill_in(report, wills, deadline)
-    return report
+class Daemon:
+    """The daemon as its guard finds it: dead, or alive and standing still with its lines open."""
+
+    def __init__(self, orders: Json, has_spoken: Callable[[], bool]) -> None:
+        self._pid: int = orders["pid"]
+        self._may_kill: bool = orders["kill_frozen"]
+        self._has_spoken = has_spoken
+        self._killing = threading.Lock()
+        self.killed = False
+
+    def holds(self, port: str) -> bool:
+        """Whether it lives and has this port open; yes when that cannot be told."""
+        if not self._lives():
+            return False
+        scheme, separator, rest = port.partition("://")
+        try:
+            if not separator:
+                return os.path.realpath(port) in _open_files(self._pid)
+            return scheme in ("tcp", "socket") and _is_connected(self._pid, *_host_and_port(rest))
+        except OSError:
+            return True
+
+    def give_way(self) -> bool:
+        """Kill it, unless it has come back to life or may not be killed; True when it is gone."""
+        with self._killing:
+            if self.killed or not self._lives():
+                return True
+            if not self._may_kill or self._has_spoken():
+                return False
+            pidfd = os.pidfd_open(self._pid)
+            try:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                select.select([pidfd], [], [], GONE_S)
+            finally:
+                os.close(pidfd)
+            self.killed = True
+            return True
+
+    def _lives(self) -> bool:
+        return os.getppid() == self._pid  # a dead one's child is somebody else's, whatever its pid
 
 
-def _blank_report(port: str, wills: list[Json]) -> Json:
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(str(link.readlink()))
+    return found
+
+
+def _is_connected(pid: int, host: str, number: int) -> bool:
+    """Whether the process has a TCP connection to there."""
+    ours = _open_files(pid)
+    wanted = {info[4][0] for info in socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, _, remote, state, *_, inode = line.split()[:10]
+            address, _, port = remote.partition(":")
+            is_ours = state == "01" and f"socket:[{inode}]" in ours  # established
+            if is_ours and int(port, 16) == number and _address(address) in wanted:
+                return True
+    return False
+
+
+def _address(text: str) -> str:
+    """An address from the kernel's table: words of 32 bits, in the machine's byte order."""
+    words = [bytes.fromhex(text[start : start + 8]) for start in range(0, len(text), 8)]
+    raw = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    address = ipaddress.ip_address(raw)
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def blank_report(port: str, wills: list[Json]) -> Json:
     return {
         "port": port,
         "devices": [will["device"] for will in wills],
@@ -156,27 +225,45 @@ def _blank_report(port: str, wills: list[Json]) -> Json:
         "frames": [],
         "ok": False,
         "error": "did not end in time",
+        "daemon_killed": False,
     }
 
 
-def fill_in(report: Json, wills: list[Json], deadline: float) -> None:
+def fill_in(report: Json, wills: list[Json], deadline: float, daemon: Daemon) -> None:
     """Do it, and write down what happens as it happens: who waits may not wait for the end.
 
-    A frame that fails does not hold up the next.
+    A daemon that stands still and holds the port is killed when nothing else helps: an instrument
+    that serves one connection leaves ours waiting behind the daemon's.
     """
     began = time.monotonic()
-    error = ""
+    held, is_serial = daemon.holds(report["port"]), "://" not in report["port"]
+    patience = HELD_S if held and not is_serial else deadline - began
+    error = _try(report, wills, began + patience)
+    # A serial port that can be opened is ours. A connection that nobody answers may be in a queue.
+    was_heard = any(is_serial or frame["reply"] for frame in report["frames"])
+    if held and not was_heard:
+        report["ok"] = False
+        if daemon.give_way():
+            report |= {"frames": [], "daemon_killed": True}
+            error = _try(report, wills, deadline)
+        else:
+            error = error or "nothing was heard; the daemon that stands still holds the line"
+    report["duration_s"] = round(time.monotonic() - began, 4)
+    report["error"] = error
+
+
+def _try(report: Json, wills: list[Json], deadline: float) -> str:
+    """Send every frame, also after one that failed; says why the port could not be used."""
+    frames = [frame for will in wills for frame in will["frames"]]
     try:
         with closing(open_line(report["port"], wills[0]["serial"])) as line:
-            frames = [frame for will in wills for frame in will["frames"]]
             for number, frame in enumerate(frames):
                 fair = max(0.0, deadline - time.monotonic()) / (len(frames) - number)
                 report["frames"].append(_exchange(line, frame, fair))
         report["ok"] = all(frame["ok"] for frame in report["frames"])
     except (OSError, termios.error) as failure:
-        error = str(failure)
-    report["duration_s"] = round(time.monotonic() - began, 4)
-    report["error"] = error
+        return str(failure)
+    return ""
 
 
 def _exchange(line: Line, frame: Json, bound_s: float) -> Json:
@@ -202,16 +289,16 @@ def _await_reply(line: Line, pattern: str, timeout: float) -> bytes:
     return reply
 
 
-def act(orders: Json, reason: str) -> Path:
+def act(orders: Json, reason: str, daemon: Daemon) -> Path:
     """Carry out everything, all ports at the same time; returns where the report is."""
     began, started = time.monotonic(), time.time()
     ports: dict[str, list[Json]] = {}
     for will in orders["wills"]:
         ports.setdefault(will["port"], []).append(will)
-    reports = [_blank_report(port, wills) for port, wills in ports.items()]
+    reports = [blank_report(port, wills) for port, wills in ports.items()]
     threads = [
         threading.Thread(
-            target=fill_in, args=(each, ports[each["port"]], began + REPLIES_S), daemon=True
+            target=fill_in, args=(each, ports[each["port"]], began + REPLIES_S, daemon), daemon=True
         )
         for each in reports
     ]
@@ -222,6 +309,7 @@ def act(orders: Json, reason: str) -> Path:
     report = {
         "reason": reason,
         "daemon_pid": orders["pid"],
+        "daemon_killed": daemon.killed,
         "timestamp_ns": int(started * 1e9),
         "duration_s": round(time.monotonic() - began, 4),
         "ports": copy.deepcopy(reports),
@@ -243,7 +331,9 @@ def _write(directory: Path, name: str, report: Json) -> Path:
 class Watch:
     """Listens to the daemon, and acts when it falls silent or ends without a word."""
 
-    def __init__(self, link: socket.socket, perform: Callable[[Json, str], Path] = act) -> None:
+    def __init__(
+        self, link: socket.socket, perform: Callable[[Json, str, Daemon], Path] = act
+    ) -> None:
         self._link = link
         self._perform = perform
         self._buffer = b""
@@ -291,8 +381,12 @@ class Watch:
         if self._orders is None or self._acted:
             return
         self._acted = True
-        path = self._perform(self._orders, reason)
+        path = self._perform(self._orders, reason, Daemon(self._orders, self._has_spoken))
         self._say({"acted": str(path)})
+
+    def _has_spoken(self) -> bool:
+        """Whether something came from the daemon that nobody has read yet."""
+        return bool(select.select([self._link], [], [], 0)[0])
 
     def _say(self, message: Mapping[str, Any]) -> None:
         with suppress(OSError):  # nobody listens any more: it is written down

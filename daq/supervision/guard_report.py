@@ -25,6 +25,8 @@ class GuardReport:
     duration_s: float
     ports: tuple[Mapping[str, Any], ...]
     """Per port: `port`, `devices`, `summary`, `ok`, `error`, and each frame with its reply."""
+    daemon_killed: bool = False
+    """It stood still and held the line of an instrument."""
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -34,9 +36,10 @@ class GuardReport:
     def __str__(self) -> str:
         when = datetime.fromtimestamp(self.timestamp_ns / 1e9, UTC)
         ports = "; ".join(map(_port_in_words, self.ports))
+        killed = " (and was killed, since it held the line)" if self.daemon_killed else ""
         return (
-            f"the guard acted on {when:%Y-%m-%d %H:%M:%S} UTC because {self.reason}: {ports} "
-            f"(in {self.duration_s:.2f} s; {self.path})"
+            f"the guard acted on {when:%Y-%m-%d %H:%M:%S} UTC because {self.reason}{killed}: "
+            f"{ports} (in {self.duration_s:.2f} s; {self.path})"
         )
 
 
@@ -49,6 +52,7 @@ def read_report(path: Path) -> GuardReport:
         content["timestamp_ns"],
         content["duration_s"],
         tuple(content["ports"]),
+        content.get("daemon_killed", False),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,10 +11,8 @@ import trio
 
 from daq.bus import Bus
 from daq.core import (
-    Capability,
-    ConfigurationError,
+    INTERLOCK_CHANNELS,
     DaqError,
-    DeviceDescription,
     InterlockStatus,
     Measurement,
     NotFoundError,
@@ -53,10 +51,7 @@ class Programs(Protocol):
 
 
 class Interlocks:
-    """All interlocks of the daemon.
-
-    Raises ConfigurationError for a channel that is to be read and cannot be.
-    """
+    """All interlocks of the daemon."""
 
     def __init__(
         self,
@@ -65,7 +60,12 @@ class Interlocks:
         bus: Bus,
         timebase: Timebase,
     ) -> None:
-        self._locks = {each.name: _Interlock(each, supervisor, bus, timebase) for each in settings}
+        self._supervisor = supervisor
+        self._bus = bus
+        self._timebase = timebase
+        self._locks = {each.name: self._make(each) for each in settings}
+        self._programs: Programs | None = None
+        self._watching: trio.Nursery | None = None
 
     def __repr__(self) -> str:
         tripped = [name for name, lock in self._locks.items() if lock.rule.tripped]
@@ -75,11 +75,39 @@ class Interlocks:
         self, programs: Programs, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Watch until cancelled."""
-        async with trio.open_nursery() as nursery:
+        self._programs = programs
+        async with trio.open_nursery() as self._watching:
             for lock in self._locks.values():
-                await nursery.start(lock.watch, programs)
-                nursery.start_soon(lock.keep_reading)
+                await self._watching.start(lock.live, programs)
             task_status.started()
+            await trio.sleep_forever()  # others may come
+
+    def require_replaceable(self, settings: Sequence[InterlockSettings]) -> None:
+        """Raise StateError when one of those that `take_over` would end has tripped."""
+        kept = {each.name: each for each in settings}
+        for name, lock in self._locks.items():
+            if lock.rule.tripped and kept.get(name) != lock.settings:
+                raise StateError(
+                    f"interlocks.{name} has tripped, and the configuration would release it",
+                    advice="put right what is wrong and reset it, or repeat the command with force",
+                )
+
+    def take_over(self, settings: Sequence[InterlockSettings]) -> None:
+        """These count from now on. What has not changed notices nothing; what goes is released."""
+        before, self._locks = self._locks, {}
+        for each in settings:
+            old = before.get(each.name)
+            if old is not None and old.settings == each:
+                self._locks[each.name] = before.pop(each.name)
+                continue
+            self._locks[each.name] = lock = self._make(each)
+            if self._watching is not None and self._programs is not None:
+                self._watching.start_soon(lock.live, self._programs, old)
+        for lock in before.values():
+            lock.end()
+
+    def _make(self, settings: InterlockSettings) -> _Interlock:
+        return _Interlock(settings, self._supervisor, self._bus, self._timebase)
 
     def status(self) -> tuple[InterlockStatus, ...]:
         """How each of them is, in the order of the configuration."""
@@ -108,7 +136,6 @@ class _Interlock:
         self._supervisor = supervisor
         self._bus = bus
         self._timebase = timebase
-        self._read = _reader(settings, supervisor) if settings.read_every_s else None
         self._heard_at = -np.inf
         self._value: float | None = None
         self._units = ""
@@ -120,6 +147,8 @@ class _Interlock:
         self._reactions: trio.Nursery | None = None
         self._in_turn = trio.Lock()
         """What follows from a change is done before what follows from the next."""
+        self._life = trio.CancelScope()
+        self._ended = trio.Event()
 
     def status(self) -> InterlockStatus:
         return InterlockStatus(
@@ -149,7 +178,36 @@ class _Interlock:
             logger.info("interlock %s: reset%s", self.settings.name, f" by {by}" if by else "")
             self._apply(change)
 
-    async def watch(self, programs: Programs, *, task_status: trio.TaskStatus[None]) -> None:
+    async def live(
+        self,
+        programs: Programs,
+        predecessor: _Interlock | None = None,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Watch until cancelled, or until `end`, which releases what it holds."""
+        if predecessor is not None:
+            await predecessor.wait_ended()
+        with self._life:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._watch, programs)
+                nursery.start_soon(self._keep_reading)
+                task_status.started()
+        if self.rule.tripped:
+            for device_id in self.settings.refuse_moves:
+                self._supervisor.gate(device_id).allow(self.settings.name)
+            await programs.let_go(self.settings.name, resume=False)
+        self._ended.set()
+
+    def end(self) -> None:
+        """It is not configured any more."""
+        self._life.cancel()
+
+    async def wait_ended(self) -> None:
+        """Until nothing is held by it."""
+        await self._ended.wait()
+
+    async def _watch(self, programs: Programs, *, task_status: trio.TaskStatus[None]) -> None:
         """Judge every block, and the silence between them."""
         self._programs = programs
         async with trio.open_nursery() as self._reactions:
@@ -164,18 +222,21 @@ class _Interlock:
                     if change is not None:
                         self._apply(change)
 
-    async def keep_reading(self) -> None:
+    async def _keep_reading(self) -> None:
         """Read a channel that nobody else reads."""
-        every, read = self.settings.read_every_s, self._read
-        if every is None or read is None:
+        every, reading = self.settings.read_every_s, self.settings.reading
+        if every is None or not reading:
             return
+        device_id = self.settings.channel.partition(".")[0]
+        by = f"interlock {self.settings.name}"
         while True:
             await trio.sleep_until(max(self._heard_at, trio.current_time()) + every)
             if trio.current_time() - self._heard_at < every:
                 continue
             try:
                 with trio.move_on_after(max(every, MIN_READ_S)):
-                    await read()
+                    # Looked up each time: another device may have taken its place meanwhile.
+                    await self._supervisor.device(device_id).call(*reading, by=by)
             except DaqError as error:
                 # Not hidden: a channel that stays silent trips.
                 logger.debug("interlock %s: %s", self.settings.name, error.message)
@@ -256,45 +317,7 @@ class _Interlock:
     async def _publish(self) -> None:
         """Tell the bus, and with it the record of an open run, whether it is tripped."""
         reading = Reading(np.asarray(self.rule.tripped, np.uint8), self._timebase.now_ns())
-        channel = f"interlock.{self.settings.name}"
+        channel = INTERLOCK_CHANNELS + self.settings.name
         block = Measurement.single(channel, reading, "", self._sequence)
         self._sequence += 1
         await self._bus.publish(block)
-
-
-_OPERATIONS = {
-    "reading": "read",
-    "shutter": "is_open",
-    "wavelength": "wavelength",
-    "emission": "emission",
-    "exposure": "exposure",
-}
-
-
-def _reader(
-    settings: InterlockSettings, supervisor: Supervisor
-) -> Callable[[], Awaitable[object]] | None:
-    """How the interlock's channel is read; None for a device that could not be built."""
-    device_id, _, quantity = settings.channel.partition(".")
-    described = supervisor.device(device_id).description
-    operation, arguments = _operation(described, quantity)
-    if operation not in {offered.name for offered in described.operations}:
-        if device_id in supervisor.failures:
-            return None  # it stays silent, and the interlock trips
-        raise ConfigurationError(
-            f"interlocks.{settings.name}: {settings.channel!r} cannot be read: "
-            f"{device_id} does not offer {operation!r}",
-            advice="leave read_every_s out if somebody else publishes the channel",
-        )
-    by = f"interlock {settings.name}"
-    # Looked up each time: another device may have taken its place meanwhile.
-    return lambda: supervisor.device(device_id).call(operation, *arguments, by=by)
-
-
-def _operation(described: DeviceDescription, quantity: str) -> tuple[str, tuple[str, ...]]:
-    if not quantity:
-        movable = Capability.MOVABLE in described.capabilities
-        return ("position" if movable else "read"), ()
-    if quantity in _OPERATIONS:
-        return _OPERATIONS[quantity], ()
-    return "get", (quantity,)

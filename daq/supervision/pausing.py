@@ -1,16 +1,21 @@
-"""What devices do while a program is paused: they may be told something, or refuse the pause."""
+"""What devices do while a program is paused: they may be told something, or refuse the pause.
+
+A device that is told has all its settings noted before and after; what changed is put back before
+the program goes on, whatever it was.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
 import trio
 
-from daq.core import Capability, DaqError, StateError, StopOutcome
+from daq.core import Capability, DaqError, DeviceError, Scalar, StateError, StopOutcome
+from daq.supervision.bench_settings import BenchSetting, settings_of, step_of
 from daq.supervision.device import Device
 from daq.supervision.gate import Claim
 
@@ -20,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 HOLD_S = 5.0
 """What one device gets to do what it does for a pause, and again to be restored."""
+ASK_S = 2.0
+"""What it gets to tell its settings, before and after."""
+_PAUSE, _RESUME = "the pause", "the resume"
 
 
 class PauseAction(StrEnum):
@@ -44,6 +52,10 @@ _NEEDS: Mapping[PauseAction, Capability] = MappingProxyType(
         PauseAction.EMISSION_OFF: Capability.EMISSION_CONTROLLABLE,
     }
 )
+_SWITCHED: Mapping[PauseAction, str] = MappingProxyType(
+    {PauseAction.CLOSE_SHUTTER: "shutter", PauseAction.EMISSION_OFF: "emission"}
+)
+"""The one setting that these actions switch off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,120 +68,128 @@ class PauseRule:
 
 
 Rules = Mapping[str, PauseRule]
+Change = tuple[BenchSetting, Scalar]
+"""A setting and its value before."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
-    """A device as it was when the pause came."""
+    """What a pause did to a device."""
 
     device: Device
-    was_open: bool = False
-    was_emitting: bool = False
+    changed: list[Change] = field(default_factory=list)
+    """What the pause has changed."""
     problem: str = ""
     """Why it did not do what it was told; empty when it did."""
 
 
 def refuse_vetoed(devices: Iterable[Device], rules: Rules) -> None:
-    """Raise StateError when a device does not allow a pause, with its reason."""
-    for device in devices:
-        rule = rules.get(device.id, PauseRule())
-        if rule.action is PauseAction.VETO:
-            raise StateError(
-                f"{device.id} refuses to be paused: {rule.reason or 'it has a veto'}",
-                advice="stop the execution instead; the veto is on_pause in the configuration",
-            )
+    """Raise StateError when a device does not allow a pause now, with the reasons of all."""
+    reasons = [(device.id, _veto(device, rules)) for device in devices]
+    vetoes = [f"by {device_id}: {reason}" for device_id, reason in reasons if reason]
+    if vetoes:
+        raise StateError(
+            f"the pause was refused {'; '.join(vetoes)}",
+            advice="stop the execution instead, or pause it later",
+        )
+
+
+def _veto(device: Device, rules: Rules) -> str:
+    rule = rules.get(device.id, PauseRule())
+    if rule.action is PauseAction.VETO:
+        return rule.reason or 'the configuration says on_pause = "veto"'
+    return device.pause_veto()
 
 
 async def hold_devices(devices: Iterable[Device], rules: Rules, claim: Claim) -> tuple[Held, ...]:
     """Tell each device what its rule says, all at once; what fails is told, not raised."""
     held: list[Held] = []
-
-    async def hold(device: Device, action: PauseAction) -> None:
-        held.append(await _hold(device, action, claim))
-
     async with trio.open_nursery() as nursery:
         for device in devices:
             action = rules.get(device.id, PauseRule()).action
             if action is not PauseAction.NOTHING:
-                nursery.start_soon(hold, device, action)
+                held.append(Held(device, problem=f"{device.id} did not answer within {HOLD_S:g} s"))
+                nursery.start_soon(_hold, held[-1], action, claim)
     return tuple(held)
 
 
-async def restore_devices(held: Iterable[Held], claim: Claim) -> None:
-    """Bring the devices back to how they were, verified by reading back.
+async def restore_devices(held: Iterable[Held], claim: Claim) -> tuple[str, ...]:
+    """Bring the devices back to how they were, the light last; says what was put back.
 
-    Raises DaqError for the first that cannot be; the caller holds them again then.
+    Raises DaqError for the first setting that does not read back as it was; the caller holds the
+    devices again then.
     """
-    for each in held:
+    changed = [each for one in held for each in one.changed]
+    said: list[str] = []
+    for setting, value in sorted(changed, key=lambda each: step_of(*each)):
+        what = f"{setting.device.id} {setting.name}"
         with trio.move_on_after(HOLD_S) as scope:
-            if each.was_emitting:
-                await each.device.call("emission", True, by="the resume", claim=claim)
-            if each.was_open:
-                await each.device.call("open", by="the resume", claim=claim)
+            now = await setting.apply(value, _RESUME, claim=claim)
         if scope.cancelled_caught:
-            raise StateError(f"{each.device.id} was not restored within {HOLD_S:g} s")
+            raise StateError(f"{what} was not restored within {HOLD_S:g} s")
+        if not setting.is_at(now, value):
+            was, found = setting.in_words(value), setting.in_words(now)
+            raise DeviceError(f"{what} was not restored: it was {was}, and is {found}")
+        said.append(f"{what} {setting.in_words(value)}")
+    return tuple(said)
 
 
-async def _hold(device: Device, action: PauseAction, claim: Claim) -> Held:
-    was: dict[str, bool] = {}
-    problem = f"did not answer within {HOLD_S:g} s"
+async def _hold(held: Held, action: PauseAction, claim: Claim) -> None:
+    """Note, act, compare. It acts whatever becomes of the notes: safety comes before restoring."""
+    device = held.device
+    unknown: list[str] = []
+    if action is not PauseAction.STOP:
+        held.changed, unknown = await _note(device, action)
     with trio.move_on_after(HOLD_S):
         try:
-            await _note(device, action, was)
-            problem = await _ACTIONS[action](device, claim, was)
+            held.problem = await _act(device, action, claim, held.changed)
         except DaqError as error:
-            problem = error.message
-    if problem:
-        logger.error("%s: on_pause = %s failed: %s", device.id, action.value, problem)
-    return Held(device, was.get("open", False), was.get("emitting", False), problem)
+            held.problem = error.message
+    if unknown and not held.problem:
+        held.problem = f"what cannot be asked is not put back: {'; '.join(unknown)}"
+    held.changed = [each for each in held.changed if not await _is_still(*each)]
+    if held.problem:
+        logger.error("on_pause = %s: %s", action.value, held.problem)
 
 
-async def _note(device: Device, action: PauseAction, was: dict[str, bool]) -> None:
-    """How it is before anything is done, so that it can be put back."""
-    offered = device.description.capabilities
-    if Capability.EMISSION_CONTROLLABLE in offered and action in _SWITCHES_EMISSION:
-        was["emitting"] = bool(await device.call("emission"))
-    if Capability.SHUTTER_CONTROLLABLE in offered and action in _MOVES_SHUTTER:
-        was["open"] = bool(await device.call("is_open"))
+async def _note(device: Device, action: PauseAction) -> tuple[list[Change], list[str]]:
+    """What it is set to before anything is done, and why something could not be asked."""
+    known: list[Change] = []
+    unknown: list[str] = []
+    with trio.move_on_after(ASK_S) as scope:
+        for setting in _concerned(device, action):
+            try:
+                known.append((setting, await setting.ask()))
+            except DaqError as error:
+                unknown.append(error.message)
+    if scope.cancelled_caught:
+        unknown.append(f"{device.id} did not answer within {ASK_S:g} s")
+    return known, unknown
 
 
-_SWITCHES_EMISSION = frozenset({PauseAction.EMISSION_OFF, PauseAction.SAFE})
-_MOVES_SHUTTER = frozenset({PauseAction.CLOSE_SHUTTER, PauseAction.SAFE})
+async def _is_still(setting: BenchSetting, value: Scalar) -> bool:
+    """Whether the pause has left it alone; no when that cannot be told."""
+    with trio.move_on_after(ASK_S):
+        try:
+            return setting.is_at(await setting.ask(), value)
+        except DaqError:
+            pass
+    return False
 
 
-async def _stop(device: Device, _claim: Claim, _was: dict[str, bool]) -> str:
-    return await _stopped(device, safe=False)
+def _concerned(device: Device, action: PauseAction) -> list[BenchSetting]:
+    switched = _SWITCHED.get(action)
+    return [setting for setting in settings_of(device) if switched in (None, setting.name)]
 
 
-async def _make_safe(device: Device, _claim: Claim, _was: dict[str, bool]) -> str:
-    return await _stopped(device, safe=True)
-
-
-async def _stopped(device: Device, *, safe: bool) -> str:
-    stop = await device.stop(timeout=HOLD_S, safe=safe, by="the pause")
+async def _act(device: Device, action: PauseAction, claim: Claim, before: Iterable[Change]) -> str:
+    """Do it; returns what went wrong."""
+    if action in _SWITCHED:
+        for setting, value in before:
+            if value:
+                await setting.apply(False, _PAUSE, claim=claim)
+        return ""
+    safe = action is PauseAction.SAFE
+    stop = await device.stop(timeout=HOLD_S, safe=safe, by=_PAUSE)
     done = stop.outcome in (StopOutcome.STOPPED, StopOutcome.IDLE)
-    return "" if done else f"{stop.outcome}: {stop.message}"
-
-
-async def _close_shutter(device: Device, claim: Claim, was: dict[str, bool]) -> str:
-    if was["open"]:
-        await device.call("close", by="the pause", claim=claim)
-    return ""
-
-
-async def _switch_off(device: Device, claim: Claim, was: dict[str, bool]) -> str:
-    if was["emitting"]:
-        await device.call("emission", False, by="the pause", claim=claim)
-    return ""
-
-
-_ACTIONS: Mapping[PauseAction, Callable[[Device, Claim, dict[str, bool]], Awaitable[str]]] = (
-    MappingProxyType(
-        {
-            PauseAction.STOP: _stop,
-            PauseAction.SAFE: _make_safe,
-            PauseAction.CLOSE_SHUTTER: _close_shutter,
-            PauseAction.EMISSION_OFF: _switch_off,
-        }
-    )
-)
+    return "" if done else f"{device.id}: {stop.outcome}: {stop.message}"

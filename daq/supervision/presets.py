@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from daq.core import (
 )
 from daq.drivers import Timebase
 from daq.supervision.bench_settings import BenchSetting, read_settings, settings_of, step_of
+from daq.supervision.json_file import read_json, write_json
 from daq.supervision.supervisor import Supervisor
 
 __all__ = ["Presets"]
@@ -80,7 +80,7 @@ class Presets:
         if silent:
             note = f"{note} (without {', '.join(silent)})".strip()
         preset = Preset(name, self._timebase.now_ns(), by, note, settings)
-        await trio.to_thread.run_sync(_write, path, preset)
+        await trio.to_thread.run_sync(write_json, path, asdict(preset))
         return preset
 
     async def list(self) -> builtins.list[Preset]:
@@ -220,23 +220,11 @@ def _as(
     )
 
 
-def _write(path: Path, preset: Preset) -> None:
-    """Whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(preset), indent=2), encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
-
-
 def _read(path: Path) -> Preset:
+    document = read_json(path)
     try:
-        return Preset(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, TypeError) as error:
+        return Preset(**document)
+    except TypeError as error:
         raise StorageError(
-            f"{path} cannot be read: {error}", advice="repair the file, or delete it"
+            f"{path} is no preset: {error}", advice="repair the file, or delete it"
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import trio
 from daq.config import Config, DeviceConfig, load_config
 from daq.core import BusyError, ConfigurationError, StateError
 from daq.drivers import Driver, Timebase, build_drivers
+from daq.supervision.interlocks import Interlocks
 from daq.supervision.safety_settings import SafetySettings, read_safety
 from daq.supervision.supervisor import Supervisor
 
@@ -32,8 +33,10 @@ class ReloadReport:
     unchanged: tuple[str, ...] = ()
     not_safe: Mapping[str, str] = field(default_factory=dict)
     """Devices that were let go and could not be made safe, with the reason."""
+    applied: tuple[str, ...] = ()
+    """Options of other tables, and interlocks, that have changed and count from now on."""
     needs_restart: tuple[str, ...] = ()
-    """Tables that have changed and count only for a daemon that is started anew."""
+    """Options that have changed and count only for a daemon that is started anew, with why."""
 
 
 class Reloader:
@@ -44,8 +47,9 @@ class Reloader:
         drivers: Of its devices.
         shared: What the drivers of this daemon share.
         supervisor: Of its devices.
+        interlocks: At work.
         timebase: The daemon's timestamps.
-        on_safety: Told what the new configuration says about safety.
+        on_change: Told the new configuration, and what it says about safety.
     """
 
     def __init__(
@@ -54,17 +58,21 @@ class Reloader:
         drivers: Mapping[str, Driver],
         shared: dict[Any, Any],
         supervisor: Supervisor,
+        interlocks: Interlocks,
         timebase: Timebase,
-        on_safety: Callable[[SafetySettings], None],
+        *,
+        on_change: Callable[[Config, SafetySettings], None],
     ) -> None:
         self._config = config
-        self._tables = _tables(load_config(config.source) if config.source else config)
-        """What the file said at the start, whatever the command line said instead."""
+        self._file = load_config(config.source) if config.source else config
+        """What the file said when it was read last, whatever the command line says instead."""
+        self._started = self._file
         self._drivers = dict(drivers)
         self._shared = shared
         self._supervisor = supervisor
+        self._interlocks = interlocks
         self._timebase = timebase
-        self._on_safety = on_safety
+        self._on_change = on_change
         self._turn = trio.Lock()
 
     def __repr__(self) -> str:
@@ -77,12 +85,13 @@ class Reloader:
 
         Args:
             by: Who asks.
-            force: Let go of devices that are in use, too.
+            force: Let go of devices that are in use, and release interlocks that have tripped.
 
         Raises:
-            ConfigurationError: The file is wrong, or takes a device away that an interlock needs.
+            ConfigurationError: The file is wrong.
             BusyError: A device that goes or changes is claimed by an execution.
-            StateError: The daemon was started without a file.
+            StateError: The daemon was started without a file, or an interlock that goes or changes
+                has tripped.
         """
         source = self._config.source
         if source is None:
@@ -95,7 +104,7 @@ class Reloader:
             return await self._apply(config, source, by, force=force)
 
     async def _apply(self, config: Config, source: Path, by: str, *, force: bool) -> ReloadReport:
-        fresh = self._check(config)
+        fresh, safety = self._check(config)
         before, after = self._config.devices, config.devices
         removed = sorted(before.keys() - after.keys())
         added = sorted(after.keys() - before.keys())
@@ -103,6 +112,7 @@ class Reloader:
         changed = [each for each in kept if self._differs(each, after[each], fresh.get(each))]
         if not force:
             self._require_free([*removed, *changed])
+            self._interlocks.require_replaceable(safety.interlocks)
         not_safe: dict[str, str] = {}
         for device_id in (*removed, *changed):
             verb = "removed from" if device_id in removed else "changed in"
@@ -110,40 +120,43 @@ class Reloader:
             await self._let_go(device_id, f"it was {verb} the configuration{who}", not_safe)
         self._build({each: after[each] for each in (*added, *changed)})
         # The tables that are read only once stay as they are.
-        self._config = replace(self._config, devices=after)
-        self._on_safety(read_safety(self._config, self._drivers))
+        self._config = replace(
+            self._config, devices=after, interlocks=config.interlocks, scripts=config.scripts
+        )
+        self._on_change(self._config, read_safety(self._config, self._drivers))
+        before_file, self._file = self._file, config
         report = ReloadReport(
             tuple(added),
             tuple(removed),
             tuple(changed),
             tuple(each for each in kept if each not in changed),
             not_safe,
-            self._other_changes(config),
+            applied=tuple(_applied(before_file, config)),
+            needs_restart=tuple(_waiting(self._started, config)),
         )
         logger.info("%s was read again: %s", source, report)
         return report
 
-    def _check(self, config: Config) -> dict[str, Driver]:
+    def _check(self, config: Config) -> tuple[dict[str, Driver], SafetySettings]:
         """Build everything aside, which talks to nobody: no mistake is found half way."""
         drivers, failures = build_drivers(config.devices, self._timebase)
         known = {each: why for each, why in failures.items() if self._fails_already(each, config)}
         news = [why for each, why in failures.items() if each not in known]
         if news:
             raise ConfigurationError("\n".join(news), advice="nothing was changed")
-        read_safety(config, drivers)
-        self._check_interlocks(config)
-        return drivers
+        safety = read_safety(config, drivers)
+        self._check_channels(config, safety)
+        return drivers, safety
 
-    def _check_interlocks(self, config: Config) -> None:
-        """Those that are at work stay as they are, so their devices stay too."""
-        for lock in read_safety(self._config, self._drivers).interlocks:
-            needed = {lock.channel.partition(".")[0], *lock.devices, *lock.refuse_moves}
-            gone = sorted((needed & self._config.devices.keys()) - config.devices.keys())
-            if gone:
+    def _check_channels(self, config: Config, safety: SafetySettings) -> None:
+        """An interlock must not be left without the device that it watches."""
+        for lock in safety.interlocks:
+            watched = lock.channel.partition(".")[0]
+            if watched in self._config.devices and watched not in config.devices:
                 raise ConfigurationError(
-                    f"{config.source}: {', '.join(gone)} is not there any more, and the interlock "
-                    f"interlocks.{lock.name} that is at work needs it",
-                    advice="nothing was changed; a restart of the daemon takes both away",
+                    f"{config.source}: {watched} is not there any more, and interlocks.{lock.name} "
+                    f"watches it",
+                    advice="nothing was changed; take the interlock away too",
                 )
 
     def _fails_already(self, device_id: str, config: Config) -> bool:
@@ -183,16 +196,38 @@ class Reloader:
             self._supervisor.add_failed(device_id, reason)
         self._drivers |= drivers
 
-    def _other_changes(self, config: Config) -> tuple[str, ...]:
-        """By their names in the file."""
-        return tuple(name for name, table in _tables(config).items() if table != self._tables[name])
+
+_READ_ONCE = {
+    "server": "clients are connected where and how it listens",
+    "storage": "the journal and the catalogue are open as they are",
+    "ring": "other processes have its file open",
+    "guard": "the guard process was started with it",
+}
+"""Tables that count only for a daemon that is started anew, with the reason."""
 
 
-def _tables(config: Config) -> dict[str, Any]:
-    """What is read only once, without the lines on which it stands."""
-    tables = {f.name: getattr(config, f.name) for f in fields(Config)}
-    del tables["devices"], tables["source"]
-    return {**tables, "interlocks": {n: lock.options for n, lock in config.interlocks.items()}}
+def _applied(before: Config, after: Config) -> Iterator[str]:
+    """What has changed and counts from now on, beside the devices."""
+    for name in sorted(before.interlocks.keys() | after.interlocks.keys()):
+        old, new = before.interlocks.get(name), after.interlocks.get(name)
+        if old is None or new is None or old.options != new.options:
+            yield f"interlocks.{name}"
+    for option in _differences(before.scripts, after.scripts):
+        yield f"scripts.{option}"
+
+
+def _waiting(started: Config, after: Config) -> Iterator[str]:
+    """What a restart would change."""
+    for table, reason in _READ_ONCE.items():
+        changed = _differences(getattr(started, table), getattr(after, table))
+        yield from (f"{table}.{option}: {reason}" for option in changed)
+
+
+def _differences(before: Any, after: Any) -> Iterator[str]:
+    """The options of a table in which two configurations differ."""
+    for option in fields(before):
+        if getattr(before, option.name) != getattr(after, option.name):
+            yield option.name
 
 
 def _same(before: DeviceConfig | None, after: DeviceConfig) -> bool:

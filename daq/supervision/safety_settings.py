@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from daq.config import Config, DeviceConfig, InterlockConfig
-from daq.core import ConfigurationError, Limits
+from daq.core import Capability, ConfigurationError, DeviceDescription, Limits
 from daq.drivers import REQUIRED, Driver, LastWill, Options, SerialSettings, WillFrame
 from daq.supervision.interlock_rule import Condition
 from daq.supervision.pausing import PauseAction, PauseRule
@@ -23,6 +23,14 @@ __all__ = ["InterlockSettings", "SafetySettings", "read_safety"]
 ACTIONS = ("none", "pause", "stop", "force_stop", "safe")
 _FROM_ZERO = Limits(0.0, math.inf)
 _SOME_TIME = Limits(0.01, math.inf)
+_OPERATIONS = {
+    "reading": "read",
+    "shutter": "is_open",
+    "wavelength": "wavelength",
+    "emission": "emission",
+    "exposure": "exposure",
+}
+"""What reads a device's channels, by their names."""
 MISSED_READS = 3
 """A channel that is read on a schedule is silent when so many readings failed."""
 
@@ -43,6 +51,9 @@ class InterlockSettings:
     """What it paused goes on by itself when it has cleared."""
     read_every_s: float | None
     """The device is read when its channel was silent for so long."""
+    reading: tuple[str, ...] = ()
+    """The operation that reads it, with its arguments; empty for a device that could not be built:
+    it stays silent, and the interlock trips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,7 @@ def read_safety(config: Config, drivers: Mapping[str, Driver]) -> SafetySettings
         if found := _located(device, lambda d=device, r=driver: _last_wills(d, r)):
             wills[device_id] = found
     interlocks = tuple(
-        _located(each, lambda e=each: _interlock(e, config.devices))
+        _located(each, lambda e=each: _interlock(e, config.devices, drivers))
         for each in config.interlocks.values()
     )
     return SafetySettings(interlocks, rules, wills)
@@ -157,7 +168,9 @@ def _will(options: Options) -> LastWill:
 # ------------------------------------------------------------------------------------- interlocks
 
 
-def _interlock(config: InterlockConfig, devices: Iterable[str]) -> InterlockSettings:
+def _interlock(
+    config: InterlockConfig, devices: Iterable[str], drivers: Mapping[str, Driver]
+) -> InterlockSettings:
     owner = f"interlocks.{config.name}"
     options = Options(owner, config.options)
     read_every = options.number("read_every_s", 0.0, "s", _FROM_ZERO) or None
@@ -178,7 +191,32 @@ def _interlock(config: InterlockConfig, devices: Iterable[str]) -> InterlockSett
         raise ConfigurationError(f"{owner}: resume = true needs action = 'pause'")
     if read_every and settings.channel.partition(".")[0] not in devices:
         raise ConfigurationError(f"{owner}: {settings.channel!r} belongs to no device to be read")
-    return settings
+    return replace(settings, reading=_reading(owner, settings, drivers)) if read_every else settings
+
+
+def _reading(
+    owner: str, settings: InterlockSettings, drivers: Mapping[str, Driver]
+) -> tuple[str, ...]:
+    device_id, _, quantity = settings.channel.partition(".")
+    if device_id not in drivers:
+        return ()
+    described = drivers[device_id].description
+    reading = _operation(described, quantity)
+    if reading[0] not in {offered.name for offered in described.operations}:
+        raise ConfigurationError(
+            f"{owner}: {settings.channel!r} cannot be read: {device_id} does not offer "
+            f"{reading[0]!r}",
+            advice="leave read_every_s out if somebody else publishes the channel",
+        )
+    return reading
+
+
+def _operation(described: DeviceDescription, quantity: str) -> tuple[str, ...]:
+    if not quantity:
+        return ("position" if Capability.MOVABLE in described.capabilities else "read",)
+    if quantity in _OPERATIONS:
+        return (_OPERATIONS[quantity],)
+    return "get", quantity
 
 
 def _condition(owner: str, options: Options, read_every: float | None) -> Condition:

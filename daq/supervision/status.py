@@ -19,6 +19,8 @@ class DeviceStatus:
         self.state = DeviceState.CONNECTING
         self.reason = ""
         self.version = 0
+        self.advice = "the daemon keeps trying to reach it; see `devices`"
+        """What helps while it is offline."""
         self._timebase = timebase
         self._on_change = on_change
         self._fields: dict[str, Scalar] = {}
@@ -66,6 +68,8 @@ class DeviceStatus:
 
     def merge(self, fields: Mapping[str, Scalar], notes: int) -> None:
         """A poll that began at `notes` saw these; what commands saw since is newer."""
+        if not self.state.is_online:
+            return
         fresh = {
             name: value for name, value in fields.items() if self._noted_at.get(name, 0) <= notes
         }
@@ -95,9 +99,9 @@ class DeviceStatus:
             self._next_attempt_ns = after
             self.touch()
 
-    def disabled(self, reason: str) -> None:
+    def disabled(self, reason: str, since_ns: int) -> None:
         """Taken out of use by a person, until `connecting`."""
-        self._away_since_ns = self._timebase.now_ns()
+        self._away_since_ns = since_ns
         self.state = DeviceState.DISABLED
         self.reason = reason
         self._fields = {}
@@ -137,7 +141,7 @@ class DeviceStatus:
         """Raise OfflineError unless the device can be used now."""
         if self.state.is_online:
             return
-        advice = "the daemon keeps trying to reach it; see `devices`"
+        advice = self.advice
         if self.state is DeviceState.DISABLED:
             advice = f"put it into use again: `enable {self.id}`"
         raise OfflineError(self.unavailable(), advice=advice)

@@ -20,6 +20,7 @@ from daq.supervision.device import Acquisition, Device
 from daq.supervision.device_task import DeviceTask
 from daq.supervision.gate import Gate
 from daq.supervision.instrument import Instrument
+from daq.supervision.out_of_use import OutOfUse
 from daq.supervision.outlet import Outlet
 from daq.supervision.restart_policy import RestartPolicy
 from daq.supervision.status import DeviceStatus
@@ -43,6 +44,7 @@ class Supervisor:
         policy: When a lost device is tried again.
         timing: Periods and bounds.
         rng: For the policy's jitter.
+        out_of_use: The devices that are disabled from the start.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Supervisor:
         policy: RestartPolicy | None = None,
         timing: Timing | None = None,
         rng: random.Random | None = None,
+        out_of_use: OutOfUse | None = None,
     ) -> None:
         self.failures: dict[str, str] = {}
         """Devices that could not be built, with the reason."""
@@ -63,6 +66,7 @@ class Supervisor:
         self._policy = policy or RestartPolicy()
         self._timing = timing or Timing()
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._out_of_use = out_of_use or OutOfUse()
         self._changes = AsyncValue(0)
         self._watchers = 0
         self._watched_until = 0.0
@@ -119,6 +123,7 @@ class Supervisor:
         self._require_new(device_id)
         try:
             self._devices[device_id] = self._build(driver)
+            self._devices[device_id].stay_disabled()
         except Exception as error:
             logger.exception("%s: the driver could not describe itself", device_id)
             self.add_failed(device_id, f"the driver failed: {type(error).__name__}: {error}")
@@ -142,13 +147,13 @@ class Supervisor:
         device = self.device(device_id)
         with trio.CancelScope(shield=True):  # bounded: a device that is half removed is nobody's
             stop = await device.stop(timeout=self._timing.cleanup_s, safe=True, by=reason)
-            device.let_go(reason)
+            device.retire(reason)
             task, scope = self._tasks.pop(device_id, None), self._scopes.pop(device_id, None)
             if task is not None and scope is not None:
                 scope.cancel()
                 with trio.move_on_after(self._timing.cleanup_s + self._timing.disconnect_s):
                     await task.ended.wait()
-            device.let_go(reason)  # what was said last is what its holders read
+            device.retire(reason)  # what was said last is what its holders read
         del self._devices[device_id]
         was_built = self.failures.pop(device_id, None) is None
         self._count_change()
@@ -237,12 +242,14 @@ class Supervisor:
         )
         self._tasks[description.id] = task
         # A device that takes another's place is forbidden and claimed just as that one was.
-        return Device(instrument, task, self._timing, self.gate(description.id))
+        gate = self.gate(description.id)
+        return Device(instrument, task, self._timing, gate, self._out_of_use)
 
     def _build_failed(self, device_id: str, reason: str) -> Device:
         driver = UnbuiltDriver(DriverContext(device_id, "", self._timebase), reason)
         device = self._build(driver)
-        self._tasks.pop(device_id).lost(reason)
+        device.fail(reason)
+        del self._tasks[device_id]
         return device
 
     def _is_watched(self) -> bool:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import trio
 
-from daq.testing.driver_checks import ALWAYS
+from daq.testing.driver_checks import ALWAYS, Check
 from daq.testing.driver_checks_acquire import ACQUIRING
 from daq.testing.driver_checks_motion import MOVING
 from daq.testing.driver_checks_switch import SWITCHING
 from daq.testing.driver_subject import ConformanceError, DriverFactory, Subject
 
-__all__ = ["ConformanceError", "check_driver"]
+__all__ = ["CheckResult", "ConformanceError", "check_driver", "run_checks"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What became of one check."""
+
+    name: str
+    promise: str
+    """What holds for a driver that passes, in one sentence."""
+    seconds: float
+    problems: tuple[str, ...] = ()
+    """Why it failed; empty for a driver that keeps the contract."""
 
 
 async def check_driver(
@@ -43,25 +57,35 @@ async def check_driver(
         ConformanceError: Some checks failed; the message lists all of them.
     """
     subject = Subject(make, options or {}, device_id, driver_name)
-    offered = subject.build().description.capabilities
-    checks = [
-        check
-        for capability, check in (*ALWAYS, *MOVING, *ACQUIRING, *SWITCHING)
-        if capability is None or capability in offered
-    ]
-    failures: list[str] = []
-    for check in checks:
-        try:
-            with trio.fail_after(timeout):
-                await check(subject)
-        except trio.TooSlowError:
-            failures.append(f"{check.__name__}: was not over after {timeout:g} s")
-        except Exception as error:  # noqa: BLE001 - whatever a driver raises, the others are checked
-            failures.extend(f"{check.__name__}: {reason}" for reason in _reasons(error))
+    async with aclosing(run_checks(subject, timeout)) as running:
+        results = [result async for result in running]
+    failures = [f"{each.name}: {problem}" for each in results for problem in each.problems]
     if failures:
         listed = "\n".join(f"  - {failure}" for failure in failures)
         raise ConformanceError(f"{driver_name} breaks {len(failures)} contracts:\n{listed}")
-    return tuple(check.__name__ for check in checks)
+    return tuple(result.name for result in results)
+
+
+async def run_checks(subject: Subject, timeout: float = 60.0) -> AsyncGenerator[CheckResult, None]:
+    """Run the checks that the subject's capabilities ask for, one by one, whatever fails."""
+    offered = subject.build().description.capabilities
+    for capability, check in (*ALWAYS, *MOVING, *ACQUIRING, *SWITCHING):
+        if capability is None or capability in offered:
+            yield await _run(check, subject, timeout)
+
+
+async def _run(check: Check, subject: Subject, timeout: float) -> CheckResult:
+    problems: list[str] = []
+    began = trio.current_time()
+    try:
+        with trio.fail_after(timeout):
+            await check(subject)
+    except trio.TooSlowError:
+        problems.append(f"was not over after {timeout:g} s")
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises, the others are checked
+        problems += _reasons(error)
+    promise = (check.__doc__ or "").partition("\n")[0]
+    return CheckResult(check.__name__, promise, trio.current_time() - began, tuple(problems))
 
 
 def _reasons(error: Exception) -> list[str]:

@@ -84,6 +84,10 @@ class Line:
             self._trace.event("closed")
         await self._port.leave(self)
 
+    async def wait_port(self) -> None:
+        """Until a port that has vanished is there again; for ever for one that has not."""
+        await self._port.wait_appeared()
+
     async def query(
         self, command: str, *, accepts: Accepts | None = None, timeout_s: float | None = None
     ) -> str:
@@ -132,7 +136,8 @@ class Line:
             connection = self._require(command)
             connection.tap = self._trace.received
             try:
-                await trio.sleep_until(connection.not_before)
+                if connection.not_before > trio.current_time():
+                    await trio.sleep_until(connection.not_before)
                 yield connection
             except ConnectionLostError as error:
                 self._trace.event(f"lost: {error}")

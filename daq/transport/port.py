@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import trio
@@ -22,6 +23,8 @@ __all__ = ["Connection", "Port", "Ports"]
 
 _LONGEST_FRAME = 1 << 16
 _CLOSE_S = 2.0
+_LOOK_S = 0.2
+"""Between two looks for a port that has vanished."""
 _ADVICE = {
     errno.ENOENT: "is the instrument plugged in and switched on?",
     errno.EACCES: "the daemon's user needs access to it: most often the group dialout has it",
@@ -59,35 +62,37 @@ class Connection:
 
     async def next_frame(self, framing: Framing) -> bytes:
         """The next whole frame; waits for it. Raises ConnectionLostError."""
-        while True:
-            frame = framing.split(self._buffer)
-            if frame is not None:
-                await trio.lowlevel.checkpoint()
-                return frame
-            if len(self._buffer) > _LONGEST_FRAME:
-                frame = bytes(self._buffer)
-                self._buffer.clear()
-                return frame
+        frame = self._split(framing)
+        if frame is not None:
+            await trio.lowlevel.checkpoint()
+        while frame is None:
             with trio.CancelScope() as gap:
                 if framing.idle_s is not None and self._buffer:
                     gap.deadline = trio.current_time() + framing.idle_s
                 await self._receive()
-            if gap.cancelled_caught:
-                frame = bytes(self._buffer)
-                self._buffer.clear()
-                return frame
+            frame = self._take_all() if gap.cancelled_caught else self._split(framing)
+        return frame
 
     def discard(self) -> bytes:
         """Throw away, and return, whatever has come until now."""
-        stale = bytes(self._buffer) + self._stream.receive_nowait()
-        self._buffer.clear()
-        return stale
+        return self._take_all() + self._stream.receive_nowait()
 
     async def close(self) -> None:
         """Bounded and shielded."""
         self.lost = self.lost or "the port was closed"
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_S):
             await self._stream.close()
+
+    def _split(self, framing: Framing) -> bytes | None:
+        frame = framing.split(self._buffer)
+        if frame is None and len(self._buffer) > _LONGEST_FRAME:
+            return self._take_all()
+        return frame
+
+    def _take_all(self) -> bytes:
+        taken = bytes(self._buffer)
+        self._buffer.clear()
+        return taken
 
     async def _receive(self) -> None:
         try:
@@ -132,11 +137,24 @@ class Port:
             connection, self._connection = self._connection, None
             await connection.close()
 
+    async def wait_appeared(self) -> None:
+        """Until a port that has vanished is there again; for ever for one that has not.
+
+        Serial adapters vanish when they are unplugged; of TCP nothing can be seen.
+        """
+        if self.settings.tcp is not None or self._is_there():
+            await trio.sleep_forever()
+        while not self._is_there():  # noqa: ASYNC110 - nobody tells
+            await trio.sleep(_LOOK_S)
+
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """For one exchange; in the order in which they were asked for."""
         async with self._turn:
             yield
+
+    def _is_there(self) -> bool:
+        return Path(self.settings.address).exists()  # in /dev, so it blocks nobody
 
     async def _open(self) -> ByteStream:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from typing import Any
 
 import trio
 import trio_asyncio
-from serial import Serial
+from serial import Serial, SerialException
 from serial_asyncio import SerialTransport
 
 from daq.transport.inbox import Inbox
@@ -84,8 +85,28 @@ async def open_serial(settings: PortSettings) -> SerialStream:
         raise OSError(*error.args) from error
 
 
+class _Serial(Serial):  # type: ignore[misc]
+    """A port that is read only when there is something to be read."""
+
+    def read(self, size: int = 1) -> bytes:
+        """What has come, without waiting.
+
+        pyserial asks `select` first, which knows no descriptors from 1024 on, and each port takes
+        five: some two hundred serial ports would be the end.
+        """
+        try:
+            data = os.read(self.fd, size)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise SerialException(error.errno, f"reading failed: {error.strerror}") from error
+        if not data:
+            raise SerialException("it hung up")
+        return data
+
+
 def _open(settings: PortSettings) -> Serial:
-    return Serial(
+    return _Serial(
         settings.address,
         baudrate=settings.baudrate,
         bytesize=settings.data_bits,
@@ -111,10 +132,13 @@ class SerialStream(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
 
     async def send(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._inbox.require_open()  # pyserial-asyncio takes bytes for a port that is gone
+        left = self._write_nowait(data)
+        if not left:
+            return
         self._writable = trio.Event()
-        self._transport.write(data)
+        self._transport.write(left)
         try:
             await self._writable.wait()
         except trio.Cancelled:
@@ -140,6 +164,17 @@ class SerialStream(asyncio.Protocol):
             self._transport.abort()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_S):
             await self._closed.wait()
+
+    def _write_nowait(self, data: bytes) -> bytes:
+        """Write what the port takes at once, and return the rest.
+
+        A command is a few bytes, for which there is room: watching for that, as the transport does,
+        takes as long as the exchange itself. Also an error is left to the transport.
+        """
+        try:
+            return data[os.write(self._transport.serial.fileno(), data) :]
+        except OSError:
+            return data
 
     # What pyserial-asyncio calls.
 

@@ -59,13 +59,16 @@ class BulkCodec(CodecBase):
     __content_subtype__ = "proto"
 
     def encode(self, message: Any, message_type: Any) -> bytes:
+        return b"".join(self.encode_parts(message, message_type))
+
+    def encode_parts(self, message: Any, message_type: Any) -> tuple[bytes | memoryview, ...]:
+        """The message, or all but the payload of its large field and the payload as it is."""
         if not isinstance(message, message_type):
             raise TypeError(f"{message_type.__name__} expected, not {type(message).__name__}")
         name, number = _BULK.get(message_type, ("", 0))
-        payload: bytes = getattr(message, name) if name else b""
+        payload: bytes | memoryview = getattr(message, name) if name else b""
         if len(payload) < BULK_BYTES:
-            encoded: bytes = message.SerializeToString()
-            return encoded
+            return (message.SerializeToString(),)
         setattr(message, name, b"")
         try:
             rest = message.SerializeToString()
@@ -73,12 +76,15 @@ class BulkCodec(CodecBase):
             setattr(message, name, payload)
         # The order of fields is free in protobuf.
         key = betterproto.encode_varint(number << 3 | _BYTES)
-        return b"".join((rest, key, betterproto.encode_varint(len(payload)), payload))
+        return b"".join((rest, key, betterproto.encode_varint(len(payload)))), payload
 
-    def decode(self, data: bytes, message_type: Any) -> Any:
-        """Raises ValueError when `data` is not such a message."""
+    def decode(self, data: bytes | memoryview, message_type: Any) -> Any:
+        """The message; its large field is a view of `data` where that is one.
+
+        Raises ValueError when `data` is not such a message.
+        """
         if not issubclass(message_type, betterproto.Message):
-            return message_type.FromString(data)
+            return message_type.FromString(bytes(data))
         bulk_name, bulk_number = _BULK.get(message_type, ("", 0))
         expected = _expected(message_type)
         bulk: Field | None = None
@@ -89,8 +95,8 @@ class BulkCodec(CodecBase):
             if field.number == bulk_number and field.end - field.value >= BULK_BYTES:
                 bulk = field
         if bulk is None:
-            return message_type.FromString(data)
-        message = message_type.FromString(data[: bulk.start] + data[bulk.end :])
+            return message_type.FromString(bytes(data))
+        message = message_type.FromString(b"".join((data[: bulk.start], data[bulk.end :])))
         setattr(message, bulk_name, data[bulk.value : bulk.end])
         return message
 
@@ -107,7 +113,7 @@ def _expected(message_type: Any) -> dict[int, tuple[int, ...]]:
     }
 
 
-def walk(data: bytes) -> Iterator[Field]:
+def walk(data: bytes | memoryview) -> Iterator[Field]:
     """The fields at the outer level; raises ValueError where the encoding is broken."""
     position = 0
     while position < len(data):
@@ -122,7 +128,7 @@ def walk(data: bytes) -> Iterator[Field]:
         yield Field(number, wire_type, start, value, position)
 
 
-def _content(data: bytes, position: int, wire_type: int) -> tuple[int, int]:
+def _content(data: bytes | memoryview, position: int, wire_type: int) -> tuple[int, int]:
     """Where the content of a field begins and ends."""
     if wire_type == _VARINT:
         return position, _varint(data, position)[1]
@@ -134,7 +140,7 @@ def _content(data: bytes, position: int, wire_type: int) -> tuple[int, int]:
     raise ValueError(f"there is no wire type {wire_type}")
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
     result = 0
     for shift in range(0, 70, 7):
         if position >= len(data):

@@ -8,7 +8,7 @@ Without a file to point to they are in the events, as arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from daq.core import Column, EventBlock, RunOutcome, RunStart, RunStop
 from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
 
-__all__ = ["Document", "DocumentComposer", "compose_documents"]
+__all__ = ["Document", "DocumentComposer", "compose_documents", "unpack_page"]
 
 Document = tuple[str, dict[str, Any]]
 """The name of a document (`start`, `descriptor`, `event_page`, ...), and the document."""
@@ -40,10 +40,14 @@ _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "O": "string"}
 
 
 def compose_documents(
-    start: RunStart, blocks: Iterable[EventBlock], stop: RunStop | None, uri: str = ""
+    start: RunStart,
+    blocks: Iterable[EventBlock],
+    stop: RunStop | None,
+    uri: str = "",
+    axes: Sequence[str] = (),
 ) -> Iterator[Document]:
     """All documents of a run that was read back; without a `stop` the run is still open."""
-    composer = DocumentComposer(start, uri)
+    composer = DocumentComposer(start, uri, axes)
     yield composer.begin()
     for block in blocks:
         yield from composer.events(block)
@@ -57,11 +61,14 @@ class DocumentComposer:
     Args:
         start: How the run began.
         uri: Where its HDF5 file is, or will be; empty to put large samples into the events.
+        axes: The columns of the main stream that the scan moved, where they are known by now; else
+            they are what the metadata of a plan say.
     """
 
-    def __init__(self, start: RunStart, uri: str = "") -> None:
+    def __init__(self, start: RunStart, uri: str = "", axes: Sequence[str] = ()) -> None:
         self._start = start
         self._uri = uri
+        self._axes = tuple(axes) or _motors(start.metadata)
         self._descriptors: dict[str, str] = {}
         self._groups: dict[str, str] = {}
         """Stream to its group in the file."""
@@ -70,7 +77,8 @@ class DocumentComposer:
     def begin(self) -> Document:
         """The start document."""
         start = self._start
-        document = {"plan_name": start.name, **_metadata(start.metadata)} | {
+        hints = {"hints": self._hints()} if self._axes else {}
+        document = {"plan_name": start.name, **hints, **_metadata(start.metadata)} | {
             "uid": start.run_id,
             "time": start.started_ns / _NS,
             "daq": {
@@ -86,6 +94,13 @@ class DocumentComposer:
         if start.user:
             document["owner"] = start.user
         return "start", document
+
+    def _hints(self) -> dict[str, Any]:
+        """What to plot against."""
+        hints: dict[str, Any] = {"dimensions": [([axis], "primary") for axis in self._axes]}
+        if self._start.metadata.get("plan_name") == "grid_scan" and len(self._axes) > 1:
+            hints["gridding"] = "rectilinear"
+        return hints
 
     def events(self, block: EventBlock) -> list[Document]:
         """The documents of some events of a stream, its descriptor before the first of them."""
@@ -221,6 +236,28 @@ class DocumentComposer:
                     "seq_nums": {"start": block.first + 1, "stop": end + 1},
                 }
                 yield "stream_datum", document
+
+
+def unpack_page(page: Mapping[str, Any]) -> Iterator[Document]:
+    """The events of an `event_page`, one by one."""
+    for row, number in enumerate(page["seq_num"]):
+        document = {
+            "descriptor": page["descriptor"],
+            "seq_num": number,
+            "uid": page["uid"][row],
+            "time": page["time"][row],
+            "data": {name: values[row] for name, values in page["data"].items()},
+            "timestamps": {name: times[row] for name, times in page["timestamps"].items()},
+            "filled": {},
+        }
+        yield "event", document
+
+
+def _motors(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    motors = metadata.get("motors")
+    if not isinstance(motors, list) or not all(isinstance(name, str) for name in motors):
+        return ()
+    return tuple(motors)
 
 
 def _sample_bytes(column: Column) -> int:

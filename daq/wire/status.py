@@ -15,6 +15,7 @@ from grpclib.const import Status
 
 from daq.core import (
     AmbiguousError,
+    AuthenticationError,
     BusyError,
     CapabilityError,
     CommunicationError,
@@ -27,6 +28,7 @@ from daq.core import (
     OfflineError,
     OverloadError,
     ParameterError,
+    PermissionDeniedError,
     ScriptError,
     ScriptSyntaxError,
     StateError,
@@ -72,6 +74,8 @@ STATUS_OF_KIND: Mapping[str, Status] = MappingProxyType(
         ScriptError.kind: Status.UNKNOWN,
         ScriptSyntaxError.kind: Status.INVALID_ARGUMENT,
         ParameterError.kind: Status.INVALID_ARGUMENT,
+        AuthenticationError.kind: Status.UNAUTHENTICATED,
+        PermissionDeniedError.kind: Status.PERMISSION_DENIED,
         CommunicationError.kind: Status.UNAVAILABLE,
         TimeoutError.kind: Status.DEADLINE_EXCEEDED,
     }
@@ -91,6 +95,8 @@ _CLASS_OF_STATUS: Mapping[str, type[DaqError]] = MappingProxyType(
         Status.ABORTED.name: BusyError,
         Status.RESOURCE_EXHAUSTED.name: OverloadError,
         Status.DATA_LOSS.name: StorageError,
+        Status.UNAUTHENTICATED.name: AuthenticationError,
+        Status.PERMISSION_DENIED.name: PermissionDeniedError,
     }
 )
 

@@ -7,7 +7,17 @@ import functools
 
 import trio
 
-from tests.benchmarks import hostile, instruments, ring, scripts, storage, stream, wire
+from tests.benchmarks import (
+    client,
+    hostile,
+    instruments,
+    rates,
+    ring,
+    scripts,
+    storage,
+    stream,
+    wire,
+)
 from tests.benchmarks.table import print_table
 
 SUITES = {
@@ -17,7 +27,9 @@ SUITES = {
     "storage": lambda quick: trio.run(functools.partial(storage.measure, quick=quick)),
     "stream": lambda quick: stream.measure(quick=quick),
     "ring": lambda quick: ring.measure(quick=quick),
+    "rates": lambda quick: rates.measure(quick=quick),
     "instruments": lambda quick: instruments.measure(quick=quick),
+    "client": lambda quick: client.measure(quick=quick),
 }
 
 parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)

@@ -199,6 +199,7 @@ async def _listing(directory: Path, rounds: int) -> list[Row]:
     database = Database(directories.database)
     await database.open()
     await database.execute(_fill)
+    await database.mark_whole()
     await database.close()
     async with _storing(directory) as storage:
         first, last, named = [], [], []

@@ -66,7 +66,7 @@ async def grpc_aio(size: int, folder: str) -> None:
     import daq_pb2_grpc
 
     sample = block(size)
-    ipc = measurement_to_ipc(sample)
+    ipc = bytes(measurement_to_ipc(sample))
 
     class Control(daq_pb2_grpc.ControlServiceServicer):
         async def StreamMeasurements(self, request, context):  # noqa: N802

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,12 @@ import time
 from tests.system.daemon_process import ROOT, DaemonProcess, cli
 
 STAGE = '[devices.stage]\ndriver = "simulated.stage"\n'
+RUNS = """
+def main():
+    for _ in range(2):
+        with open_run("empty"):
+            pass
+"""
 METER = '[devices.meter]\ndriver = "simulated.power_meter"\n'
 
 
@@ -34,6 +41,8 @@ def test_a_device_is_disabled_enabled_and_restarted(tmp_path):
         assert "disabled since" in refused.stderr
         assert "being aligned" in refused.stderr
         assert "enable stage" in refused.stderr
+    with DaemonProcess(tmp_path / "data") as daemon:
+        assert re.search("stage: disabled by .*: being aligned", daemon.log)
         assert "being aligned" in daemon.client("devices").stdout
         daemon.json("enable", "stage")
         wait_until(lambda: states(daemon)["stage"] == "ready")
@@ -42,7 +51,7 @@ def test_a_device_is_disabled_enabled_and_restarted(tmp_path):
         assert daemon.client("move", "stage", "1").returncode == 0
 
 
-def test_the_configuration_is_read_again_by_call_and_by_signal(tmp_path):
+def test_the_configuration_is_read_again_by_call_and_by_signal(tmp_path, script):
     file = tmp_path / "bench.toml"
     file.write_text(STAGE)
     with DaemonProcess(tmp_path / "data", "--config", str(file)) as daemon:
@@ -58,6 +67,23 @@ def test_the_configuration_is_read_again_by_call_and_by_signal(tmp_path):
 
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "was not read again" in daemon.log)
+
+        dark = '[interlocks.dark]\nchannel = "meter"\nbelow = 1.0\nread_every_s = 0.1\n'
+        file.write_text(f"{STAGE}{METER}{dark}[scripts]\nmax_runs = 1\n[server]\nport = 1\n")
+        report = daemon.json("reload")
+        assert report["applied"] == ["interlocks.dark", "scripts.max_runs"]
+        assert "server.port" in daemon.client("reload").stdout
+        wait_until(lambda: "dark" in daemon.client("interlocks").stdout)
+        wait_until(lambda: "interlock dark: meter" in daemon.log)
+        refused = daemon.client("run", script(RUNS))
+        assert "max_runs" in refused.stdout + refused.stderr
+
+        file.write_text(STAGE + METER)
+        assert "interlocks.dark has tripped" in daemon.client("reload").stderr
+        assert daemon.json("reload", "--force")["applied"] == [
+            "interlocks.dark",
+            "scripts.max_runs",
+        ]
         file.write_text(METER)
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: states(daemon) == {"meter": "ready"})

@@ -63,7 +63,7 @@ def test_upload_start_watch_and_read_back(grpc_client):
     assert detail.parameters_json["points"] == "11"
     assert detail.script_source == KNIFE_EDGE
     columns = {c.name: (c.units, c.role) for c in detail.streams[0].columns}
-    assert columns == {"stage": ("mm", "setpoint"), "power_meter": ("W", "detector")}
+    assert columns == {"stage": ("mm", "positioner"), "power_meter": ("W", "detector")}
     batches = [
         pa.ipc.open_stream(batch.ipc).read_all()
         for batch in runs.ReadRun(runs_pb.ReadRunRequest(run_id=run_id))

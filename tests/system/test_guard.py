@@ -2,7 +2,11 @@
 
 import os
 import pty
+import re
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 import tty
@@ -11,7 +15,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
-from .daemon_process import DaemonProcess
+from .daemon_process import ROOT, DaemonProcess
 
 BENCH = """
 [devices.stage]
@@ -148,3 +152,56 @@ def test_a_daemon_that_stood_still_finds_out_and_kills_what_ran(start, laser, st
         info = control.info()
         assert info.counters["guard.acted"] == 1
         assert len(info.warnings) == 1
+
+
+ONE_LINE = """
+[devices.maitai]
+driver = "spectra_physics.maitai"
+port = "{address}"
+[guard]
+kill_frozen = {kill}
+"""
+
+
+@pytest.fixture
+def one_line():
+    """A laser with its shutter open, that serves one connection at a time; yields its address."""
+    command = [sys.executable, "-m", "daq", "simulate", "maitai", "--tcp", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as simulator:
+        try:
+            yield re.search(r"[\w.]+:\d+", simulator.stdout.readline())[0]
+        finally:
+            simulator.kill()
+
+
+def ask(address, question):
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), 20) as connection:
+        connection.sendall(question)
+        return connection.recv(100).strip()
+
+
+def test_a_daemon_that_stands_still_in_front_of_a_laser_is_killed(one_line, tmp_path):
+    ask(one_line, b"SHUT 1\nSHUT?\n")
+    eventually(lambda: ask(one_line, b"SHUT?\n") == b"1")
+    config = tmp_path / "bench.toml"
+    config.write_text(ONE_LINE.format(address=one_line, kill="true"))
+    with DaemonProcess(tmp_path / "data", "--config", config) as daemon:
+        eventually(lambda: "ready" in daemon.client("devices").stdout)
+        daemon.process.send_signal(signal.SIGSTOP)
+        assert daemon.process.wait(20) == -signal.SIGKILL
+        eventually(lambda: ask(one_line, b"SHUT?\n") == b"0")
+    with DaemonProcess(tmp_path / "data", "--config", config) as daemon:
+        shown = " ".join(daemon.client("info").stdout.split())
+        assert "was killed, since it held the line): maitai: shutter closed" in shown
+
+
+def test_a_daemon_that_may_not_be_killed_is_reported(one_line, tmp_path):
+    config = tmp_path / "bench.toml"
+    config.write_text(ONE_LINE.format(address=one_line, kill="false"))
+    with DaemonProcess(tmp_path / "data", "--config", config) as daemon:
+        eventually(lambda: "ready" in daemon.client("devices").stdout)
+        daemon.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: list((tmp_path / "data" / "guard").glob("report-*")))
+        daemon.process.send_signal(signal.SIGCONT)
+        eventually(lambda: "NOT MADE SAFE" in daemon.client("info").stdout)

@@ -6,7 +6,10 @@ import os
 import signal
 import time
 
+from .daemon_process import DaemonProcess
+
 PATIENCE_S = 20
+METER = 'driver = "simulated.power_meter"'
 MOVES = """
 stage = device("stage")
 with open_run("lost"):
@@ -121,3 +124,27 @@ def test_a_start_can_lower_the_limits_and_the_end_names_the_one_that_was_reached
     assert "can be lowered for one start, not raised: 100000 is more than 512" in refused.stderr
     unknown = daemon.client("run", path, "--limit", "records=1")
     assert "there are memory_mb, max_duration_s" in unknown.stderr
+
+
+LIMITS = {
+    "memory_mb": (64, "x = [0] * 10**8", "more than its 64 MB of memory"),
+    "max_duration_s": (1.5, "while True: pass", "1.5 s of run time"),
+    "max_output_mb": (0.01, "while True: print('x' * 1000)", "0.01 MB of output"),
+    "max_output_lines": (50, "while True: print()", "50 lines of output"),
+    "max_records": (5, "while True: record('power_meter')", "5 events"),
+    "max_runs": (3, "while True:\n    with open_run('x'): pass", "3 runs"),
+}
+
+
+def test_every_limit_says_which_one_it_is_and_how_to_raise_it(tmp_path, script):
+    config = tmp_path / "bench.toml"
+    settings = "\n".join(f"{name} = {value}" for name, (value, _, _) in LIMITS.items())
+    config.write_text(f"[scripts]\n{settings}\n[devices.power_meter]\n{METER}\n")
+    with DaemonProcess(tmp_path / "data", "--config", config) as daemon:
+        for name, (_, source, reached) in LIMITS.items():
+            done = daemon.client("run", script(f"{source}\n", f"{name}.py"))
+            shown = " ".join((done.stdout + done.stderr).split())
+            assert done.returncode in (1, 3)
+            assert reached in shown
+            advice = f"({name}); to allow more, raise {name} in [scripts] of the configuration"
+            assert advice in shown

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from daq.bus import Overflow
 from daq.core import Capability, DaqError, Measurement
 from daq.supervision import Device
 from daq.wire.generated import daq as pb
+from daq.wire.lz4 import compress_lz4
 
 __all__ = ["FrameMethods", "FrameStatistics", "FrameViewers", "bin_mean"]
 
@@ -60,6 +62,7 @@ class FrameMethods(DeviceService):
         """Starts the camera if nothing else has; stops it again when the last viewer leaves."""
         device = self._device(request.device_id, Capability.FRAME_PRODUCER)
         binning = _BINNING.get(request.quality, 1)
+        lz4 = pb.CompressionType.COMPRESSION_LZ4 in request.accepted_compression
         period = 1.0 / request.max_fps if request.max_fps else 0.0
         statistics = FrameStatistics()
         channel = device.description.channel.name
@@ -69,20 +72,24 @@ class FrameMethods(DeviceService):
                     sent_at = trio.current_time()
                     if block.values.ndim != 3:
                         continue
-                    message = await _frame_message(device, block, binning)
+                    message = await _frame_message(device, block, binning, lz4=lz4)
                     statistics.sending(len(block), message.timestamp_ns, time.time_ns())
                     message.metrics = statistics.metrics(view.statistics().dropped)
                     await emit(message)
                     await trio.sleep_until(sent_at + period)
 
 
-async def _frame_message(device: Device, block: Measurement, binning: int) -> pb.FrameData:
-    frame = block.last()
-    if binning > 1:
-        frame = await trio.to_thread.run_sync(bin_mean, frame, binning, abandon_on_cancel=True)
+async def _frame_message(
+    device: Device, block: Measurement, binning: int, *, lz4: bool
+) -> pb.FrameData:
+    encode = partial(_encode, block.last(), binning, lz4=lz4)
+    if binning > 1 or lz4:
+        encoded = await trio.to_thread.run_sync(encode, abandon_on_cancel=True)
+    else:
+        encoded = encode()
+    frame, data, compression = encoded
     height, width = frame.shape
     exposure_s = device.snapshot().fields.get("exposure")
-    data = np.ascontiguousarray(frame).tobytes()
     return pb.FrameData(
         device_id=device.id,
         width=width,
@@ -93,8 +100,23 @@ async def _frame_message(device: Device, block: Measurement, binning: int) -> pb
         timestamp_ns=int(block.timestamps[-1]),
         exposure_ms=None if exposure_s is None else float(exposure_s) * 1e3,
         metadata={"dtype": frame.dtype.str, "units": block.units, "reduced_by": str(binning)},
-        uncompressed_size=len(data),
+        compression=compression,
+        uncompressed_size=frame.nbytes,
     )
+
+
+def _encode(
+    frame: npt.NDArray[Any], binning: int, *, lz4: bool
+) -> tuple[npt.NDArray[Any], bytes, pb.CompressionType]:
+    """The frame in the size that was asked for, its bytes, and what they are compressed by."""
+    if binning > 1:
+        frame = bin_mean(frame, binning)
+    plain = np.ascontiguousarray(frame)
+    if lz4:
+        packed = compress_lz4(plain.data)
+        if len(packed) < plain.nbytes:
+            return frame, packed, pb.CompressionType(pb.CompressionType.COMPRESSION_LZ4)
+    return frame, plain.tobytes(), pb.CompressionType(pb.CompressionType.COMPRESSION_NONE)
 
 
 def bin_mean(frame: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

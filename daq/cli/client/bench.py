@@ -56,8 +56,8 @@ def _render_use(output: Output, use: DeviceUse) -> None:
 async def reload(daemon: AsyncClient, output: Output, force: bool) -> None:
     """Let the daemon read its configuration file again.
 
-    Devices come, go and change, and the others notice nothing. A file with a mistake changes
-    nothing.
+    Devices come, go and change, and the others notice nothing. Interlocks and the limits of scripts
+    count from then on; what needs a restart is told. A file with a mistake changes nothing.
     """
     report = await daemon.bench.reload(force=force)
     output.show(report, lambda out: _render_reload(out, report))
@@ -70,8 +70,10 @@ def _render_reload(output: Output, report: Reload) -> None:
             ("removed", Cell(", ".join(report.removed), "yellow")),
             ("changed", Cell(", ".join(report.changed), "blue")),
             ("unchanged", ", ".join(report.unchanged)),
-            ("needs a restart", Cell(", ".join(report.needs_restart), "bold yellow")),
+            ("applied", Cell(", ".join(report.applied), "green")),
         ]
     )
+    for option in report.needs_restart:
+        output.line(Cell(f"a restart is needed for {option}", "bold yellow"))
     for device, reason in report.not_safe.items():
         output.line(Cell(f"{device} was not made safe: {reason}", "bold red"))

@@ -50,6 +50,8 @@ def sample_document(sample: Sample) -> dict[str, Any]:
     }
     if sample.array is not None:
         document |= {"shape": sample.array.shape, "dtype": sample.array.dtype.str}
+    if sample.averaged > 1:
+        document["averaged"] = sample.averaged
     if sample.dropped:
         document["dropped"] = sample.dropped
     return document

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack, aclosing
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import click
 
 from daq.cli.client.session import client, client_command
 from daq.cli.output import SHORT_ID, Cell, Output
+from daq.cli.progress import progress_bar
 from daq.cli.render import render_run, render_runs
 from daq.client import AsyncClient
 from daq.core import RunOutcome
@@ -61,6 +64,30 @@ async def show(daemon: AsyncClient, output: Output, identifier: str) -> None:
     """Show everything on record about a run."""
     run = await daemon.runs.get(identifier)
     output.show(run, lambda out: render_run(out, run))
+
+
+@client_command(runs)
+async def rebuild(daemon: AsyncClient, output: Output) -> None:
+    """List every run from its file again.
+
+    For a catalogue that is wrong, and for files that were copied in or found no room on the disk
+    when their run ended. What is damaged is told; runs go on meanwhile.
+    """
+    files = added = 0
+    problems: list[str] = []
+    with ExitStack() as shown:
+        advance: Callable[[int], None] | None = None
+        async with aclosing(daemon.runs.rebuild()) as steps:
+            async for step in steps:
+                if advance is None:
+                    advance = shown.enter_context(progress_bar(output, "files", step.files))
+                advance(step.done - files)
+                files, added = step.done, step.added
+                problems += step.problems
+    for problem in () if output.as_json else problems:
+        output.note(Cell(problem, "yellow"))
+    document = {"files": files, "added": added, "problems": problems}
+    output.show(document, lambda out: out.line(f"{files} files, {added} runs were not listed"))
 
 
 def default_path(run: RecordedRun, suffix: str) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -13,10 +14,17 @@ import click
 from daq.cli.documents import error_document
 from daq.cli.errors import INTERRUPTED, ExitStatus, ReportingGroup
 from daq.cli.output import Output
-from daq.client import AsyncClient
+from daq.client import AsyncClient, Credentials
 from daq.core import DaqError
 
-__all__ = ["Session", "client", "client_command", "key_numbers", "key_values"]
+__all__ = [
+    "Session",
+    "client",
+    "client_command",
+    "credential_options",
+    "key_numbers",
+    "key_values",
+]
 
 Handler = Callable[..., Coroutine[Any, Any, int | None]]
 
@@ -27,11 +35,51 @@ class Session:
 
     address: str | None = None
     as_json: bool = False
+    credentials: dict[str, str] = field(default_factory=dict)
+    """As they would stand in the environment."""
+
+    def shown(self) -> Credentials:
+        """What is shown to the daemon: of the options, else of the environment."""
+        environment = {**os.environ, **self.credentials}
+        if "DAQ_TOKEN_FILE" in self.credentials:
+            environment.pop("DAQ_TOKEN", None)  # the option is nearer
+        return Credentials.from_environment(environment)
 
 
 def _remember_address(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         ctx.ensure_object(Session).address = value
+
+
+_CREDENTIALS = {
+    "--token-file": ("DAQ_TOKEN_FILE", "FILE", "What the daemon asks for; or DAQ_TOKEN."),
+    "--tls-ca": ("DAQ_TLS_CA", "FILE", "Who made the daemon's certificate, PEM."),
+    "--tls-certificate": ("DAQ_TLS_CERTIFICATE", "FILE", "One of your own, PEM."),
+    "--tls-key": ("DAQ_TLS_KEY", "FILE", "The key to it, PEM."),
+    "--tls": ("DAQ_TLS", "", "Use TLS with the system's authorities."),
+}
+"""Option to its name in the environment, what it takes, and what it is."""
+
+
+def credential_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is shown to a daemon that does not talk to everybody."""
+    for option, (variable, metavar, text) in reversed(_CREDENTIALS.items()):
+        function = click.option(
+            option,
+            metavar=metavar or None,
+            is_flag=not metavar,
+            expose_value=False,
+            callback=functools.partial(_remember_credential, variable),
+            help=f"{text} [{variable}]",
+        )(function)
+    return function
+
+
+def _remember_credential(
+    variable: str, ctx: click.Context, _: click.Parameter, value: str | bool | None
+) -> None:
+    if value:
+        ctx.ensure_object(Session).credentials[variable] = str(value)
 
 
 def _remember_json(ctx: click.Context, _: click.Parameter, value: Any) -> None:
@@ -59,6 +107,7 @@ def _connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(cls=ReportingGroup)
 @_connection_options
+@credential_options
 @click.pass_context
 def client(ctx: click.Context) -> None:
     """Talk to a running daemon.
@@ -102,7 +151,7 @@ def client_command(
 
 
 async def _connected(handler: Handler, session: Session, arguments: dict[str, Any]) -> int | None:
-    async with AsyncClient(session.address) as connection:
+    async with AsyncClient(session.address, credentials=session.shown()) as connection:
         return await handler(connection, Output(as_json=session.as_json), **arguments)
 
 

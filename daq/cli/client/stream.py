@@ -30,12 +30,20 @@ __all__: list[str] = []
     default=0,
     help="At most that many values a second of each channel. [default: all values]",
 )
+@click.option("--average", is_flag=True, help="With --rate: means of the values in between.")
 @click.option("--count", "-n", type=click.IntRange(min=1), help="End after that many values.")
 async def stream(
-    daemon: AsyncClient, output: Output, channels: tuple[str, ...], rate: int, count: int | None
+    daemon: AsyncClient,
+    output: Output,
+    channels: tuple[str, ...],
+    rate: int,
+    average: bool,
+    count: int | None,
 ) -> None:
     """Print measurements, a line each, until Ctrl-C."""
-    samples = daemon.streams.measurements(channels, max_rate_hz=rate)
+    if average and not rate:
+        raise click.UsageError("--average needs --rate: it is the mean of what comes in between")
+    samples = daemon.streams.measurements(channels, max_rate_hz=rate, average=average)
     if output.is_live:
         output.note(Cell("waiting for what devices publish; Ctrl-C ends", "dim"))
     dropped = 0
@@ -57,4 +65,6 @@ def _show(output: Output, sample: Sample) -> None:
         return
     moment = datetime.fromtimestamp(sample.timestamp_ns / 1e9, UTC).astimezone()
     clock = moment.strftime("%H:%M:%S.%f")[:-3]
-    output.line(Cell(clock, "dim"), f"  {sample.channel:<16}  ", Cell(sample_text(sample), "bold"))
+    count = f"  mean of {sample.averaged} samples" if sample.averaged > 1 else ""
+    value = Cell(sample_text(sample), "bold")
+    output.line(Cell(clock, "dim"), f"  {sample.channel:<16}  ", value, Cell(count, "dim"))

@@ -17,7 +17,7 @@ from daq.cli.following import follow, show_end
 from daq.cli.local_daemon import ended_by_signals, local_daemon
 from daq.cli.output import Cell, Output
 from daq.cli.render import render_devices
-from daq.client import AsyncClient
+from daq.client import AsyncClient, Credentials
 from daq.core import DaqError, ExecutionState
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def demo(ctx: click.Context, directory: Path) -> None:
 async def _demo(directory: Path, output: Output) -> int:
     output.note(Cell("starting a daemon on the simulated bench", "dim"))
     with ended_by_signals():
-        async with local_daemon(directory) as address, AsyncClient(address) as client:
+        async with (
+            local_daemon(directory) as address,
+            AsyncClient(address, credentials=Credentials()) as client,
+        ):
             return await _session(client, directory / f"{SCRIPT}.png", output)
 
 

@@ -20,9 +20,10 @@ from daq.client.blocking_stream import BlockingStream
 from daq.client.camera import Camera
 from daq.client.detector import Detector
 from daq.client.execution import Execution
-from daq.client.jupyter.charts import Chart, ImageChart, RunChart, TraceChart
+from daq.client.jupyter.charts import Chart, ImageChart, TraceChart
 from daq.client.jupyter.picture import MAX_FPS, Output, Picture
-from daq.client.models import Frame, FrameQuality
+from daq.client.jupyter.run_chart import RunChart
+from daq.client.models import Frame, FrameQuality, Sample
 from daq.client.portal import Portal
 from daq.client.readings import Readings
 from daq.client.run_log import Run
@@ -82,7 +83,7 @@ class LivePicture(Picture):
 
     def close(self) -> None:
         """End the streams and draw what came last."""
-        for stream in self._streams:
+        for stream in tuple(self._streams):  # a reader may find more to follow meanwhile
             stream.close()
         for reader in self._readers:
             reader.join(JOIN_S)
@@ -99,7 +100,8 @@ def live_plot(
     """Readings of detectors against time, one panel each; returns at once.
 
     Args:
-        detectors: Whatever gives a number when it is read.
+        detectors: Whatever gives a number when it is read, or a waveform, of which the newest is
+            drawn against its samples.
         rate_hz: Readings a second of each.
         window_s: How much of the past is shown, in seconds.
         max_fps: At most so many drawings a second.
@@ -109,12 +111,14 @@ def live_plot(
         raise ParameterError("live_plot takes one detector or more")
     for detector in detectors:
         _need(detector, Detector, "read")
-        if detector.description.channel.shape:
-            raise ParameterError(f"{detector.name} gives arrays; live_plot draws numbers")
-    chart = TraceChart({d.name: _label(d.name, d.units) for d in detectors}, window_s)
+        if len(detector.description.channel.shape) > 1:
+            raise ParameterError(f"{detector.name} gives images", advice="see them with live_image")
+    waves = {d.name for d in detectors if d.description.channel.shape}
+    chart = TraceChart({d.name: _label(d.name, d.units) for d in detectors}, window_s, waves)
     picture = LivePicture(chart, output, max_fps)
     for detector in detectors:
-        picture.follow(detector.stream(rate_hz), partial(_take_reading, chart, detector.name))
+        take = _take_waveform if detector.name in waves else _take_reading
+        picture.follow(detector.stream(rate_hz), partial(take, chart))
     return picture
 
 
@@ -158,7 +162,23 @@ def follow_run(
 
     chart = RunChart()
     picture = LivePicture(chart, output, max_fps)
-    picture.follow(portal.stream(documents), lambda document: chart.take_document(*document))
+    beside: list[BlockingStream[Sample]] = []
+
+    def take(document: Document) -> None:
+        chart.take_document(*document)
+        if document[0] == "stop":
+            for stream in beside:
+                stream.close()
+        elif chart.outside and not beside:
+            rate = max(int(max_fps), 1)
+            beside.append(
+                portal.stream(
+                    lambda c: c.streams.measurements(chart.outside, max_rate_hz=rate), depth=2
+                )
+            )
+            picture.follow(beside[0], lambda sample: chart.take_array(sample.channel, sample.array))
+
+    picture.follow(portal.stream(documents), take)
     return picture
 
 
@@ -173,8 +193,12 @@ def _label(name: str, units: str) -> str:
     return f"{name} ({units})" if units else name
 
 
-def _take_reading(chart: TraceChart, name: str, reading: Readings) -> None:
-    chart.take_reading(name, reading.timestamp_ns / 1e9, float(reading.value))
+def _take_reading(chart: TraceChart, reading: Readings) -> None:
+    chart.take_reading(reading.name, reading.timestamp_ns / 1e9, float(reading.value))
+
+
+def _take_waveform(chart: TraceChart, reading: Readings) -> None:
+    chart.take_waveform(reading.name, reading.value)
 
 
 def _take_frame(chart: ImageChart, frame: Frame) -> None:

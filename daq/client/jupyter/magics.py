@@ -11,8 +11,9 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
-from daq.client.bench import Bench, connect
+from daq.client.bench import Bench
 from daq.client.camera import Camera
+from daq.client.connecting import connect
 from daq.client.detector import Detector
 from daq.client.device import Device
 from daq.client.execution import begin

@@ -27,10 +27,12 @@ class Conversation(ABC):
     Args:
         device_id: As errors name it.
         values: Of the instrument.
+        place: Where that is, as errors say it behind a command: ` on /dev/ttyUSB0`.
     """
 
-    def __init__(self, device_id: str, values: Mapping[str, Value]) -> None:
+    def __init__(self, device_id: str, values: Mapping[str, Value], place: str = "") -> None:
         self.device_id = device_id
+        self.place = place
         self._values = values
 
     def __repr__(self) -> str:
@@ -46,6 +48,10 @@ class Conversation(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let it go. Nothing when it is not open."""
+
+    async def wait_plugged_in(self) -> None:
+        """As `Driver.wait_plugged_in`."""
+        await trio.sleep_forever()
 
     @abstractmethod
     async def check(self) -> None:
@@ -115,8 +121,8 @@ class Conversation(ABC):
         """The result, unless the description says that it stands for an error."""
         if value.invalid is not None and self.evaluate(value.invalid, {"value": result}):
             raise DeviceError(
-                f"{self.device_id}: {value.name}: {sent!r} got the reply {reply!r}, which is no "
-                f"measurement: {value.invalid.text}",
+                f"{self.device_id}: {value.name}: {sent!r}{self.place} got the reply {reply!r}, "
+                f"which is no measurement: {value.invalid.text}",
                 advice="the instrument reports an overload or has nothing to measure",
             )
         return result

@@ -126,6 +126,9 @@ class DescribedDriver(Driver):
     async def disconnect(self) -> None:
         await self.conversation.close()
 
+    async def wait_plugged_in(self) -> None:
+        await self.conversation.wait_plugged_in()
+
     async def stop(self) -> bool:
         """End what moves, and disarm. True if there was any of it."""
         armed, self.armed = self.armed, False

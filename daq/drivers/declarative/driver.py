@@ -9,8 +9,8 @@ from daq.drivers.declarative.line_conversation import LineConversation
 from daq.drivers.declarative.loader import load_description, shipped_descriptions
 from daq.drivers.declarative.model import Description
 from daq.drivers.driver import Driver, DriverContext
-from daq.drivers.last_will import LastWill, SerialSettings, WillFrame
-from daq.drivers.line_driver import read_port
+from daq.drivers.last_will import LastWill, WillFrame
+from daq.drivers.line_driver import last_wills, read_dialect, read_port
 from daq.drivers.options import REQUIRED, Options
 from daq.transport import Line, Ports
 
@@ -21,9 +21,9 @@ def declarative(context: DriverContext) -> Driver:
     """Make the driver of a described instrument: with the methods of its capabilities only.
 
     Options: `description`, the name of one that is shipped or the path of a file; `port`, a serial
-    port or `host:port`; `baudrate`, `data_bits`, `parity`, `stop_bits`, `flow_control` where they
-    differ from the description's; `limits`, narrower ones of a movable; `label`; and the options
-    that the description declares.
+    port or `host:port`; `baudrate`, `data_bits`, `parity`, `stop_bits`, `flow_control`, `timeout`
+    where they differ from the description's; `limits`, narrower ones of a movable; `label`; and the
+    options that the description declares.
 
     Raises:
         ConfigurationError: An option is wrong, or the description: file, line and reason.
@@ -45,11 +45,12 @@ class DeclarativeDriver(DescribedDriver):
         options.text("description", REQUIRED)
         label = options.text("label", "")
         settings = read_port(options, description.port)
+        dialect = read_dialect(options, description.dialect)
         given = _read_options(options, description)
         limits = read_limits(options, description)
         options.finish()
         ports: Ports = context.shared.setdefault(Ports, Ports())
-        line = Line(ports.port(settings), context.device_id, description.dialect)
+        line = Line(ports.port(settings), context.device_id, dialect)
         conversation = LineConversation(description, line, context.device_id, given)
         super().__init__(context, description, conversation, label, limits)
         self._settings = settings
@@ -59,7 +60,7 @@ class DeclarativeDriver(DescribedDriver):
         return self.instrument.text
 
     def last_will(self) -> tuple[LastWill, ...]:
-        will, settings = self.instrument.will, self._settings
+        will = self.instrument.will
         if will is None:
             return ()
         end = self.instrument.dialect.end
@@ -67,17 +68,7 @@ class DeclarativeDriver(DescribedDriver):
             WillFrame(template.render(self._given).encode("latin-1") + end)
             for template in will.send
         ]
-        serial = SerialSettings(
-            baud=settings.baudrate,
-            data_bits=settings.data_bits,
-            parity=settings.parity[0].upper(),
-            stop_bits=int(settings.stop_bits),
-            xon_xoff=settings.flow_control == "software",
-            rts_cts=settings.flow_control == "hardware",
-        )
-        tcp = settings.tcp
-        port = settings.address if tcp is None else f"tcp://{tcp[0]}:{tcp[1]}"
-        return (LastWill(port, tuple(frames), will.summary, serial),)
+        return last_wills(self._settings, frames, will.summary)
 
 
 def _read_options(options: Options, description: Description) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class LineConversation(Conversation):
     def __init__(
         self, description: Description, line: Line, device_id: str, options: Mapping[str, Any]
     ) -> None:
-        super().__init__(device_id, description.values)
+        super().__init__(device_id, description.values, f" on {line.address}")
         self._line = line
         self._description = description
         self._options = dict(options)
@@ -53,6 +53,9 @@ class LineConversation(Conversation):
     async def close(self) -> None:
         await self._line.close()
 
+    async def wait_plugged_in(self) -> None:
+        await self._line.wait_port()
+
     async def check(self) -> None:
         """DeviceError when what it says that it is does not fit the description."""
         question = self._description.identify
@@ -64,8 +67,8 @@ class LineConversation(Conversation):
             pattern = question.reply.pattern
             expected = pattern.pattern if pattern else f"{question.reply.field} fields"
             raise DeviceError(
-                f"{self.device_id}: on {self._line.address} answers {reply!r} to "
-                f"{self._rendered(question)!r}; {self._description.name} answers as {expected!r}",
+                f"{self.device_id}: {self._rendered(question)!r}{self.place} is answered with "
+                f"{reply!r}; {self._description.name} answers as {expected!r}",
                 advice="is it another instrument, or the wrong port or address?",
             )
 
@@ -81,7 +84,8 @@ class LineConversation(Conversation):
             result = decode(value, answer)
         except ValueError as error:
             raise DeviceError(
-                f"{self.device_id}: {value.name}: {sent!r} got the reply {answer!r}: {error}"
+                f"{self.device_id}: {value.name}: {sent!r}{self.place} got the reply {answer!r}: "
+                f"{error}"
             ) from error
         return self.require_valid(value, result, sent, answer)
 
@@ -132,8 +136,8 @@ class LineConversation(Conversation):
         self._refuse_error(sent, reply)
         if command.acknowledge.fullmatch(reply.strip()) is None:
             raise DeviceError(
-                f"{self.device_id}: {sent!r} was not acknowledged: the reply is {reply!r}, not "
-                f"{command.acknowledge.pattern!r}"
+                f"{self.device_id}: {sent!r}{self.place} was not acknowledged: the reply is "
+                f"{reply!r}, not {command.acknowledge.pattern!r}"
             )
 
     def _refuse_error(self, sent: str, reply: str) -> None:
@@ -141,7 +145,8 @@ class LineConversation(Conversation):
         found = pattern.fullmatch(reply.strip()) if pattern is not None else None
         if found is not None:
             raise DeviceError(
-                f"{self.device_id}: {sent!r} got the error {reply!r}{self._meaning(found)}"
+                f"{self.device_id}: {sent!r}{self.place} got the error {reply!r}"
+                f"{self._meaning(found)}"
             )
 
     async def _check_errors(self, sent: str) -> None:
@@ -158,7 +163,8 @@ class LineConversation(Conversation):
             found.append(reply + self._meaning(_code(rules.question.reply.pattern, reply)))
         if found:
             raise DeviceError(
-                f"{self.device_id}: {sent!r} was refused: {asked!r} says {'; '.join(found)}"
+                f"{self.device_id}: {sent!r}{self.place} was refused: {asked!r} says "
+                f"{'; '.join(found)}"
             )
 
     def _meaning(self, found: re.Match[str] | None) -> str:

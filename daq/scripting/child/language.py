@@ -19,7 +19,7 @@ from daq.scripting.child.output import Output
 from daq.scripting.child.progress import ProgressTracker
 from daq.scripting.child.runs import Runs
 from daq.scripting.child.session import ScriptStop, Session
-from daq.scripting.plans import Plans
+from daq.scripting.plans import Plans, linspace
 from daq.scripting.shared_page import SharedPage
 from daq.scripting.vocabulary import BUILTINS, ERRORS, PLANS
 
@@ -154,13 +154,6 @@ class _Host:
 
     def sleep(self, seconds: float) -> None:
         self._session.sleep(seconds)
-
-
-def linspace(start: float, stop: float, num: int = 50) -> list[float]:
-    """`num` equal steps from `start` to `stop`, both included."""
-    if num == 1:
-        return [float(start)]
-    return [start + (stop - start) * i / (num - 1) for i in range(num)]
 
 
 def arange(start: float, stop: float | None = None, step: float = 1.0) -> list[float]:

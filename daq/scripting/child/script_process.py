@@ -22,6 +22,7 @@ from daq.scripting.child.link import Link
 from daq.scripting.child.session import ScriptStop, Session
 from daq.scripting.child.tracebacks import describe_error, error_line, error_title
 from daq.scripting.codec import CodecError, pack, plain, unpack
+from daq.scripting.limits import how_to_raise
 from daq.scripting.policy import CompiledScript, compile_script
 from daq.scripting.protocol import encode_check, encode_end, encode_request, frame
 from daq.scripting.shared_page import SharedPage
@@ -162,7 +163,8 @@ class _Runner:
     def _limit_behind(self, error: BaseException) -> str:
         """Which limit of the sandbox an error comes from, for people."""
         if isinstance(error, MemoryError):
-            return f"the script needs more than its {self._memory_mb} MB of memory (memory_mb)"
+            needs = f"the script needs more than its {self._memory_mb} MB of memory (memory_mb)"
+            return f"{needs}; {how_to_raise('memory_mb')}"
         if isinstance(error, RecursionError):
             return f"functions may be nested {_RECURSION_LIMIT} deep"
         return ""

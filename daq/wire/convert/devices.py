@@ -18,6 +18,7 @@ from daq.core import (
     DeviceState,
     Limits,
     Measurement,
+    Scalar,
 )
 from daq.wire.convert.values import (
     array_from_wire,
@@ -52,6 +53,7 @@ _CATEGORIES: Mapping[Category, int] = MappingProxyType(
 )
 _CATEGORIES_BACK = MappingProxyType({number: core for core, number in _CATEGORIES.items()})
 
+_STATES = frozenset(state.value for state in DeviceState)
 _MS_PER_S = 1e3
 
 
@@ -129,18 +131,21 @@ def _to_s(milliseconds: float | None) -> float | None:
 def description_from_wire(message: pb.DeviceInfo) -> DeviceDescription:
     """What the device is; a capability that this version does not know is left out."""
     meta = message.metadata
-    known = {capability.value for capability in Capability}
     width, height = meta.frame_width, meta.frame_height
+    units = meta.position_units or meta.reading_units or ""
     return DeviceDescription(
         id=message.id,
         driver=message.driver_type,
         category=_CATEGORIES_BACK.get(message.category, Category.OTHER),
-        capabilities=frozenset(Capability(word) for word in message.capabilities if word in known),
+        capabilities=_capabilities(message),
+        # An older API does not describe the channel: its units are those of the device.
         channel=Channel(
-            message.id, meta.channel_units, meta.channel_dtype or "f8", tuple(meta.channel_shape)
-        ),
+            message.id, meta.channel_units, meta.channel_dtype, tuple(meta.channel_shape)
+        )
+        if meta.channel_dtype
+        else Channel(message.id, units),
         label="" if message.name == message.id else message.name,
-        units=meta.position_units or meta.reading_units or "",
+        units=units,
         limits=_limits(meta.min_position, meta.max_position),
         tolerance=meta.position_tolerance,
         resolution=None if width is None or height is None else (width, height),
@@ -149,6 +154,13 @@ def description_from_wire(message: pb.DeviceInfo) -> DeviceDescription:
         wavelength_limits=_limits(meta.min_wavelength_nm, meta.max_wavelength_nm),
         parameters=tuple(parameter_from_wire(p) for p in message.parameters),
     )
+
+
+def _capabilities(message: pb.DeviceInfo) -> frozenset[Capability]:
+    words = set(message.capabilities)
+    if not words:  # an older API says the same in one bool for each
+        words = {c.value for c in Capability if getattr(message, f"is_{c.value}", False)}
+    return frozenset(capability for capability in Capability if capability.value in words)
 
 
 def state_to_wire(snapshot: DeviceSnapshot, *, streaming: bool) -> pb.DeviceStateResponse:
@@ -180,14 +192,29 @@ def _number(fields: Mapping[str, Any], name: str) -> float | None:
 def snapshot_from_wire(message: pb.DeviceStateResponse | pb.DeviceInfo) -> DeviceSnapshot:
     return DeviceSnapshot(
         id=message.id if isinstance(message, pb.DeviceInfo) else message.device_id,
-        state=DeviceState(message.state),
+        state=_state(message),
         version=message.version,
         timestamp_ns=message.timestamp_ns,
         reason=message.reason,
         activity=message.activity,
-        fields=scalars_from_wire(message.fields_json),
+        fields=scalars_from_wire(message.fields_json) or _older_fields(message),
         next_attempt_ns=message.next_attempt_ns,
     )
+
+
+def _state(message: pb.DeviceStateResponse | pb.DeviceInfo) -> DeviceState:
+    """The state, also from an API that has only `online`, or a word that is not known here."""
+    if message.state in _STATES:
+        return DeviceState(message.state)
+    return DeviceState.READY if getattr(message, "online", True) else DeviceState.OFFLINE
+
+
+def _older_fields(message: pb.DeviceStateResponse | pb.DeviceInfo) -> dict[str, Scalar]:
+    """What an older API says of the cached state, which `fields_json` says in full."""
+    if isinstance(message, pb.DeviceInfo):
+        return {}
+    known = {"position": message.position, "reading": message.last_reading}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def parameter_to_wire(device_id: str, parameter: DeviceParameter) -> pb.ParameterDescriptor:

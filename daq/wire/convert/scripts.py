@@ -75,6 +75,12 @@ def _percent(progress: float | None) -> int:
     return int(100 * min(max(progress, 0.0), 1.0))
 
 
+def _progress(message: pb.ScriptStatus) -> float | None:
+    if message.progress is None:  # nothing is known; or an older API, which has only the percentage
+        return message.progress_percent / 100 or None
+    return message.progress
+
+
 def status_from_wire(message: pb.ScriptStatus) -> ExecutionView:
     """The execution as the daemon saw it; its parameters are texts, as `StartScript` takes them."""
     transitions = tuple(
@@ -91,7 +97,7 @@ def status_from_wire(message: pb.ScriptStatus) -> ExecutionView:
         message=message.error_message,
         traceback=message.traceback,
         line=message.line,
-        progress=message.progress,
+        progress=_progress(message),
         run_ids=tuple(message.run_ids),
     )
     return ExecutionView(
@@ -222,9 +228,11 @@ def stop_to_wire(report: StopReport) -> pb.StopResponse:
 
 
 def stop_from_wire(message: pb.StopResponse) -> StopReport:
+    # An older API says only whether it was stopped.
+    fallback = ExecutionState.STOPPED if message.stopped else ExecutionState.STOPPING
     return StopReport(
         execution_id=message.execution_id,
-        state=ExecutionState(message.state),
+        state=ExecutionState(message.state) if message.state else fallback,
         message=message.message,
         duration_s=message.duration_s,
         devices=tuple(

@@ -18,6 +18,7 @@ __all__ = [
     "array_from_wire",
     "array_to_wire",
     "clean",
+    "data_from_wire",
     "json_from_wire",
     "json_mapping_from_wire",
     "json_mapping_to_wire",
@@ -98,6 +99,17 @@ def scalars_from_wire(values: Mapping[str, str]) -> dict[str, Scalar]:
     """A map of scalars; `null` is what became of a NaN."""
     parsed = json_mapping_from_wire(values)
     return {name: math.nan if value is None else value for name, value in parsed.items()}
+
+
+def data_from_wire(values: Mapping[str, str]) -> dict[str, Any]:
+    """A map of numbers, texts and arrays; `null` is what became of a NaN, also in an array."""
+    return {name: _with_nan(json_from_wire(text)) for name, text in values.items()}
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None else value
 
 
 @dataclass(frozen=True, slots=True)

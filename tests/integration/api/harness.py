@@ -109,6 +109,10 @@ class FakeQueue:
             raise NotFoundError(f"there is no execution {ref!r}")
         return self.current
 
+    async def view_with_result(self, ref: str = ""):
+        await trio.lowlevel.checkpoint()
+        return self.view(ref)
+
     def views(self, script_id: str = "", state: str = "", limit: int = 100):
         return [self.current][:limit]
 
@@ -187,6 +191,7 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
     drivers, failures = build_drivers(configs, timebase)
     supervisor = Supervisor(drivers, bus, timebase, failures)
     storage = Storage(directory, bus)
+    interlocks = Interlocks((), supervisor, bus, timebase)
     queue = FakeQueue()
     info = DaemonInfo("0.1", "bench", trio.current_time(), str(directory), {"daq": "0.1"})
     services = ApiServices(
@@ -197,9 +202,17 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
         bus,
         FakeSandbox(),
         info,
-        Interlocks((), supervisor, bus, timebase),
+        interlocks,
         Guard({}, directory / "guard", supervisor, settings=GuardConfig()),
-        Reloader(Config(devices=configs), drivers, {}, supervisor, timebase, lambda safety: None),
+        Reloader(
+            Config(devices=configs),
+            drivers,
+            {},
+            supervisor,
+            interlocks,
+            timebase,
+            on_change=lambda config, safety: None,
+        ),
         Presets(directory / "presets", supervisor, timebase),
     )
     api_scope, ended = trio.CancelScope(), trio.Event()
@@ -230,7 +243,13 @@ async def in_thread(function, *arguments, **options):
 
 async def in_asyncio(function, *arguments):
     """Run a grpclib client in a thread, on a plain asyncio loop."""
-    return await in_thread(lambda: asyncio.run(function(*arguments)))
+
+    def run():
+        # Where trio-asyncio is imported, asyncio.run makes a loop of its kind.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            return runner.run(function(*arguments))
+
+    return await in_thread(run)
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
 
 import grpc
 import numpy as np
 import pytest
 import trio
 
-from tests.integration.api.harness import grpcio_channel, in_thread, serving
+from daq.client import AsyncClient, FrameQuality
+from daq.wire.lz4 import decompress_lz4
+from tests.integration.api.harness import grpcio_channel, in_asyncio, in_thread, serving
 
 
 def hardware(stubs, channel):
@@ -295,6 +298,39 @@ async def test_frames_come_in_the_size_that_was_asked_for(tmp_path, stubs, quali
     assert frames[-1].metrics.frames_sent == 3
     assert frames[-1].frame_number > frames[0].frame_number
     assert frames[-1].exposure_ms > 0
+
+
+async def test_frames_are_compressed_for_who_accepts_it(tmp_path, stubs):
+    async def client(address):
+        images = []
+        async with AsyncClient(address) as daemon:
+            for lz4 in (False, True):
+                frames = daemon.streams.frames("camera", quality=FrameQuality.PREVIEW, lz4=lz4)
+                async with aclosing(frames):
+                    images.append((await anext(frames)).image)
+        return images
+
+    def raw(api, pb):
+        request = pb.StreamFramesRequest(
+            device_id="camera", accepted_compression=[0, 1, 99], max_fps=50
+        )
+        stream = api.StreamFrames(request, timeout=20)
+        frame = next(stream)
+        stream.cancel()
+        return frame
+
+    async with serving(tmp_path) as served:
+        plain, unpacked = await in_asyncio(client, served.address)
+        frame = await use(served, stubs, raw)
+    assert plain.shape == unpacked.shape == (24, 32)
+    assert plain.dtype == unpacked.dtype
+    assert frame.uncompressed_size == 64 * 48 * 2
+    if frame.compression:
+        assert len(frame.data) < frame.uncompressed_size
+        data = decompress_lz4(frame.data, frame.uncompressed_size)
+    else:
+        data = frame.data
+    assert np.frombuffer(data, "<u2").std() > 0
 
 
 async def test_a_viewer_leaves_a_stream_of_somebody_else_alone(tmp_path, stubs):

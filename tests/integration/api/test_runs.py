@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
+from pathlib import Path
 
 import grpc
 import pyarrow as pa
 import pytest
 
-from tests.integration.api.harness import grpcio_channel, in_thread, serving
+from daq.client import AsyncClient
+from tests.integration.api.harness import grpcio_channel, in_asyncio, in_thread, serving
 
 
 async def test_a_run_is_opened_by_hand_recorded_closed_found_and_read(tmp_path, stubs):
@@ -53,7 +56,7 @@ async def test_a_run_is_opened_by_hand_recorded_closed_found_and_read(tmp_path, 
     assert detail.info.run_id == run_id
     assert "stage" in detail.devices_json
     columns = {column.name: column for column in detail.streams[0].columns}
-    assert columns["stage"].role == "setpoint"
+    assert columns["stage"].role == "positioner"
     assert list(columns["camera"].shape) == [48, 64]
     table = pa.Table.from_batches([b for batch in batches for b in pa.ipc.open_stream(batch.ipc)])
     assert sum(batch.rows for batch in batches) == table.num_rows == 3
@@ -95,3 +98,20 @@ async def test_a_run_that_does_not_exist_is_not_found(tmp_path, stubs):
         for error in await in_thread(client, served.address):
             assert error.code() is grpc.StatusCode.NOT_FOUND
             assert dict(error.trailing_metadata())["x-daq-error-kind"] == "not_found"
+
+
+async def test_the_catalogue_is_rebuilt_over_the_wire(tmp_path):
+    async def client(address):
+        async with AsyncClient(address) as daemon:
+            run_id = await daemon.runs.start("edge")
+            await daemon.runs.record(run_id, ["stage"])
+            path = Path((await daemon.runs.stop(run_id)).path)
+            (path.parent / "damaged.h5").write_bytes(b"a poem")
+            async with aclosing(daemon.runs.rebuild()) as steps:
+                return [step async for step in steps]
+
+    async with serving(tmp_path) as served:
+        steps = await in_asyncio(client, served.address)
+    assert (steps[-1].done, steps[-1].files, steps[-1].added) == (2, 2, 0)
+    (problem,) = [problem for step in steps for problem in step.problems]
+    assert "damaged.h5: the file cannot be read" in problem

@@ -28,7 +28,7 @@ from daq.storage import Storage, run_journal
 FACTOR = float(os.environ.get("DAQ_SLOW_FACTOR", "1.0"))
 START = RunStart("stalled", "stalled", 1_700_000_000_000_000_000)
 DONE = RunStop(RunOutcome.COMPLETED, START.started_ns + 1)
-COLUMNS = (Column("stage", "mm", "<f8", (), "stage", "setpoint"),)
+COLUMNS = (Column("stage", "mm", "<f8", (), "stage", "positioner"),)
 SAMPLES = 100_000
 
 

@@ -30,7 +30,7 @@ from daq.storage import Storage
 from daq.wire.arrow import from_arrow
 
 COLUMNS = (
-    Column("stage", "mm", "<f8", (), "stage", "setpoint"),
+    Column("stage", "mm", "<f8", (), "stage", "positioner"),
     Column("camera", "counts", "<u2", (3, 4), "camera"),
 )
 START = RunStart("0123abcd", "edge", 1_700_000_000_000_000_000)

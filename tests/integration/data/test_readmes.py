@@ -61,7 +61,7 @@ def test_the_layout_is_the_one_that_is_written():
 async def test_the_file_and_flight_examples_read_a_run(tmp_path, capsys):
     (h5py_code,) = snippets(STORAGE, "import h5py")
     (flight_code,) = snippets(STORAGE, "import pyarrow.flight")
-    stage = Column("stage", "mm", "<f8", (), "stage", "setpoint")
+    stage = Column("stage", "mm", "<f8", (), "stage", "positioner")
     async with serving(tmp_path) as served:
         run = await served.storage.open_run(RunStart("abc", "knife_edge", 1))
         await run.append(Event("primary", 0, 1, (stage,), {"stage": 0.5}, {}))

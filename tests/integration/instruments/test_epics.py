@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import uuid
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from daq.drivers import DriverContext, Timebase
 from daq.drivers.epics import epics
 from daq.testing import check_driver
 
+FACTOR = float(os.environ.get("DAQ_SLOW_FACTOR", "1.0"))
 IOC = Path(__file__).with_name("epics_ioc.py")
 TABLES = {
     "values": {
@@ -51,9 +53,9 @@ def _free_port():
         return taken.getsockname()[1]
 
 
-@pytest.fixture
-def ioc(monkeypatch):
-    """The prefix of its names."""
+@contextmanager
+def served():
+    """A server, and the environment in which it is found."""
     ports = {"EPICS_CA_SERVER_PORT": _free_port(), "EPICS_CA_REPEATER_PORT": _free_port()}
     settings = {
         **{name: str(port) for name, port in ports.items()},
@@ -63,22 +65,39 @@ def ioc(monkeypatch):
         "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
     }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    prefix = f"daq-{uuid.uuid4().hex[:8]}:"
-    process = subprocess.Popen(
-        [sys.executable, str(IOC), prefix],
-        env=os.environ | settings,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert "ready\n" in iter(process.stdout.readline, "")
-        yield prefix, process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in settings.items():
+            environment.setenv(name, value)
+        server = Server()
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+class Server:
+    """A process; as often as it is started, with the same names."""
+
+    def __init__(self):
+        self.prefix = f"daq-{uuid.uuid4().hex[:8]}:"
+        self._process = None
+
+    def start(self):
+        command = [sys.executable, str(IOC), self.prefix]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert "ready\n" in iter(self._process.stdout.readline, "")
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def ioc():
+    with served() as server:
+        yield server
 
 
 def make(prefix, **more):
@@ -87,8 +106,7 @@ def make(prefix, **more):
 
 
 async def test_process_variables_are_read_moved_and_set(ioc):
-    prefix, _ = ioc
-    driver = make(prefix)
+    driver = make(ioc.prefix)
     offered = {Capability.MOVABLE, Capability.SHUTTER_CONTROLLABLE, Capability.PARAMETERIZED}
     assert driver.description.capabilities == offered
     await driver.connect()
@@ -117,19 +135,42 @@ async def test_process_variables_are_read_moved_and_set(ioc):
 
 @pytest.mark.slow
 async def test_epics_keeps_every_contract(ioc):
-    prefix, _ = ioc
-    options = {"prefix": prefix, "timeout": 10.0, **TABLES}
+    options = {"prefix": ioc.prefix, "timeout": 10.0, **TABLES}
     assert "a_cancelled_move_can_be_stopped" in await check_driver(epics, options)
 
 
-async def test_a_server_that_is_gone_is_offline(ioc):
-    prefix, process = ioc
-    driver = make(prefix, timeout=3.0)
+async def returns(driver):
+    """Try, as the supervisor does, until it can be reached again."""
+    with trio.fail_after(60):
+        while True:
+            with suppress(OfflineError):
+                await driver.connect()
+                return await driver.poll()
+
+
+async def test_a_server_that_is_gone_is_offline_and_is_found_when_it_is_back(ioc):
+    driver = make(ioc.prefix, timeout=1.0)
     await driver.connect()
-    process.kill()
-    process.wait()
-    with pytest.raises(OfflineError):
+    await driver.move_abs(2.0)
+    ioc.kill()
+    with pytest.raises(OfflineError, match=r"motor: .*m1.RBV"):
         await driver.poll()
     await driver.disconnect()
     with pytest.raises(OfflineError, match="is its server up"):
-        await make(prefix, timeout=0.5).connect()
+        await make(ioc.prefix, timeout=0.5).connect()
+    ioc.start()
+    assert (await returns(driver))["position"] == 0.0
+    await driver.disconnect()
+
+
+@pytest.mark.slow
+async def test_a_server_may_come_and_go_as_often_as_it_likes(ioc):
+    driver = make(ioc.prefix, timeout=1.0)
+    for _ in range(max(1, round(20 * FACTOR))):
+        await returns(driver)
+        await driver.move_abs(1.0)
+        ioc.kill()
+        with pytest.raises(OfflineError):
+            await driver.poll()
+        await driver.disconnect()
+        ioc.start()

@@ -60,11 +60,16 @@ MOVABLE = {"position": "voltage", "tolerance": 0.01, "home": 0.0, "ramp_step": 0
 
 @pytest.fixture
 def options(tmp_path):
-    (tmp_path / "supply.yaml").write_text(SUPPLY)
+    return supply(tmp_path)
+
+
+def supply(folder):
+    """The configuration of an instrument that pyvisa-sim simulates, with its file in `folder`."""
+    (folder / "supply.yaml").write_text(SUPPLY)
     return {
         "class": "pymeasure.instruments.keysight.KeysightE36312A",
         "adapter": "TCPIP0::localhost::inst0::INSTR",
-        "visa_library": f"{tmp_path / 'supply.yaml'}@sim",
+        "visa_library": f"{folder / 'supply.yaml'}@sim",
         "values": {
             "voltage": VOLTAGE
             | {"read": "ch_1.voltage_setpoint", "write": "ch_1.voltage_setpoint"},

@@ -21,13 +21,13 @@ QUICK = RestartPolicy(first_s=0.05, longest_s=0.2)
 
 
 @asynccontextmanager
-async def supervised(plugged, **devices):
+async def supervised(plugged, policy=QUICK, **devices):
     timebase = Timebase()
     drivers = {
         device_id: plugged.maker(driver)(DriverContext(device_id, "test", timebase, options))
         for device_id, (driver, options) in devices.items()
     }
-    supervisor = Supervisor(drivers, Bus(), timebase, policy=QUICK, rng=random.Random(0))
+    supervisor = Supervisor(drivers, Bus(), timebase, policy=policy, rng=random.Random(0))
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)
         for device_id in devices:
@@ -74,6 +74,21 @@ async def test_a_stage_that_is_unplugged_mid_move_goes_offline_and_returns_by_it
             await stage.call("stop")
             assert await stage.call("move_abs", 1.0) == pytest.approx(1.0, abs=0.01)
             assert await supervisor.device("y").call("position") == 0.0
+
+
+async def test_a_plug_that_is_put_back_in_is_noticed_however_long_the_back_off(tmp_path):
+    patient = RestartPolicy(first_s=600.0, longest_s=600.0)
+    async with (
+        plug_pty(Esp300Simulator(trio.current_time), tmp_path / "esp") as plugged,
+        supervised(plugged, patient, x=(Esp300Axis, {})) as supervisor,
+    ):
+        plugged.outlet.unplug()
+        while (tmp_path / "esp").is_symlink():  # it hangs up before it vanishes
+            await trio.sleep(0.01)
+        supervisor.device("x").let_go("so that it waits for its port, which is not there")
+        await reaches(supervisor, "x", DeviceState.OFFLINE)
+        plugged.outlet.plug_in()
+        await reaches(supervisor, "x", DeviceState.READY)
 
 
 async def test_another_instrument_on_the_port_is_not_taken_for_the_old_one(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import termios
 import time
 import tty
@@ -16,6 +18,7 @@ from daq.drivers.simulators import Meter1830cSimulator
 from daq.testing.instruments import plug_pty, plug_tcp
 from daq.transport import Line, Ports, PortSettings, open_serial_loop
 
+SELECT_KNOWS = 1024
 INPUT, OUTPUT, CONTROL, SPEED = 0, 1, 2, 5
 
 
@@ -121,6 +124,23 @@ async def test_a_line_that_takes_nothing_neither_hangs_nor_is_slow_to_close():
             began = time.monotonic()
             await line.close()
             assert time.monotonic() - began < 5.0
+
+
+async def test_a_process_may_have_more_descriptors_open_than_select_knows(tmp_path):
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < 2 * SELECT_KNOWS:
+        pytest.skip("this machine allows no more")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit, 2 * SELECT_KNOWS), most))
+    with contextlib.ExitStack() as taken:
+        taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (limit, most))
+        async with plug_pty(Meter1830cSimulator(trio.current_time), tmp_path / "meter") as plugged:
+            while (one := os.open(os.devnull, os.O_RDONLY)) < SELECT_KNOWS:
+                taken.callback(os.close, one)
+            taken.callback(os.close, one)
+            line = Line(plugged.ports.port(PortSettings(plugged.address)), "meter")
+            await line.open()
+            assert await line.query("W?", accepts=str.isdigit) == "0800"
+            await line.close()
 
 
 async def test_without_a_loop_the_mistake_is_named():

@@ -10,9 +10,13 @@ import pytest
 from tests.system.daemon_process import ROOT, DaemonProcess
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def plain_asyncio() -> Iterator[None]:
-    """Jupyter's client runs on asyncio itself, not on the loop that trio-asyncio installs."""
+    """Jupyter's client runs on asyncio itself, not on the loop that trio-asyncio installs.
+
+    For the whole module, as kernels live that long: a loop of trio-asyncio that Jupyter made in the
+    main thread would keep Trio's handler of SIGINT in place, and Ctrl-C would reach nobody there.
+    """
     asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
     yield
     asyncio.set_event_loop_policy(None)

@@ -8,15 +8,17 @@ import ctypes
 import gc
 import os
 import random
+import statistics
 import threading
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 import trio
 
-from daq.core import DaqError, StateError
+from daq.core import DaqError, RunOutcome, RunSummary, StateError
 from tests.benchmarks.hostile import meet
 from tests.benchmarks.lab import Lab, open_lab
 from tests.hostile_scripts import HOSTILE
@@ -26,9 +28,11 @@ RUNS = max(100, round(10_000 * FACTOR))
 HOSTILE_SHARE = 0.1
 WARM_UP = 150
 """More than are kept in memory after their end."""
-KB_PER_RUN = 20
+KB_PER_RUN = 6
 """What one line of history may cost, with the allocator's leftovers."""
-SLACK_MB = 48
+SLACK_MB = 32
+SAMPLES = 20
+"""How often memory is looked at."""
 PATIENCE_S = 60
 ORDINARY = (
     "print('hello')",
@@ -42,31 +46,49 @@ ORDINARY = (
 )  # fmt: skip
 
 
+OUTCOMES = {
+    "COMPLETED": RunOutcome.COMPLETED,
+    "ERROR": RunOutcome.FAILED,
+    "STOPPED": RunOutcome.STOPPED,
+    "KILLED": RunOutcome.KILLED,
+}
+
+
 @dataclass(frozen=True)
 class Possessions:
     """What a leak would add to."""
 
     descriptors: int
     threads: int
+    children: int
+    """Of this process: the zygote."""
     scripts: int
+    """Of the zygote."""
     zygote_descriptors: int
+    zygote_threads: int
     tasks: int
 
 
 async def possessions(lab: Lab) -> Possessions:
     gc.collect()
     zygote = lab.sandbox.statistics().zygote_pid
-    children = Path(f"/proc/{zygote}/task/{zygote}/children")
     with trio.fail_after(PATIENCE_S):
-        while children.read_text():  # dead, but the zygote has yet to look
+        while children_of(zygote):  # dead, but the zygote has yet to look
             await trio.sleep(0.002)
     return Possessions(
         len(list(Path("/proc/self/fd").iterdir())),
         sum(not t.name.startswith("Trio thread") for t in threading.enumerate()),
-        len(children.read_text().split()),
+        children_of(os.getpid()),
+        children_of(zygote),
         len(list(Path(f"/proc/{zygote}/fd").iterdir())),
+        len(list(Path(f"/proc/{zygote}/task").iterdir())),
         trio.lowlevel.current_statistics().tasks_living,
     )
+
+
+def children_of(pid: int) -> int:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(len((task / "children").read_text().split()) for task in tasks)
 
 
 def resident_kb(pid: int | str) -> int:
@@ -131,22 +153,47 @@ async def one(lab: Lab, choice: random.Random, number: int) -> str:
         return await ordinary(lab, choice)
 
 
+def slope_kb(samples: Sequence[tuple[int, dict[str, int]]], who: str) -> float:
+    """How much memory one more execution costs, KB: the straight line through the samples."""
+    numbers = [number for number, _ in samples]
+    return statistics.linear_regression(numbers, [kb[who] for _, kb in samples]).slope
+
+
+def agrees(run: RunSummary, ended: Mapping[str, str]) -> bool:
+    """A run ends as its execution did, unless the script had closed it before."""
+    return run.outcome in (
+        RunOutcome.COMPLETED,
+        RunOutcome.FAILED,
+        OUTCOMES[ended[run.execution_id]],
+    )
+
+
 @pytest.mark.slow
 async def test_thousands_of_executions_leave_nothing_behind() -> None:
     choice = random.Random(7)
     ends: Counter[str] = Counter()
+    memory: list[tuple[int, dict[str, int]]] = []
     async with open_lab() as lab:
         for number in range(WARM_UP):
             await one(lab, choice, number)
-        before, memory = await possessions(lab), memory_kb(lab)
+        before = await possessions(lab)
         for number in range(RUNS):
+            if number % (RUNS // SAMPLES) == 0:
+                memory.append((number, memory_kb(lab)))
+                print(number, dict(ends), memory[-1][1], await possessions(lab), flush=True)
             ends[await one(lab, choice, number)] += 1
-        after, grown = await possessions(lab), memory_kb(lab)
+        memory.append((RUNS, memory_kb(lab)))
+        after = await possessions(lab)
         assert await lab.run("print('still there')") == ["still there"]
         runs, total = await lab.storage.list_runs(limit=1_000_000)
+    print(f"{RUNS} executions: {dict(ends)}, {total} runs; {before} before, {after} after")
+    print({who: f"{slope_kb(memory, who):.2f} KB per execution" for who in memory[0][1]})
     assert set(ends) == {"COMPLETED", "ERROR", "STOPPED", "KILLED"}
     assert asdict(after) == asdict(before)
-    allowed = SLACK_MB * 1024 + RUNS * KB_PER_RUN
-    assert {who: kb - memory[who] for who, kb in grown.items() if kb - memory[who] > allowed} == {}
+    grown = {who: memory[-1][1][who] - kb for who, kb in memory[0][1].items()}
+    assert {who: kb for who, kb in grown.items() if kb > SLACK_MB * 1024 + RUNS * KB_PER_RUN} == {}
     assert total > RUNS / 10
     assert [run.name for run in runs if run.outcome is None] == []
+    ended = {view.record.id: view.record.state.value for view in lab.queue.views(limit=1_000_000)}
+    wrong = [(r.outcome, ended[r.execution_id], r.reason) for r in runs if not agrees(r, ended)]
+    assert wrong == []

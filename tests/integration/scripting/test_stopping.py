@@ -12,6 +12,8 @@ import pytest
 import trio
 
 from daq.core import Call, CloseRun, Ending, Log, Record
+from daq.scripting import SandboxLimits
+from daq.scripting.program import SandboxedProgram
 
 PATIENCE_S = 10
 
@@ -430,3 +432,21 @@ async def test_asking_for_the_line_never_harms_a_script(sandbox, bench) -> None:
             await wait_for(lambda: "go" in b.output)
             await disturb(program)
     assert ends[0].message == "asked enough"
+
+
+async def test_force_does_not_wait_for_a_sandbox_that_is_being_restarted(bench) -> None:
+    class Restarting:
+        async def zygote(self):
+            await trio.sleep_forever()
+
+    program = SandboxedProgram(Restarting(), SandboxLimits(), "x = 1", "s.py", {}, "e1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_kill_when_idle, program)
+        with trio.fail_after(PATIENCE_S):
+            end = await program.run(bench())
+    assert (end.ending, end.message) == (Ending.KILLED, "force")
+
+
+async def _kill_when_idle(program) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    program.kill("force")

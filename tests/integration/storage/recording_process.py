@@ -17,7 +17,7 @@ from daq.storage import RunRecorder, Storage
 T0 = 1_700_000_000_000_000_000
 STREAMS = {
     "primary": (
-        Column("stage", "mm", "<f8", (), "stage", "setpoint"),
+        Column("stage", "mm", "<f8", (), "stage", "positioner"),
         Column("power_meter", "W", "<f8", (), "power_meter"),
         Column("note", "", "O"),
     ),

@@ -70,3 +70,26 @@ async def test_samples_published_one_by_one_travel_together(autojump_clock):
     tables = [pa.ipc.open_stream(message.ipc).read_all() for message in messages]
     assert pa.concat_tables(tables).column("fast").to_pylist() == list(range(2000))
     assert tables[0].schema.names == ["time", "fast"]
+
+
+async def test_a_client_that_accepts_lz4_gets_smaller_batches_with_the_same_in_them():
+    numbers = np.zeros((4, 128, 128), "<u2")
+    frames = Measurement("camera", np.arange(4), numbers, "counts", 0)
+    tables, sizes = [], []
+    for accepted in ([], [pb.CompressionType.COMPRESSION_LZ4]):
+        bus, messages = Bus(), []
+
+        async def emit(message, messages=messages, bus=bus) -> None:
+            await trio.lowlevel.checkpoint()
+            messages.append(message)
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            request = pb.BlockRequest(accepted_compression=accepted)
+            nursery.start_soon(stream_blocks, bus, [], request, emit)
+            await trio.testing.wait_all_tasks_blocked()
+            await bus.publish(frames)
+        tables.append(pa.ipc.open_stream(messages[0].ipc).read_all())
+        sizes.append(len(messages[0].ipc))
+    assert tables[0].equals(tables[1])
+    assert sizes[1] < sizes[0] / 10

@@ -48,6 +48,10 @@ class Queue:
             raise NotFoundError(ref)
         return self.now
 
+    async def view_with_result(self, ref: str = "") -> ExecutionView:
+        await trio.lowlevel.checkpoint()
+        return self.view(ref)
+
     async def output(self, execution_id: str, after: int = 0):
         await trio.lowlevel.checkpoint()
         return self.lines[after:], len(self.lines)

@@ -390,6 +390,20 @@ def test_a_stream_is_a_line_a_value_and_tells_drops() -> None:
     assert json.loads(line)["value"] == 1.5
 
 
+def test_a_stream_of_means_tells_of_how_many() -> None:
+    points = [pb.DataPoint("stage", 1.5, 1_700_000_000_123_000_000, "mm", averaged=12)]
+    with FakeDaemon({"StreamMeasurements": lambda r: points}) as daemon:
+        result = ask(daemon, "stream", "--rate", "10", "--average")
+        request = daemon.last("StreamMeasurements")
+        as_json = ask(daemon, "stream", "--json", "--rate", "10", "--average")
+        refused = ask(daemon, "stream", "--average")
+    assert request.average
+    assert result.stdout.rstrip().endswith("stage             1.5 mm  mean of 12 samples")
+    assert json.loads(as_json.output)["averaged"] == 12
+    assert refused.exit_code == 2
+    assert "--average needs --rate" in refused.stderr
+
+
 SUMMARY = RunSummary(
     "r1",
     "scan",
@@ -398,7 +412,7 @@ SUMMARY = RunSummary(
     RunOutcome.COMPLETED,
     points=3,
 )
-PRIMARY = RecordedStream("primary", 3, (Column("stage", "mm", "<f8", role="setpoint"),))
+PRIMARY = RecordedStream("primary", 3, (Column("stage", "mm", "<f8", role="positioner"),))
 
 
 def test_runs_are_listed_and_shown() -> None:
@@ -415,8 +429,23 @@ def test_runs_are_listed_and_shown() -> None:
     assert listed.stdout.splitlines()[1].split()[:4] == ["r1", "scan", "completed", "3"]
     assert "1 of 7 runs" in listed.stderr
     assert "duration  2.5 s" in shown
-    assert shown.splitlines()[-1].split() == ["primary", "stage", "mm", "<f8", "setpoint"]
+    assert shown.splitlines()[-1].split() == ["primary", "stage", "mm", "<f8", "positioner"]
     assert document["summary"]["outcome"] == "completed"
+
+
+def test_the_catalogue_is_rebuilt_and_what_is_damaged_is_told() -> None:
+    steps = [
+        pb.RebuildProgress(20, 21, 3, ["/data/a.h5: the file cannot be read"]),
+        pb.RebuildProgress(21, 21, 4),
+    ]
+    with FakeDaemon({"RebuildCatalogue": lambda r: steps}) as daemon:
+        result = ask(daemon, "runs", "rebuild")
+        document = json.loads(ask(daemon, "runs", "rebuild", "--json").output)
+    assert result.stdout == "21 files, 4 runs were not listed\n"
+    assert result.stderr == "/data/a.h5: the file cannot be read\n"
+    assert document == {
+        "files": 21, "added": 4, "problems": ["/data/a.h5: the file cannot be read"]
+    }  # fmt: skip
 
 
 def test_a_run_is_exported_to_a_file(tmp_path: Path) -> None:
@@ -538,7 +567,7 @@ def test_a_run_is_plotted(tmp_path: Path) -> None:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, record.schema) as writer:
         writer.write_batch(record)
-    columns = (Column("stage", "mm", "<f8", role="setpoint"), Column("meter", "W", "<f8"))
+    columns = (Column("stage", "mm", "<f8", role="positioner"), Column("meter", "W", "<f8"))
     stream = RecordedStream("primary", 2, columns)
     answers = {
         "GetRun": lambda r: run_detail_to_wire(SUMMARY, RunStart("r1", "scan", 5), [stream]),

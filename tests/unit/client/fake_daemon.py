@@ -24,9 +24,11 @@ class FakeDaemon:
 
     It returns the answer, or a list (or an async generator) of the messages of a stream, or raises
     a DaqError. What was asked is in `requests`, and streams that the client left in `cancelled`.
+    One that is `older` has no other methods than those of `answers`.
     """
 
-    def __init__(self, answers: Mapping[str, Answer] | None = None) -> None:
+    def __init__(self, answers: Mapping[str, Answer] | None = None, *, older: bool = False) -> None:
+        self.older = older
         self.answers: dict[str, Answer] = dict(answers or {})
         self.requests: list[tuple[str, Any]] = []
         self.cancelled: list[str] = []
@@ -89,11 +91,15 @@ class FakeDaemon:
         await asyncio.wait_for(server.wait_closed(), 5)
 
     def __mapping__(self) -> dict[str, Handler]:
-        services = (pb.ControlServiceBase(), pb.HardwareServiceBase(), pb.RunServiceBase())
+        services = (
+            pb.ControlServiceBase(), pb.HardwareServiceBase(), pb.RunServiceBase(),
+            pb.BenchServiceBase(),
+        )  # fmt: skip
         return {
-            route: handler._replace(func=self._handler(route.rpartition("/")[2]))
+            route: handler._replace(func=self._handler(method))
             for service in services
             for route, handler in service.__mapping__().items()
+            if (method := route.rpartition("/")[2]) in self.answers or not self.older
         }
 
     def _handler(self, method: str) -> Callable[[Stream[Any, Any]], Any]:

@@ -16,7 +16,7 @@ from daq.core import Column, EventBlock, NotFoundError, ParameterError, StorageE
 from daq.wire.arrow import from_arrow, to_arrow
 
 COLUMNS = (
-    Column("stage", "mm", "<f8", (), "stage", "setpoint"),
+    Column("stage", "mm", "<f8", (), "stage", "positioner"),
     Column("note", "", "O"),
     Column("wave", "V", ">f4", (3,), "digitizer"),
     Column("camera", "counts", "<u2", (8, 9), "camera"),

@@ -13,8 +13,8 @@ from daq.core import Column, NotFoundError, RunOutcome, RunStart, RunSummary, St
 from daq.wire.convert import RecordedRun
 from daq.wire.convert.runs import RecordedStream
 
-STAGE = Column("stage", "mm", "<f8", (), "stage", "setpoint")
-ROTATOR = Column("rotator", "deg", "<f8", (), "rotator", "setpoint")
+STAGE = Column("stage", "mm", "<f8", (), "stage", "positioner")
+ROTATOR = Column("rotator", "deg", "<f8", (), "rotator", "positioner")
 METER = Column("power_meter", "W", "<f8", (), "power_meter")
 WAVE = Column("digitizer", "V", "<f8", (50,), "digitizer")
 FRAME = Column("camera", "counts", "<u2", (30, 40), "camera")

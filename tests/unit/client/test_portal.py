@@ -95,7 +95,7 @@ def test_a_stream_that_nobody_reads_holds_a_bounded_number_of_items(portal: Port
     with stream:
         first = next(stream)
         for _ in range(50):
-            assert len(stream._items) <= 10
+            assert len(stream._pump._items) <= 10
             next(stream)
     assert first.channel == "stage"
     assert list(stream) == []
@@ -122,3 +122,14 @@ def test_callbacks_that_raise_are_logged_and_the_others_called(
     assert "a callback's own fault" in caplog.text
     assert isinstance(status.exception(), DeviceError)
     assert repr(status) == "Status(failed)"
+
+
+def test_a_stream_that_is_forgotten_ends_at_the_daemon_too(
+    portal: Portal, daemon: FakeDaemon
+) -> None:
+    stream = portal.stream(lambda client: client.streams.measurements(), depth=2)
+    next(stream)
+    del stream
+    gc.collect()
+    assert daemon.stream_ended.wait(5)
+    assert daemon.cancelled == ["StreamMeasurements"]

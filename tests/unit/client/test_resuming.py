@@ -126,18 +126,3 @@ def test_a_call_that_may_be_repeated_is_made_once_more_and_a_move_is_not() -> No
     with FakeDaemon(answers) as daemon:
         asyncio.run(main())
     assert asked == ["get", "get", "move"]
-
-
-def test_an_older_daemon_is_named_as_such() -> None:
-    async def main(address: str) -> None:
-        async with AsyncClient(address) as client:
-            await client._connection.call(
-                "/daq.ControlService/Nonsense", pb.StatusRequest(), pb.ScriptStatus, timeout=5
-            )
-
-    with (
-        FakeDaemon() as daemon,
-        pytest.raises(CommunicationError, match="does not know Nonsense") as caught,
-    ):
-        asyncio.run(main(daemon.address))
-    assert "another version" in caught.value.advice

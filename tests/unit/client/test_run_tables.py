@@ -12,8 +12,8 @@ from daq.core import Column, NotFoundError, ParameterError, RunOutcome, RunStart
 from daq.wire.convert import RecordedRun, RecordedStream
 
 COLUMNS = (
-    Column("y", "mm", "<f8", (), "y", "setpoint"),
-    Column("x", "mm", "<f8", (), "x", "setpoint"),
+    Column("y", "mm", "<f8", (), "y", "positioner"),
+    Column("x", "mm", "<f8", (), "x", "positioner"),
     Column("meter", "W", "<f8", (), "meter"),
     Column("trace", "V", "<f4", (2,), "scope"),
     Column("note", "", "O"),
@@ -25,7 +25,8 @@ def recorded(points: int, outcome: RunOutcome | None, **metadata: Any) -> Record
     summary = RunSummary(
         "r1" * 8, "grid", 10**18, 2 * 10**18, outcome, user="ada", metadata=metadata
     )
-    start = RunStart(summary.run_id, "grid", 10**18, devices={"meter": {"averaging": 4}})
+    devices = {"meter": {"averaging": 4}}
+    start = RunStart(summary.run_id, "grid", 10**18, "ada", metadata, devices=devices)
     return RecordedRun(summary, start, (RecordedStream("primary", points, COLUMNS),))
 
 

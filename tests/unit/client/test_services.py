@@ -361,7 +361,7 @@ def test_a_run_is_read_back_as_columns() -> None:
 def test_a_run_without_data_is_not_found() -> None:
     with (
         FakeDaemon({"ReadRun": lambda r: []}) as daemon,
-        pytest.raises(NotFoundError, match="run r1 holds no primary data"),
+        pytest.raises(NotFoundError, match="run r1 holds nothing in its stream 'primary'"),
     ):
         ask(daemon, lambda c: c.runs.columns("r1"))
 
@@ -369,7 +369,7 @@ def test_a_run_without_data_is_not_found() -> None:
 def test_runs_are_listed_and_described() -> None:
     summary = RunSummary("r1", "knife_edge", 5, 9, RunOutcome.COMPLETED, points=3, path="/d/r1.h5")
     start = RunStart("r1", "knife_edge", 5, parameters={"points": 3}, host="bench")
-    stream = RecordedStream("primary", 3, (Column("stage", "mm", "<f8", role="setpoint"),))
+    stream = RecordedStream("primary", 3, (Column("stage", "mm", "<f8", role="positioner"),))
     answers = {
         "ListRuns": lambda r: pb.ListRunsResponse([run_to_wire(summary)], 12),
         "GetRun": lambda r: run_detail_to_wire(summary, start, [stream]),
@@ -412,9 +412,14 @@ def test_every_exported_name_is_there_and_the_import_is_light() -> None:
     import sys
 
     code = (
-        "import sys, daq.client as c; assert 'grpclib' not in sys.modules\n"
+        "import sys\n"
+        "def loaded(*names): return set(names) & set(sys.modules)\n"
+        "from daq.client import connect\n"
+        "assert not loaded('numpy', 'grpclib', 'betterproto', 'asyncio', 'ssl', 'daq.core')\n"
+        "import daq.client as c\n"
         "[getattr(c, name) for name in c.__all__]\n"
-        "heavy = {'trio', 'h5py', 'pandas', 'pyarrow', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "heavy = loaded('trio', 'h5py', 'pandas', 'xarray', 'pyarrow', 'matplotlib', 'scipy',\n"
+        "               'rich', 'IPython', 'bluesky', 'daq.api', 'daq.storage', 'daq.drivers')\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
+from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
 import trio
 
 from daq.core import LimitError, Reading
+from daq.drivers.declarative import shipped_descriptions
 from daq.drivers.simulated import (
     SimulatedCamera,
     SimulatedDigitizer,
@@ -19,6 +21,7 @@ from daq.drivers.simulated import (
     SimulatedStage,
 )
 from daq.testing import ConformanceError, check_driver
+from tests.conformance import IN_REAL_TIME, IN_VIRTUAL_TIME
 
 ALWAYS = {
     "description_is_complete",
@@ -73,6 +76,25 @@ READING = {"readings_are_true_and_in_order", "a_cancelled_read_spoils_nothing"}
 async def test_every_simulated_driver_conforms(driver, checks, latency, autojump_clock):
     options = {"seed": 1, "latency": latency}
     assert set(await check_driver(driver, options)) == ALWAYS | checks
+
+
+@pytest.mark.parametrize("name", IN_VIRTUAL_TIME)
+async def test_every_shipped_driver_conforms(name, autojump_clock):
+    async with IN_VIRTUAL_TIME[name]() as (make, options):
+        assert ALWAYS - {"parameters_keep_their_word"} < set(
+            await check_driver(make, options, driver_name=name, timeout=1000.0)
+        )
+
+
+def test_no_shipped_driver_or_description_is_left_out():
+    tried = {*IN_VIRTUAL_TIME, *IN_REAL_TIME}
+    shipped = {point.name for point in entry_points(group="daq.drivers") if _is_ours(point)}
+    assert {name.partition(" ")[0] for name in tried} == shipped
+    assert {f"declarative {name}" for name in shipped_descriptions()} <= tried
+
+
+def _is_ours(point):
+    return point.value.startswith("daq.drivers.")
 
 
 class LimitlessStage(SimulatedStage):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,6 +17,7 @@ from daq.core import (
     OfflineError,
 )
 from daq.drivers import DriverContext, Timebase
+from daq.drivers.declarative import declarative
 from daq.drivers.newport.esp300 import Esp300Axis
 from daq.drivers.newport.meter_1830c import Meter1830c
 from daq.drivers.simulators import (
@@ -27,9 +29,9 @@ from daq.drivers.simulators import (
 )
 from daq.drivers.spectra_physics.maitai import MaiTai
 from daq.drivers.thorlabs.ell14 import Ell14
-from daq.testing import check_driver
 from daq.testing.instruments import plug_loopback
 from daq.transport import Ports
+from tests.unit.drivers.declarative.shipped import SHIPPED
 
 INSTRUMENTS = {
     "esp300": (Esp300Axis, Esp300Simulator, {"axis": 2}),
@@ -37,8 +39,13 @@ INSTRUMENTS = {
     "maitai": (MaiTai, MaiTaiSimulator, {}),
     "ell14": (Ell14, Ell14Bus, {"address": "3"}),
 }
+EVERYTHING = INSTRUMENTS | {
+    name: (declarative, make, {"description": name, **options})
+    for name, (make, options) in SHIPPED.items()
+}
 FAULTS = ["silence", "garbage", "partial"]
 MOVERS = ["esp300", "ell14"]
+"""Instruments that move by themselves; a setpoint of another is not a motion."""
 
 
 class Bench:
@@ -65,20 +72,12 @@ async def bench(simulator, **options):
 
 @asynccontextmanager
 async def connected(name, **options):
-    driver, simulator, usual = INSTRUMENTS[name]
+    driver, simulator, usual = EVERYTHING[name]
     async with bench(simulator) as at:
         yield await at.connect(driver, **{**usual, **options}), at
 
 
-@pytest.mark.parametrize("name", INSTRUMENTS)
-async def test_every_serial_driver_conforms(name, autojump_clock):
-    driver, simulator, options = INSTRUMENTS[name]
-    async with bench(simulator) as at:
-        checks = await check_driver(at.plugged.maker(driver), options, driver_name=name)
-    assert len(checks) >= 13
-
-
-@pytest.mark.parametrize("name", INSTRUMENTS)
+@pytest.mark.parametrize("name", EVERYTHING)
 @pytest.mark.parametrize("kind", FAULTS)
 async def test_a_faulty_line_is_told_and_forgotten(name, kind, autojump_clock):
     async with connected(name) as (driver, at):
@@ -86,15 +85,53 @@ async def test_a_faulty_line_is_told_and_forgotten(name, kind, autojump_clock):
         at.plugged.line.begin(Fault(kind))
         with pytest.raises(DeviceError) as caught:
             await driver.poll()
-        assert str(caught.value).startswith("device: ")
-        assert "loopback" in str(caught.value)
-        if kind != "garbage":
-            assert isinstance(caught.value, OfflineError)
+        require_whole(caught.value, kind)
         at.plugged.line.begin(None)
         assert await driver.poll() == before
 
 
-@pytest.mark.parametrize("name", INSTRUMENTS)
+def require_whole(error, kind):
+    """Device, port, command, and what came of the reply."""
+    told = {
+        "silence": r"no reply to '\S+.*' within [\d.]+ s on loopback$",
+        "garbage": r"'\S+.*' on loopback (was answered with|got the reply) '\xff",
+        "partial": r"no reply to '\S+.*' within .* on loopback; an incomplete reply came: b'.",
+        "unplug": r"the connection to loopback was lost.*(in '\S+.*': )?.* closed",
+    }
+    assert error.message.startswith("device: ")
+    assert re.search(told[kind], error.message), error.message
+    assert isinstance(error, OfflineError) is (kind != "garbage")
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+async def test_a_pulled_plug_in_the_middle_of_anything_is_told_and_it_comes_back(
+    name, autojump_clock
+):
+    async with connected(name) as (driver, at):
+        at.sim.latency = 0.2  # so that it is in the middle of an exchange
+        async with trio.open_nursery() as nursery:
+
+            async def pull():
+                await trio.sleep(0.1)
+                at.plugged.outlet.unplug()
+
+            nursery.start_soon(pull)
+            with pytest.raises(OfflineError) as caught:
+                await (driver.move_abs(5.0) if name in MOVERS else driver.poll())
+            require_whole(caught.value, "unplug")
+        await driver.disconnect()
+        with pytest.raises(OfflineError, match="cannot be opened"):
+            await driver.connect()
+        at.plugged.outlet.plug_in()
+        at.sim.latency = 0.002
+        await driver.connect()
+        if name in MOVERS:
+            await driver.stop()
+            await driver.move_abs(5.0)
+        await driver.poll()
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
 async def test_replies_that_are_late_are_never_taken_for_others(name, autojump_clock):
     async with connected(name, timeout=0.5) as (driver, at):
         if name in MOVERS:

@@ -122,11 +122,15 @@ class FakeRecorder:
 class FakeStorage:
     def __init__(self):
         self.runs = []
+        self.opening_s = 0.0
 
-    async def open_run(self, start):
+    async def open_run(self, start, on_begun=None):
         await trio.lowlevel.checkpoint()
-        self.runs.append(FakeRecorder(start))
-        return self.runs[-1]
+        self.runs.append(recorder := FakeRecorder(start))
+        if on_begun is not None:
+            on_begun(recorder)
+        await trio.sleep(self.opening_s)
+        return recorder
 
 
 class FakeLedger:
@@ -136,6 +140,7 @@ class FakeLedger:
         self.scripts: dict[str, Script] = {}
         self.executions: dict[str, ExecutionRecord] = {}
         self.output: dict[str, list] = {}
+        self.results: dict[str, object] = {}
 
     async def save_script(self, script):
         await trio.lowlevel.checkpoint()
@@ -145,9 +150,15 @@ class FakeLedger:
         await trio.lowlevel.checkpoint()
         return list(self.scripts.values())
 
-    async def save_execution(self, record):
+    async def save_execution(self, record, result=None):
         await trio.lowlevel.checkpoint()
         self.executions[record.id] = record
+        if result is not None:
+            self.results[record.id] = result
+
+    async def load_result(self, execution_id):
+        await trio.lowlevel.checkpoint()
+        return self.results.get(execution_id)
 
     async def load_executions(self):
         await trio.lowlevel.checkpoint()

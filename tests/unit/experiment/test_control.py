@@ -41,7 +41,6 @@ async def running(body):
     async with trio.open_nursery() as nursery:
         await nursery.start(bench.supervisor.run)
         control = Control(execution, program, bench.supervisor, bench.storage)
-        execution.control = control
         nursery.start_soon(control.run)
         await trio.testing.wait_all_tasks_blocked()
         yield execution, control, bench, program
@@ -63,7 +62,7 @@ async def test_a_scan_stores_readbacks_and_completes(autojump_clock):
         assert [event.values for event in run.events] == [
             {"stage": pytest.approx(p), "meter": m} for p, m in ((1, 1), (2, 2), (3, 3))
         ]
-        assert [c.role for c in run.events[0].columns] == ["setpoint", "detector"]
+        assert [c.role for c in run.events[0].columns] == ["positioner", "detector"]
         assert run.start.metadata == {"sample": "razor"}
         assert run.start.execution_id == execution.id
         assert run.start.devices["stage"]["position"] == 0.0
@@ -180,6 +179,43 @@ async def test_force_during_a_graceful_stop_ends_it_at_once(autojump_clock):
         assert {report.state for report in reports} == {ExecutionState.KILLED}
         assert {"force stop by bob: fire"} == {report.message for report in reports}
         assert max(report.duration_s for report in reports) < 1.5
+
+
+async def test_a_force_stop_is_carried_out_also_when_who_asked_is_gone(autojump_clock):
+    async def stubborn(program, interpreter):
+        await trio.sleep_forever()
+
+    async with running(stubborn) as (execution, control, _, program):
+
+        async def locate(*, dying=False):
+            await trio.sleep(0.05)
+            return 2
+
+        program.locate = locate
+        with trio.move_on_after(0.01):
+            await control.stop(AT_ONCE)
+        await execution.finished.wait()
+        assert (execution.state, execution.message) == (
+            ExecutionState.KILLED,
+            "force stop by bob: fire",
+        )
+
+
+async def test_of_two_force_stops_the_first_is_on_record(autojump_clock):
+    async with running(scan) as (_, control, bench, _):
+        await trio.sleep(1.5)
+        reports = []
+
+        async def stop(user):
+            reports.append(await control.stop(StopOrder(True, 0.0, "fire", user)))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop, "ada")
+            await trio.sleep(0)
+            nursery.start_soon(stop, "bob")
+        (run,) = bench.storage.runs
+        assert {report.message for report in reports} == {run.stop.reason}
+        assert run.stop.reason == f"force stop by {run.stop.by}: fire"
 
 
 async def test_a_more_impatient_stop_shortens_the_grace_but_none_extends_it(autojump_clock):
@@ -402,3 +438,27 @@ async def test_output_is_kept_line_by_line(autojump_clock):
             ("output", "", 4),
             ("warning", "bad", 5),
         ]
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (AT_ONCE, "force stop by bob: fire"),
+        (GENTLY, "it had not ended when the grace period of 5 s was over"),
+    ],
+)
+async def test_a_run_that_is_caught_while_it_opens_ends_as_its_program(
+    autojump_clock, order, reason
+):
+    async def body(program, interpreter):
+        await trio.sleep(1.0)
+        await interpreter.perform(OpenRun("x"))
+
+    async with running(body) as (execution, control, bench, _):
+        bench.storage.opening_s = 100.0
+        await trio.sleep(2.0)
+        report = await control.stop(order)
+        (run,) = bench.storage.runs
+        assert (report.state, run.stop.outcome) == (ExecutionState.KILLED, RunOutcome.KILLED)
+        assert reason in run.stop.reason
+        assert execution.record().run_ids == (run.run_id,)

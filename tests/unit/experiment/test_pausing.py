@@ -15,8 +15,10 @@ from daq.core import (
     Describe,
     DeviceDescription,
     DeviceError,
+    DeviceParameter,
     ExecutionState,
     InterlockError,
+    Limits,
     Pause,
     Point,
     Script,
@@ -30,6 +32,7 @@ from .fakes import Bench, FakeProgram
 
 RUNNING, PAUSED = ExecutionState.RUNNING, ExecutionState.PAUSED
 CLOSED_IN_PAUSES = {"laser": PauseRule(PauseAction.CLOSE_SHUTTER)}
+SAFE_IN_PAUSES = {"laser": PauseRule(PauseAction.SAFE)}
 
 
 class Laser(Driver):
@@ -38,6 +41,10 @@ class Laser(Driver):
     def __init__(self, context):
         super().__init__(context)
         self.open = self.emits = self.stuck = False
+        self.power = 1.0
+        self.at = 800.0
+        self.mute = False
+        self.veto = ""
         self.log = []
 
     @property
@@ -46,8 +53,17 @@ class Laser(Driver):
             "laser",
             "test.laser",
             Category.LASER,
-            frozenset({Capability.SHUTTER_CONTROLLABLE, Capability.EMISSION_CONTROLLABLE}),
+            frozenset(
+                {
+                    Capability.SHUTTER_CONTROLLABLE,
+                    Capability.EMISSION_CONTROLLABLE,
+                    Capability.WAVELENGTH_TUNABLE,
+                    Capability.PARAMETERIZED,
+                }
+            ),
             Channel("laser", ""),
+            wavelength_limits=Limits(700, 1000),
+            parameters=(DeviceParameter("power", "float", units="W"),),
         )
 
     async def connect(self):
@@ -78,12 +94,39 @@ class Laser(Driver):
         self.log.append("on" if enabled else "off")
         self.emits = enabled
 
+    async def wavelength(self):
+        await trio.lowlevel.checkpoint()
+        return self.at
+
+    async def set_wavelength(self, nm):
+        await trio.lowlevel.checkpoint()
+        self.log.append(f"{nm:g} nm")
+        self.at = nm
+
+    async def get_parameter(self, name):
+        await trio.lowlevel.checkpoint()
+        if self.mute:
+            raise DeviceError("laser: POWER? was answered '?'")
+        return self.power
+
+    async def set_parameter(self, name, value):
+        await trio.lowlevel.checkpoint()
+        self.log.append(f"{value:g} W")
+        if not self.stuck:
+            self.power = value
+
+    def pause_veto(self):
+        if self.veto == "broken":
+            raise ZeroDivisionError
+        return self.veto
+
     async def stop(self):
         await trio.lowlevel.checkpoint()
         return False
 
     async def make_safe(self):
         was, self.open, self.emits = self.open or self.emits, False, False
+        self.power, self.at = 0.0, 850.0
         await trio.lowlevel.checkpoint()
         return was
 
@@ -109,7 +152,6 @@ async def running(body, rules=None, programs=None):
     async with trio.open_nursery() as nursery:
         await nursery.start(bench.supervisor.run)
         control = Control(execution, program, bench.supervisor, bench.storage, rules or {})
-        execution.control = control
         if programs is not None:
             programs.begin(control)
         async with trio.open_nursery() as executions:
@@ -242,15 +284,79 @@ async def test_a_shutter_that_was_closed_stays_closed(autojump_clock):
         assert bench.laser.log == []
 
 
-async def test_safe_devices_get_their_emission_back_before_their_light(autojump_clock):
-    rules = {"laser": PauseRule(PauseAction.SAFE)}
-    async with running(uses_laser, rules) as (_, control, bench, _):
+async def test_whatever_the_safe_state_changed_is_put_back_the_light_last(autojump_clock):
+    async with running(uses_laser, SAFE_IN_PAUSES) as (execution, control, bench, _):
         bench.laser.open = bench.laser.emits = True
         control.pause("ada")
         await paused(control)
-        assert (bench.laser.open, bench.laser.emits) == (False, False)
+        assert (bench.laser.open, bench.laser.emits, bench.laser.power) == (False, False, 0.0)
         await control.resume("ada")
-        assert bench.laser.log == ["on", "open"]
+        assert bench.laser.log == ["1 W", "800 nm", "on", "open"]
+        assert execution.record().transitions[-1].reason == (
+            "resumed by ada; put back: laser power 1 W, laser wavelength 800 nm, "
+            "laser emission on, laser shutter open"
+        )
+
+
+async def test_what_the_safe_state_left_alone_is_left_alone(autojump_clock):
+    async with running(uses_laser, SAFE_IN_PAUSES) as (execution, control, bench, _):
+        bench.laser.power, bench.laser.at = 0.0, 850.0
+        control.pause("ada")
+        await paused(control)
+        await control.resume("ada")
+        assert bench.laser.log == []
+        assert execution.record().transitions[-1].reason == "resumed by ada"
+
+
+async def test_a_setting_that_does_not_read_back_as_it_was_keeps_it_paused(autojump_clock):
+    async with running(uses_laser, SAFE_IN_PAUSES) as (execution, control, bench, _):
+        bench.laser.open = True
+        control.pause("ada")
+        await paused(control)
+        bench.laser.stuck = True
+        with pytest.raises(DeviceError, match="laser power was not restored: it was 1 W, and is 0"):
+            await control.resume("ada")
+        assert (execution.state, bench.laser.open) == (PAUSED, False)
+
+
+async def test_a_device_that_cannot_be_asked_is_made_safe_all_the_same(autojump_clock):
+    async with running(uses_laser, SAFE_IN_PAUSES) as (execution, control, bench, _):
+        bench.laser.open = bench.laser.mute = True
+        control.pause("ada")
+        await paused(control)
+        assert bench.laser.open is False
+        (line,) = execution.output_since(0)
+        assert line.text == (
+            "paused, but what cannot be asked is not put back: laser: POWER? was answered '?'"
+        )
+        await control.resume("ada")
+        assert bench.laser.open is True
+
+
+async def test_a_driver_refuses_a_pause_with_its_reason_beside_others(autojump_clock):
+    rules = {"stage": PauseRule(PauseAction.VETO, "the sample dries out")}
+
+    async def body(program, interpreter):
+        await checkpoints(program, interpreter, "laser", "stage")
+
+    async with running(body, rules) as (execution, control, bench, _):
+        bench.laser.veto = "it is warming up, 20 s are left"
+        with pytest.raises(StateError) as refused:
+            control.pause("ada")
+        assert refused.value.message == (
+            "the pause was refused by laser: it is warming up, 20 s are left; "
+            "by stage: the sample dries out"
+        )
+        assert execution.state is RUNNING
+
+
+async def test_a_driver_that_cannot_say_whether_it_may_be_paused_has_none(autojump_clock, caplog):
+    async with running(uses_laser) as (execution, control, bench, _):
+        bench.laser.veto = "broken"
+        control.pause("ada")
+        await paused(control)
+        assert execution.state is PAUSED
+    assert "laser: the driver could not tell whether it may be paused" in caplog.text
 
 
 async def test_a_device_that_cannot_be_restored_keeps_it_paused(autojump_clock):
@@ -274,13 +380,13 @@ async def test_a_device_that_does_not_do_its_part_is_told_and_the_pause_holds(au
         await paused(control)
         assert execution.state is PAUSED
         (line,) = execution.output_since(0)
-        assert "laser did not do its part: laser: close: the shutter is still open" in line.text
+        assert line.text == "paused, but laser: close: the shutter is still open"
 
 
 async def test_a_veto_refuses_the_pause_with_its_reason(autojump_clock):
     rules = {"laser": PauseRule(PauseAction.VETO, "the cavity loses its lock")}
     async with running(uses_laser, rules) as (execution, control, _, program):
-        with pytest.raises(StateError, match="to be paused: the cavity loses its lock"):
+        with pytest.raises(StateError, match="refused by laser: the cavity loses its lock"):
             control.pause("ada")
         await trio.sleep(1)
         assert (execution.state, program.pause_asked) == (RUNNING, False)

@@ -27,6 +27,7 @@ async def nap(program, interpreter):
 
 async def chat(program, interpreter):
     await interpreter.perform(Log("hello"))
+    return {"n": 1}
 
 
 @asynccontextmanager
@@ -248,7 +249,9 @@ async def test_a_cancelled_execution_can_be_stopped_again(autojump_clock):
         for force in (False, True):
             report = await q.stop(second, force=force)
             assert report.state is ExecutionState.STOPPED
-            assert report.message == "had already ended: STOPPED"
+            assert (
+                report.message == "had already ended: STOPPED (cancelled before it started (stop))"
+            )
 
 
 async def test_much_output_is_kept_on_record_and_read_in_pieces(autojump_clock):
@@ -291,4 +294,5 @@ async def test_of_those_that_ended_long_ago_only_the_record_is_kept(autojump_clo
         assert [view.record.id for view in q.views(limit=200)] == ids[::-1]
         assert q.view(ids[0]).record.state is ExecutionState.COMPLETED
         assert [line.text for line in (await q.output(ids[0]))[0]] == ["hello"]
+        assert (await q.view_with_result(ids[0])).result == {"n": 1}
         assert (await q.stop(ids[0])).message == "had already ended: COMPLETED"

@@ -12,11 +12,11 @@ from .fakes import FakeLedger
 class FullDisk(FakeLedger):
     full = True
 
-    async def save_execution(self, record):
+    async def save_execution(self, record, result=None):
         if self.full:
             await trio.lowlevel.checkpoint()
             raise StorageError("/data/catalogue.sqlite: database or disk is full")
-        await super().save_execution(record)
+        await super().save_execution(record, result)
 
 
 def an_execution(keeper):

@@ -10,7 +10,7 @@ import trio
 from daq.core import Call, Ending, LimitError, Log, Pause, Record, StopRequested
 from daq.scripting.background import BackgroundCall
 from daq.scripting.codec import pack, unpack
-from daq.scripting.conversation import Conversation
+from daq.scripting.conversation import UNDER_WAY_BYTES, Conversation
 from daq.scripting.limits import SandboxLimits
 from daq.scripting.protocol import FrameBuffer, ProtocolError
 from daq.scripting.running_clock import RunningClock
@@ -20,6 +20,7 @@ class FakeProcess:
     def __init__(self, *messages) -> None:
         self.messages = [m if isinstance(m, bytes) else pack(m) for m in messages]
         self.answers = []
+        self.behind = 0
 
     async def receive(self):
         await trio.lowlevel.checkpoint()
@@ -29,6 +30,9 @@ class FakeProcess:
         if message == b"too large":
             raise ProtocolError("a frame too large")
         return message
+
+    def backlog(self) -> int:
+        return sum(map(len, self.messages[: self.behind]))
 
     async def send(self, data) -> bool:
         self.answers += [unpack(payload) for payload in FrameBuffer(1 << 30).feed(data)]
@@ -132,7 +136,8 @@ async def test_output_is_slowed_down_to_its_rate(autojump_clock) -> None:
 
 
 async def test_a_stop_does_not_wait_for_the_output_before_it(autojump_clock) -> None:
-    process = FakeProcess(*[["log", 0, False, "x" * 1000, "output", 1]] * 3)
+    process = FakeProcess(*[["log", 0, False, "x" * 1000, "output", 1]] * 1000)
+    process.behind = 900  # in the socket when the stop comes; the others fit into one more frame
     start = trio.current_time()
 
     async with trio.open_nursery() as nursery:
@@ -171,7 +176,7 @@ async def test_one_more_than_a_limit_allows_ends_the_program(asked, limits, mess
     _, reasons = await talk(FakeProcess(asked, asked), interpreter, **limits)
     assert len(interpreter.seen) == 1
     (name,) = limits
-    assert reasons[0] == f"the limit of {message} was reached ({name})"
+    assert reasons[0].startswith(f"the limit of {message} was reached ({name}); to allow more, ")
 
 
 async def test_every_line_of_a_text_is_slowed_down(autojump_clock) -> None:
@@ -189,7 +194,9 @@ async def test_a_flood_of_progress_is_slowed_down(autojump_clock) -> None:
 
 
 async def test_a_flood_is_slowed_down_during_the_cleanup_too(autojump_clock) -> None:
-    process = FakeProcess(*[["log", 0, False, "x", "output", 1]] * 400)
+    frame = ["log", 0, True, "x" * 1000, "output", 1]
+    under_way = UNDER_WAY_BYTES // len(pack(frame))
+    process = FakeProcess(*[frame] * (under_way + 400))
     start = trio.current_time()
     await talk(process, FakeInterpreter(), stop=True, output_lines_per_s=100.0)
     assert trio.current_time() - start == pytest.approx(2.0)

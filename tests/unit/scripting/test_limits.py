@@ -45,8 +45,11 @@ def test_only_what_has_a_limit_is_counted() -> None:
     assert allowance.spend(OpenRun("a")) == ""
     assert allowance.spend(Record(["meter"])) == ""
     assert allowance.spend(Point({}, ["meter"])) == ""
-    assert allowance.spend(Record([])) == "the limit of 2 events was reached (max_records)"
-    assert allowance.spend(OpenRun("b")) == "the limit of 1 runs was reached (max_runs)"
+    assert allowance.spend(Record([])) == (
+        "the limit of 2 events was reached (max_records); to allow more, raise max_records in "
+        "[scripts] of the configuration, or where it was started"
+    )
+    assert "the limit of 1 runs was reached (max_runs)" in allowance.spend(OpenRun("b"))
     assert repr(allowance) == "<Allowance: 0 lines, 3 events, 2 runs>"
 
 

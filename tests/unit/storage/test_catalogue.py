@@ -148,9 +148,9 @@ async def test_a_hundred_thousand_runs_are_paged_through_indices(tmp_path: Path)
             assert "INDEX" in plan[0][3]
 
 
-async def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "catalogue.sqlite").write_bytes(b"not a database" * 100)
-    with pytest.raises(StorageError, match=r"catalogue\.sqlite: file is not a database"):
+async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.sqlite").mkdir()
+    with pytest.raises(StorageError, match=r"catalogue\.sqlite: unable to open database file"):
         await Database(tmp_path / "catalogue.sqlite").open()
 
 

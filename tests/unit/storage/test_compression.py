@@ -22,7 +22,7 @@ from daq.storage.run_journal import begin_journal
 
 START = RunStart("abc", "frames", 1_700_000_000_000_000_000)
 COLUMNS = (
-    Column("stage", "mm", "<f8", (), "stage", "setpoint"),
+    Column("stage", "mm", "<f8", (), "stage", "positioner"),
     Column("camera", "counts", "<u2", (200, 300), "camera"),
 )
 NAMES = ["gzip", "lzf"] + ["blosc2", "bitshuffle", "zstd", "lz4"] * (

@@ -49,7 +49,7 @@ STOP = RunStop(RunOutcome.STOPPED, T0 + 90 * SECOND, "lunch", "bob")
 
 
 def setpoint(name: str) -> Column:
-    return Column(name, "mm", "<f8", (), name, "setpoint")
+    return Column(name, "mm", "<f8", (), name, "positioner")
 
 
 def detector(name: str, shape: tuple[int, ...] = (), dtype: str = "<f8") -> Column:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from daq.core import (
     ExecutionRecord,
     ExecutionState,
@@ -81,6 +83,17 @@ async def test_an_execution_that_was_running_comes_back_running(tmp_path: Path) 
         (back,) = await kept.load_executions()
     assert back == RECORD
     assert back.state is ExecutionState.RUNNING
+
+
+async def test_what_main_returned_is_kept_apart(tmp_path: Path) -> None:
+    async with ledger(tmp_path) as kept:
+        await kept.save_execution(RECORD, {"width": 0.5, "wave": np.arange(3)})
+        await kept.save_execution(RECORD)
+        await kept.save_execution(replace(RECORD, id="e2"))
+    async with ledger(tmp_path) as kept:
+        assert await kept.load_result("e1") == {"width": 0.5, "wave": [0, 1, 2]}
+        assert await kept.load_result("e2") is None
+        assert len(await kept.load_executions()) == 2
 
 
 async def test_only_the_newest_executions_are_loaded_oldest_first(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -12,9 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.core import Column, Event, Measurement, RunOutcome, RunStart, RunStop, StorageError
+from daq.core import (
+    Column,
+    Event,
+    Measurement,
+    RunOutcome,
+    RunStart,
+    RunStop,
+    RunSummary,
+    StorageError,
+)
 from daq.storage import records
-from daq.storage.conversion import Conversion, convert_journal
+from daq.storage.conversion import Conversion, convert_journal, discard_journal, placed_in
 from daq.storage.directories import Directories
 from daq.storage.encoder import RunEncoder
 from daq.storage.hdf5_file import RunFile, partial_path
@@ -27,7 +35,7 @@ START = RunStart("abc", "frames", 1_700_000_000_000_000_000)
 DONE = RunStop(RunOutcome.COMPLETED, START.started_ns + 1)
 SHAPE = (200, 300)
 COLUMNS = (
-    Column("stage", "mm", "<f8", (), "stage", "setpoint"),
+    Column("stage", "mm", "<f8", (), "stage", "positioner"),
     Column("camera", "counts", "<u2", SHAPE, "camera"),
     Column("note", "", "O"),
 )
@@ -70,18 +78,18 @@ class Recording:
     def finish(self) -> Path:
         while self.conversion.advance():
             pass
-        self.conversion.finish(DONE)
         self.writer.close()
-        return self.conversion.path
+        return Path(self.conversion.finish(DONE).path)
 
     def die(self) -> None:
         """Let go of the files as they are, without completing anything."""
         self.writer.close()
         self.conversion.abandon()
 
-    def recover(self) -> Conversion:
+    def recover(self) -> RunSummary:
         done = convert_journal(self.journal, self.directories)
         assert done is not None
+        discard_journal(self.journal, Path(done.path))
         return done
 
 
@@ -115,9 +123,8 @@ def test_frames_are_recovered_from_the_unfinished_file(tmp_path: Path) -> None:
     run.record(*MIXED)
     run.die()
     done = run.recover()
-    assert done.stop is not None
-    assert "4 points recovered" in done.stop.reason
-    check_file(done.path, events=4, streamed=6)
+    assert "4 points recovered" in done.reason
+    check_file(Path(done.path), events=4, streamed=6)
 
 
 def test_a_recovery_that_was_interrupted_can_be_repeated(
@@ -135,7 +142,43 @@ def test_a_recovery_that_was_interrupted_can_be_repeated(
         for _ in range(2):
             with pytest.raises(StorageError, match="No space left"):
                 run.recover()
-    check_file(run.recover().path, events=4, streamed=6)
+    check_file(Path(run.recover().path), events=4, streamed=6)
+
+
+def test_a_file_that_was_complete_when_the_daemon_died_is_not_made_anew(tmp_path: Path) -> None:
+    """Its frames are in it and nowhere else."""
+    run = Recording(tmp_path)
+    run.record(*MIXED)
+    path = run.finish()
+    done = run.recover()
+    assert (done.path, done.outcome, done.points) == (str(path), RunOutcome.COMPLETED, 4)
+    check_file(path, events=4, streamed=6)
+    assert not run.journal.exists()
+
+
+def test_a_recovery_that_died_before_the_journal_was_gone_can_be_repeated(tmp_path: Path) -> None:
+    run = Recording(tmp_path)
+    run.record(*MIXED)
+    run.die()
+    assert convert_journal(run.journal, run.directories) is not None
+    done = run.recover()
+    assert done.outcome is RunOutcome.INTERRUPTED
+    check_file(Path(done.path), events=4, streamed=6)
+
+
+def test_a_complete_file_with_other_points_than_the_journal_is_not_taken_for_it(
+    tmp_path: Path,
+) -> None:
+    run = Recording(tmp_path)
+    run.record(*MIXED)
+    path = run.finish()
+    with run.journal.open("ab") as file:
+        for buffer in run.encoder.event(Event("late", 0, 1, COLUMNS[:1], {"stage": 1.0}, {})):
+            file.write(buffer)
+    assert placed_in(path) == path
+    done = run.recover()
+    assert done.points == 5
+    check_file(path, events=4, streamed=6)
 
 
 def test_a_frame_that_never_reached_the_disk_ends_the_recovered_run(tmp_path: Path) -> None:
@@ -147,9 +190,8 @@ def test_a_frame_that_never_reached_the_disk_ends_the_recovered_run(tmp_path: Pa
     lost = data.index(frame(2).tobytes()) + 8192
     partial.write_bytes(data[:lost] + bytes(4096) + data[lost + 4096 :])
     done = run.recover()
-    assert done.stop is not None
-    assert done.stop.reason.endswith("2 points recovered, what came later had not reached the disk")
-    check_file(done.path, events=2, streamed=2)
+    assert done.reason.endswith("2 points recovered, what came later had not reached the disk")
+    check_file(Path(done.path), events=2, streamed=2)
 
 
 def test_without_the_unfinished_file_the_run_ends_before_its_first_frame(tmp_path: Path) -> None:
@@ -175,20 +217,20 @@ def test_frames_go_to_the_journal_once_hdf5_has_failed(
     run.record(stream(1, 1), event(2))
     assert not run.conversion.advance()
     run.die()
-    check_file(run.recover().path, events=3, streamed=2)
+    check_file(Path(run.recover().path), events=3, streamed=2)
 
 
 async def test_an_open_run_is_read_with_its_frames(tmp_path: Path) -> None:
     run = Recording(tmp_path)
     run.record(*MIXED)
     partial = partial_path(run.directories.run_file(START))
-    open_run = SimpleNamespace(path=run.journal, acknowledged=run.writer.size)
-    blocks = [block async for block in read_journal(open_run, partial, "primary", ["camera"])]
+    size = run.writer.size
+    blocks = [b async for b in read_journal(run.journal, partial, "primary", ["camera"], size)]
     frames = np.concatenate([block.values["camera"] for block in blocks])
     np.testing.assert_array_equal(frames, np.stack([frame(i) for i in range(4)]))
     run.finish()
-    with pytest.raises(StorageError, match="closed while it was being read"):
-        [block async for block in read_journal(open_run, partial, "primary", [])]
+    with pytest.raises(StorageError, match="completed while it was being read"):
+        [block async for block in read_journal(run.journal, partial, "primary")]
 
 
 def test_an_event_that_is_refused_leaves_no_frame_behind(tmp_path: Path) -> None:
@@ -219,8 +261,8 @@ def test_frames_without_a_placer_are_in_the_journal(tmp_path: Path) -> None:
     writer.close()
     done = convert_journal(writer.path, directories)
     assert done is not None
-    assert done.stop == DONE
-    check_file(done.path, events=1, streamed=2)
+    assert (done.outcome, done.ended_ns) == (DONE.outcome, DONE.ended_ns)
+    check_file(Path(done.path), events=1, streamed=2)
 
 
 @given(st.integers(0, 20), st.integers(0, 4095), st.data())

@@ -23,9 +23,10 @@ from daq.core import (
     Limits,
     Reading,
     Scalar,
+    StateError,
 )
 from daq.drivers import Driver, DriverContext, Timebase
-from daq.supervision import RestartPolicy, Supervisor, Timing
+from daq.supervision import OutOfUse, RestartPolicy, Supervisor, Timing
 
 NO_JITTER = RestartPolicy(first_s=1.0, factor=2.0, longest_s=8.0, jitter=0.0)
 
@@ -361,6 +362,7 @@ async def supervised(
     *drivers: FakeDriver,
     failures: Mapping[str, str] | None = None,
     timing: Timing | None = None,
+    out_of_use: OutOfUse | None = None,
 ) -> AsyncIterator[Bench]:
     """A running supervisor of these drivers; cancelled at the end."""
     bus = Bus()
@@ -373,8 +375,34 @@ async def supervised(
         policy=NO_JITTER,
         timing=timing,
         rng=random.Random(0),
+        out_of_use=out_of_use,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)
         yield Bench(supervisor, bus, timebase)
         nursery.cancel_scope.cancel()
+
+
+class FakePrograms:
+    """Writes down what interlocks ask of programs."""
+
+    def __init__(self):
+        self.log = []
+        self.output = []
+        self.veto = ""
+
+    def hold(self, interlock, reason):
+        if self.veto:
+            raise StateError(self.veto)
+        self.log.append(("hold", interlock))
+
+    async def let_go(self, interlock, *, resume):
+        await trio.lowlevel.checkpoint()
+        self.log.append(("let_go", interlock, resume))
+
+    async def stop(self, interlock, reason, *, force):
+        await trio.lowlevel.checkpoint()
+        self.log.append(("force_stop" if force else "stop", interlock))
+
+    def say(self, text):
+        self.output.append(text)

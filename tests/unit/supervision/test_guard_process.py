@@ -12,9 +12,10 @@ from contextlib import contextmanager
 import pytest
 
 from daq.drivers import LastWill, SerialSettings, WillFrame
-from daq.supervision.guard_process import Watch, act, carry_out
+from daq.supervision.guard_process import Daemon, Watch, act, blank_report, fill_in
 from daq.supervision.guard_report import file_away, read_report, unseen_reports
 
+DEAD = Daemon({"pid": 4711, "kill_frozen": True}, lambda: False)
 SERIAL = SerialSettings(baud=19200, parity="E", stop_bits=2, rts_cts=True, xon_xoff=True)
 
 
@@ -54,7 +55,14 @@ def orders(directory, *wills, timeout_s=0.3):
         "directory": str(directory),
         "pid": 4711,
         "timeout_s": timeout_s,
+        "kill_frozen": True,
     }
+
+
+def carry_out(port, wills, deadline):
+    report = blank_report(port, wills)
+    fill_in(report, wills, deadline, DEAD)
+    return report
 
 
 def test_the_frames_of_a_port_go_out_in_order_and_the_answers_are_checked(tmp_path):
@@ -91,6 +99,7 @@ def test_ports_are_served_at_the_same_time_and_a_dead_one_delays_nobody(tmp_path
                 LastWill(f"file://{tmp_path}/bench", (WillFrame(b"CLOSE\n"), WillFrame(b"OFF\n"))),
             ),
             "the daemon died",
+            DEAD,
         )
     report = read_report(path)
     by_device = {port["devices"][0]: port for port in report.ports}
@@ -144,13 +153,50 @@ def test_an_instrument_that_hangs_up_is_told_at_once(tmp_path):
 
 
 def test_reports_are_listed_until_they_are_filed_away(tmp_path):
-    path = act(orders(tmp_path, LastWill(f"file://{tmp_path}/x", (WillFrame(b"A"),))), "why")
+    path = act(orders(tmp_path, LastWill(f"file://{tmp_path}/x", (WillFrame(b"A"),))), "why", DEAD)
     (tmp_path / "report-broken.json").write_text("{")
     (report,) = unseen_reports(tmp_path)
     filed = file_away(report)
     assert unseen_reports(tmp_path) == []
     assert filed.path.name == path.name.replace("report-", "reported-")
     assert json.loads(filed.path.read_text())["reason"] == "why"
+
+
+@pytest.fixture
+def held_by_this_process(monkeypatch):
+    """This process plays the daemon, and the guard that it started."""
+    monkeypatch.setattr(os, "getppid", os.getpid)
+    return lambda **changed: {"pid": os.getpid(), "kill_frozen": True} | changed
+
+
+def test_a_living_daemon_holds_the_lines_that_it_has_open_and_no_others(held_by_this_process):
+    daemon = Daemon(held_by_this_process(), lambda: False)
+    with instrument({}) as (path, _), socket.create_server(("127.0.0.1", 0)) as server:
+        port = f"tcp://localhost:{server.getsockname()[1]}"
+        assert daemon.holds(path)
+        assert not daemon.holds(port)
+        with socket.create_connection(server.getsockname()):
+            assert daemon.holds(port)
+            assert not daemon.holds(port.replace("localhost", "127.0.0.2"))
+            assert not Daemon(held_by_this_process(pid=4711), lambda: False).holds(port)
+        assert not daemon.holds("/dev/nothing-here")
+        assert not daemon.holds("unix:///nowhere")
+
+
+def test_a_connection_by_the_next_version_of_the_protocol_counts_too(held_by_this_process):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("::1", port)):
+            assert Daemon(held_by_this_process(), lambda: False).holds(f"tcp://[::1]:{port}")
+
+
+def test_a_daemon_that_has_come_back_or_may_not_be_killed_lives(held_by_this_process):
+    assert not Daemon(held_by_this_process(), lambda: True).give_way()
+    assert not Daemon(held_by_this_process(kill_frozen=False), lambda: False).give_way()
+
+
+def test_a_daemon_that_is_gone_is_not_in_the_way():
+    assert DEAD.give_way()
 
 
 class Conversation:
@@ -165,7 +211,7 @@ class Conversation:
         self._thread.start()
         self.link = ours
 
-    def _act(self, given, reason):
+    def _act(self, given, reason, daemon):
         self.acts.append(reason)
         self.acted.set()
         return "report.json"

@@ -5,14 +5,12 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from daq.bus import Bus
 from daq.config import parse_config
 from daq.core import ConfigurationError, DeviceError, InterlockError, NotFoundError, StateError
 from daq.drivers import Timebase
-from daq.supervision import Interlocks, InterlockSettings, Supervisor, read_safety
-from daq.supervision.interlock_rule import Condition
+from daq.supervision import Interlocks, read_safety
 
-from .fakes import FakeLaser, FakeMeter, FakeStage, failing, supervised
+from .fakes import FakeLaser, FakeMeter, FakePrograms, FakeStage, failing, supervised
 
 DEVICES = """
 [devices.stage]
@@ -22,31 +20,6 @@ driver = "fake"
 [devices.laser]
 driver = "fake"
 """
-
-
-class FakePrograms:
-    """Writes down what interlocks ask of programs."""
-
-    def __init__(self):
-        self.log = []
-        self.output = []
-        self.veto = ""
-
-    def hold(self, interlock, reason):
-        if self.veto:
-            raise StateError(self.veto)
-        self.log.append(("hold", interlock))
-
-    async def let_go(self, interlock, *, resume):
-        await trio.lowlevel.checkpoint()
-        self.log.append(("let_go", interlock, resume))
-
-    async def stop(self, interlock, reason, *, force):
-        await trio.lowlevel.checkpoint()
-        self.log.append(("force_stop" if force else "stop", interlock))
-
-    def say(self, text):
-        self.output.append(text)
 
 
 class Lab:
@@ -66,12 +39,17 @@ class Lab:
         return self.interlocks.status()[0]
 
 
+def settings_of(table, drivers):
+    config = parse_config(f"{DEVICES}\n[interlocks.hot]\n{table}", None)
+    return read_safety(config, {driver.context.device_id: driver for driver in drivers})
+
+
 @asynccontextmanager
 async def lab(table):
     timebase = Timebase()
     kinds = {"stage": FakeStage, "meter": FakeMeter, "laser": FakeLaser}
     drivers = tuple(kind(name, timebase) for name, kind in kinds.items())
-    settings = read_safety(parse_config(f"{DEVICES}\n[interlocks.hot]\n{table}", None), {})
+    settings = settings_of(table, drivers)
     programs = FakePrograms()
     async with supervised(*drivers) as bench, trio.open_nursery() as nursery:
         interlocks = Interlocks(settings.interlocks, bench.supervisor, bench.bus, timebase)
@@ -182,10 +160,7 @@ async def test_a_latched_one_is_released_by_hand_when_nothing_is_wrong(autojump_
 
 
 async def test_a_channel_that_cannot_be_read_is_a_mistake_of_the_configuration():
-    timebase, bus = Timebase(), Bus()
-    supervisor = Supervisor({"stage": FakeStage("stage", timebase)}, bus, timebase)
-    settings = InterlockSettings(
-        "hot", "stage.wavelength", Condition(above=1.0), "none", (), (), False, 0.5
-    )
+    table = '[interlocks.hot]\nchannel = "stage.wavelength"\nabove = 1\nread_every_s = 0.5\n'
+    config = parse_config(f"{DEVICES}\n{table}", None)
     with pytest.raises(ConfigurationError, match="stage does not offer 'wavelength'"):
-        Interlocks([settings], supervisor, bus, timebase)
+        read_safety(config, {"stage": FakeStage("stage", Timebase())})

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 import trio
 
 from daq.bus import Bus
-from daq.config import load_config
-from daq.core import BusyError, ConfigurationError, DeviceState, OfflineError, StateError
+from daq.config import Config, load_config
+from daq.core import (
+    BusyError,
+    ConfigurationError,
+    DeviceState,
+    InterlockError,
+    OfflineError,
+    StateError,
+)
 from daq.drivers import Timebase, build_drivers
-from daq.supervision import Claim, Reloader, SafetySettings, Supervisor
+from daq.supervision import (
+    Claim,
+    Interlocks,
+    Reloader,
+    SafetySettings,
+    Supervisor,
+    read_safety,
+)
+from tests.unit.supervision.fakes import FakePrograms
 
 STAGE = '[devices.stage]\ndriver = "simulated.stage"\n'
 METER = '[devices.meter]\ndriver = "simulated.power_meter"\n'
@@ -25,6 +40,8 @@ class Bench:
     file: Path
     supervisor: Supervisor
     reloader: Reloader
+    interlocks: Interlocks
+    programs: FakePrograms
     safety: list[SafetySettings] = field(default_factory=list)
 
     def write(self, *tables: str) -> None:
@@ -41,12 +58,23 @@ async def bench_of(folder: Path, *tables: str):
     config = load_config(file)
     timebase, shared = Timebase(), {}
     drivers, failures = build_drivers(config.devices, timebase, shared)
-    supervisor = Supervisor(drivers, Bus(), timebase, failures)
+    bus = Bus()
+    supervisor = Supervisor(drivers, bus, timebase, failures)
     safety: list[SafetySettings] = []
-    reloader = Reloader(config, drivers, shared, supervisor, timebase, safety.append)
+    interlocks = Interlocks(read_safety(config, drivers).interlocks, supervisor, bus, timebase)
+
+    def take_over(_: Config, now: SafetySettings) -> None:
+        interlocks.take_over(now.interlocks)
+        safety.append(now)
+
+    reloader = Reloader(
+        config, drivers, shared, supervisor, interlocks, timebase, on_change=take_over
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)
-        yield Bench(file, supervisor, reloader, safety)
+        programs = FakePrograms()
+        await nursery.start(interlocks.run, programs)
+        yield Bench(file, supervisor, reloader, interlocks, programs, safety)
         nursery.cancel_scope.cancel()
 
 
@@ -73,8 +101,9 @@ async def test_devices_come_go_and_change_and_the_others_notice_nothing(tmp_path
         for device_id in ("camera", "meter"):
             await reaches(bench, device_id, DeviceState.READY)
         gone = "offline since .* it was removed from the configuration by maria"
-        with pytest.raises(OfflineError, match=gone):
+        with pytest.raises(OfflineError, match=gone) as caught:
             await laser.call("open")
+        assert "not configured any more" in caught.value.advice
 
 
 async def test_what_is_in_progress_on_another_device_goes_on(tmp_path, autojump_clock):
@@ -126,10 +155,12 @@ async def test_a_wrong_file_changes_nothing(tmp_path, text, problem):
 async def test_a_device_that_an_interlock_needs_cannot_be_taken_away(tmp_path):
     lock = '[interlocks.hot]\nchannel = "meter"\nabove = 1.0\naction = "none"\n'
     async with bench_of(tmp_path, STAGE, METER, lock) as bench:
-        bench.write(STAGE)
-        with pytest.raises(ConfigurationError, match=r"interlocks.hot"):
+        bench.write(STAGE, lock)
+        with pytest.raises(ConfigurationError, match=r"meter is not there .* interlocks.hot"):
             await bench.reloader.reload()
         assert bench.state("meter") is DeviceState.READY
+        bench.write(STAGE)
+        assert (await bench.reloader.reload()).removed == ("meter",)
 
 
 async def test_a_device_in_use_is_not_taken_away_without_force(tmp_path):
@@ -142,12 +173,52 @@ async def test_a_device_in_use_is_not_taken_away_without_force(tmp_path):
         assert (await bench.reloader.reload(force=True)).removed == ("meter",)
 
 
-async def test_other_tables_need_a_restart_and_say_so(tmp_path):
-    async with bench_of(tmp_path, "[server]\nport = 1\n", STAGE) as bench:
-        bench.write("[server]\nport = 2\n", STAGE)
+async def test_what_cannot_count_at_once_is_told_with_the_reason_until_it_is_undone(tmp_path):
+    tables = "[server]\nport = 1\n[guard]\ntimeout_s = {:g}\n[scripts]\nmemory_mb = {:d}\n"
+    async with bench_of(tmp_path, tables.format(2, 100), STAGE) as bench:
+        bench.write(tables.format(3, 200), STAGE)
         report = await bench.reloader.reload()
-        assert report.needs_restart == ("server",)
+        waiting = ("guard.timeout_s: the guard process was started with it",)
+        assert report.needs_restart == waiting
+        assert report.applied == ("scripts.memory_mb",)
         assert report.unchanged == ("stage",)
+        report = await bench.reloader.reload()
+        assert (report.needs_restart, report.applied) == (waiting, ())
+        bench.write(tables.format(2, 200), STAGE)
+        assert (await bench.reloader.reload()).needs_restart == ()
+
+
+HOT = '[interlocks.{}]\nchannel = "meter"\nabove = {:g}\nrefuse_moves = ["stage"]\n'
+
+
+async def test_interlocks_come_go_and_change(tmp_path, autojump_clock):
+    async with bench_of(tmp_path, STAGE, METER, HOT.format("kept", 1.0)) as bench:
+        (kept,) = bench.interlocks.status()
+        bench.write(STAGE, METER, HOT.format("kept", 1.0), HOT.format("hot", -1.0))
+        assert (await bench.reloader.reload()).applied == ("interlocks.hot",)
+        await bench.supervisor.device("meter").call("read")
+        await trio.testing.wait_all_tasks_blocked()
+        assert [(s.name, s.tripped) for s in bench.interlocks.status()] == [
+            ("kept", False),
+            ("hot", True),
+        ]
+        assert bench.interlocks.status()[0] == replace(
+            kept, value=bench.interlocks.status()[1].value, units="W", condition="above 1 W"
+        )
+        with pytest.raises(InterlockError):
+            await bench.supervisor.device("stage").call("move_abs", 1.0)
+
+        bench.write(STAGE, METER, HOT.format("kept", 1.0), HOT.format("hot", 2.0))
+        with pytest.raises(StateError, match=r"interlocks\.hot has tripped"):
+            await bench.reloader.reload()
+        await bench.reloader.reload(force=True)
+        await trio.testing.wait_all_tasks_blocked()
+        assert bench.programs.log == [("let_go", "hot", False)]
+        assert not any(status.tripped for status in bench.interlocks.status())
+        await bench.supervisor.device("stage").call("move_abs", 1.0)
+        bench.write(STAGE)
+        assert (await bench.reloader.reload()).applied == ("interlocks.hot", "interlocks.kept")
+        assert bench.interlocks.status() == ()
 
 
 async def test_a_device_that_could_not_be_built_at_the_start_can_be_put_right(tmp_path):
@@ -183,6 +254,7 @@ async def test_what_is_said_about_safety_is_handed_on(tmp_path):
 async def test_without_a_file_there_is_nothing_to_read_again(tmp_path):
     config = load_config(None)
     supervisor = Supervisor({}, Bus(), Timebase())
-    reloader = Reloader(config, {}, {}, supervisor, Timebase(), print)
+    interlocks = Interlocks((), supervisor, Bus(), Timebase())
+    reloader = Reloader(config, {}, {}, supervisor, interlocks, Timebase(), on_change=print)
     with pytest.raises(StateError, match="built-in bench"):
         await reloader.reload()

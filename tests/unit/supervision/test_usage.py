@@ -7,7 +7,7 @@ import trio
 
 from daq.core import BusyError, DeviceState, OfflineError, StopOutcome
 from daq.drivers import Timebase
-from daq.supervision import Claim, Timing
+from daq.supervision import Claim, OutOfUse, Timing
 from tests.unit.supervision.fakes import (
     FakeLaser,
     FakeMeter,
@@ -48,12 +48,89 @@ async def test_an_enabled_device_comes_back_at_once(autojump_clock):
         await device.disable("", by="maria")
         await trio.sleep(60)
         began = trio.current_time()
-        device.enable()
+        await device.enable()
         assert device.snapshot().state is DeviceState.CONNECTING
         await reaches(bench, "meter", DeviceState.READY)
         assert trio.current_time() == began
-        device.enable()
+        await device.enable()
         assert device.snapshot().state is DeviceState.READY
+
+
+async def test_a_disabled_device_stays_so_over_a_restart_of_the_daemon(tmp_path, autojump_clock):
+    file = tmp_path / "disabled.json"
+    async with supervised(FakeMeter("meter", Timebase()), out_of_use=OutOfUse(file)) as bench:
+        await bench.supervisor.device("meter").disable("being aligned", by="maria")
+        told = await refused(bench)
+    meter = FakeMeter("meter", Timebase())
+    async with supervised(meter, out_of_use=OutOfUse(file)) as bench:
+        await trio.sleep(100)
+        assert await refused(bench) == told
+        assert "disabled since" in told
+        assert "by maria: being aligned" in told
+        assert meter.log == []
+        await bench.supervisor.device("meter").enable()
+        await reaches(bench, "meter", DeviceState.READY)
+    async with supervised(FakeMeter("meter", Timebase()), out_of_use=OutOfUse(file)) as bench:
+        await reaches(bench, "meter", DeviceState.READY)
+
+
+async def refused(bench):
+    with pytest.raises(OfflineError) as caught:
+        await bench.supervisor.device("meter").call("read")
+    return str(caught.value)
+
+
+async def test_a_damaged_memory_of_disabled_devices_is_told(tmp_path, caplog):
+    file = tmp_path / "disabled.json"
+    for text in ("{", "[]", '{"meter": {"reason": 1}}'):
+        file.write_text(text)
+        assert OutOfUse(file).find("meter") is None
+    assert caplog.text.count("devices that were disabled are in use again") == 3
+
+
+async def test_a_device_without_a_driver_can_be_disabled_and_is_then_what_it_was(autojump_clock):
+    async with supervised(failures={"meter": "there is no such driver"}) as bench:
+        device = bench.supervisor.device("meter")
+        with pytest.raises(OfflineError, match="no such driver") as caught:
+            await device.acquire()
+        assert "mend the configuration" in caught.value.advice
+        await device.disable("", by="maria")
+        await device.enable()
+        assert device.snapshot().state is DeviceState.OFFLINE
+        assert device.snapshot().reason == "there is no such driver"
+
+
+async def test_a_device_that_is_lost_in_the_moment_of_its_first_answer_is_not_called_ready(
+    autojump_clock,
+):
+    meter = FakeMeter("meter", Timebase())
+    states = []
+
+    class LoseAfterPoll(trio.abc.Instrument):
+        def after_task_step(self, task):
+            device = bench.supervisor.device("meter")
+            states.append(device.snapshot().state)
+            if task is meter.polling:
+                meter.polling = None
+                device.let_go("somebody else had it")
+
+    async def poll():
+        await trio.lowlevel.checkpoint()
+        meter.polling = trio.lowlevel.current_task()
+        return {}
+
+    async with supervised(meter) as bench:
+        device = bench.supervisor.device("meter")
+        meter.poll, meter.polling = poll, None
+        look = LoseAfterPoll()
+        trio.lowlevel.add_instrument(look)
+        device.let_go("unplugged")
+        await trio.sleep(0.5)
+        states.clear()
+        await trio.sleep(0.7)
+        assert DeviceState.READY not in states
+        trio.lowlevel.remove_instrument(look)
+        await reaches(bench, "meter", DeviceState.READY)
 
 
 async def test_a_restart_does_not_wait_for_the_next_attempt(autojump_clock):

@@ -23,7 +23,7 @@ def blocks(draw: st.DrawFn) -> EventBlock:
         dtype = draw(st.sampled_from(TYPES))
         shape = () if dtype == "O" else draw(st.sampled_from([(), (3,), (2, 4)]))
         name = draw(st.sampled_from([f"c{number}", f"laser.{number}"]))
-        columns.append(Column(name, "µW", dtype, shape, "laser", "setpoint"))
+        columns.append(Column(name, "µW", dtype, shape, "laser", "positioner"))
         if dtype == "O":
             texts = st.text(st.characters(exclude_categories=["Cs"]))
             found = draw(st.lists(texts, min_size=rows, max_size=rows))

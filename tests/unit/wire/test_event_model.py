@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import event_model
 import numpy as np
 import pytest
 
 from daq.core import Column, EventBlock, RunOutcome, RunStart, RunStop
 from daq.wire.convert import json_from_wire, json_to_wire
-from daq.wire.event_model import DocumentComposer, compose_documents
+from daq.wire.event_model import DocumentComposer, compose_documents, unpack_page
 
 START = RunStart(
     "r1",
@@ -21,7 +23,7 @@ START = RunStart(
 )
 STOP = RunStop(RunOutcome.STOPPED, START.started_ns + 10**9, "enough", "maria")
 COLUMNS = (
-    Column("stage", "mm", "<f8", (), "stage", "setpoint"),
+    Column("stage", "mm", "<f8", (), "stage", "positioner"),
     Column("camera", "counts", "<u2", (4, 6), "camera"),
     Column("spectrum", "V", "<f4", (5,), "spectrum"),
     Column("note", "", "O"),
@@ -115,6 +117,31 @@ def test_metadata_that_event_model_would_misunderstand_keep_another_name():
     assert start["a_b"] == {"c_d": [1]}
     assert start["owner"] == "maria"
     assert start["uid"] == "r1"
+
+
+def test_what_a_plan_moved_is_what_to_plot_against():
+    grid = replace(START, metadata={"plan_name": "grid_scan", "motors": ["y", "x"]})
+    _, start = DocumentComposer(grid).begin()
+    assert start["hints"] == {
+        "dimensions": [(["y"], "primary"), (["x"], "primary")], "gridding": "rectilinear"
+    }  # fmt: skip
+    _, start = DocumentComposer(START, axes=["stage"]).begin()
+    assert start["hints"] == {"dimensions": [(["stage"], "primary")]}
+    own = replace(grid, metadata={**grid.metadata, "hints": {"dimensions": []}})
+    assert DocumentComposer(own).begin()[1]["hints"] == {"dimensions": []}
+    assert "hints" not in DocumentComposer(START).begin()[1]
+    odd = replace(START, metadata={"motors": [1]})
+    assert "hints" not in DocumentComposer(odd).begin()[1]
+
+
+def test_a_page_is_unpacked_as_event_model_does_it():
+    page = dict(compose_documents(START, [block()], STOP))["event_page"]
+    events = [document for _, document in unpack_page(page)]
+    assert [e["uid"] for e in events] == page["uid"]
+    for ours, theirs in zip(events, event_model.unpack_event_page(page), strict=True):
+        assert ours.keys() == theirs.keys()
+        assert (ours["data"]["note"], ours["time"]) == (theirs["data"]["note"], theirs["time"])
+    validate([("event", event) for event in events])
 
 
 def test_the_settings_of_a_device_are_its_configuration():

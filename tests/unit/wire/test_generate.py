@@ -61,4 +61,4 @@ def test_numbers_and_names_of_the_field_are_kept():
 def test_services_are_those_of_the_proto():
     assert len(pb.ControlServiceBase().__mapping__()) == 15
     assert len(pb.HardwareServiceBase().__mapping__()) == 33
-    assert len(pb.RunServiceBase().__mapping__()) == 8
+    assert len(pb.RunServiceBase().__mapping__()) == 9

@@ -41,6 +41,9 @@ class StreamQuality(betterproto.Enum):
 class CompressionType(betterproto.Enum):
     COMPRESSION_NONE = 0
     COMPRESSION_LZ4 = 1
+    """
+    The size of the uncompressed data as 4 bytes, little-endian, then an LZ4 block.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -89,7 +92,12 @@ class ReloadConfigurationResponse(betterproto.Message):
 
     needs_restart: List[str] = betterproto.string_field(6)
     """
-    Tables of the file that have changed and count only after a restart of the daemon.
+    Options that have changed and count only after a restart of the daemon, with the reason.
+    """
+
+    applied: List[str] = betterproto.string_field(7)
+    """
+    Interlocks, and options of other tables, that have changed and count from now on.
     """
 
 
@@ -429,6 +437,11 @@ class MeasurementRequest(betterproto.Message):
     max_rate_hz: int = betterproto.uint32_field(2)
     """Per channel, the newest value is sent; 0 for no limit."""
 
+    average: bool = betterproto.bool_field(50)
+    """
+    With a limit: send the mean of the samples since the last message instead of the newest.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class DataPoint(betterproto.Message):
@@ -453,6 +466,12 @@ class DataPoint(betterproto.Message):
     Samples of this stream that were dropped since it began, because the reader was too slow.
     """
 
+    averaged: int = betterproto.uint32_field(56)
+    """
+    With `average`: the samples of which this is the mean, in value, data and time; the first of
+     them is the one of `sequence`.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class BlockRequest(betterproto.Message):
@@ -462,6 +481,11 @@ class BlockRequest(betterproto.Message):
     max_rate_hz: int = betterproto.uint32_field(2)
     """
     How often samples are gathered into messages; 50 times a second when 0. Nothing is left out.
+    """
+
+    accepted_compression: List["CompressionType"] = betterproto.enum_field(3)
+    """
+    What the client can decode besides uncompressed batches, as Arrow's IPC compression.
     """
 
 
@@ -976,6 +1000,11 @@ class StreamFramesRequest(betterproto.Message):
     device_id: str = betterproto.string_field(1)
     max_fps: int = betterproto.uint32_field(2)
     quality: "StreamQuality" = betterproto.enum_field(3)
+    accepted_compression: List["CompressionType"] = betterproto.enum_field(50)
+    """
+    What the client can decode besides uncompressed frames. A frame that does not get smaller comes
+     as it is: `FrameData.compression` tells.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1278,7 +1307,7 @@ class RunColumn(betterproto.Message):
     shape: List[int] = betterproto.uint32_field(4)
     source: str = betterproto.string_field(5)
     role: str = betterproto.string_field(6)
-    """setpoint or detector."""
+    """positioner or detector."""
 
 
 @dataclass(eq=False, repr=False)
@@ -1321,6 +1350,24 @@ class Document(betterproto.Message):
     As event-model has it. Samples of two dimensions or of 64 KiB and more are not in the events,
      but in the HDF5 file that a stream_resource names.
     """
+
+
+@dataclass(eq=False, repr=False)
+class RebuildRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class RebuildProgress(betterproto.Message):
+    done: int = betterproto.uint32_field(1)
+    """Files looked at so far, of so many."""
+
+    files: int = betterproto.uint32_field(2)
+    added: int = betterproto.uint32_field(3)
+    """Runs so far that the catalogue did not know."""
+
+    problems: List[str] = betterproto.string_field(4)
+    """Found since the last message: files that are damaged, or not there."""
 
 
 @dataclass(eq=False, repr=False)
@@ -2455,6 +2502,24 @@ class RunServiceStub(betterproto.ServiceStub):
         ):
             yield response
 
+    async def rebuild_catalogue(
+        self,
+        rebuild_request: "RebuildRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> AsyncIterator[RebuildProgress]:
+        async for response in self._unary_stream(
+            "/daq.RunService/RebuildCatalogue",
+            rebuild_request,
+            RebuildProgress,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
+
 
 class BenchServiceBase(ServiceBase):
 
@@ -3572,6 +3637,12 @@ class RunServiceBase(ServiceBase):
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
         yield FileChunk()
 
+    async def rebuild_catalogue(
+        self, rebuild_request: "RebuildRequest"
+    ) -> AsyncIterator[RebuildProgress]:
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+        yield RebuildProgress()
+
     async def __rpc_start_run(
         self, stream: "grpclib.server.Stream[StartRunRequest, StartRunResponse]"
     ) -> None:
@@ -3637,6 +3708,16 @@ class RunServiceBase(ServiceBase):
             request,
         )
 
+    async def __rpc_rebuild_catalogue(
+        self, stream: "grpclib.server.Stream[RebuildRequest, RebuildProgress]"
+    ) -> None:
+        request = await stream.recv_message()
+        await self._call_rpc_handler_server_stream(
+            self.rebuild_catalogue,
+            stream,
+            request,
+        )
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/daq.RunService/StartRun": grpclib.const.Handler(
@@ -3686,5 +3767,11 @@ class RunServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_STREAM,
                 GetRunRequest,
                 FileChunk,
+            ),
+            "/daq.RunService/RebuildCatalogue": grpclib.const.Handler(
+                self.__rpc_rebuild_catalogue,
+                grpclib.const.Cardinality.UNARY_STREAM,
+                RebuildRequest,
+                RebuildProgress,
             ),
         }

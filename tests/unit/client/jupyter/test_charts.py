@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from daq.client.jupyter.charts import ImageChart, Points, RunChart, TraceChart
+from daq.client.jupyter.charts import ImageChart, Points, TraceChart
+from daq.client.jupyter.run_chart import RunChart
 
 
 def descriptor(**roles: str):
     keys = {
-        name: {"dtype": "number", "units": "mm" if role == "setpoint" else "W", "role": role}
+        name: {"dtype": "number", "units": "mm" if role == "positioner" else "W", "role": role}
         for name, role in roles.items()
     }
     return {"uid": "d", "name": "primary", "data_keys": keys}
@@ -33,7 +34,7 @@ def run_chart(document, *pages) -> RunChart:
 
 def test_one_motor_gives_curves_that_grow() -> None:
     figure = Figure()
-    chart = run_chart(descriptor(stage="setpoint", meter="detector"))
+    chart = run_chart(descriptor(stage="positioner", meter="detector"))
     assert not chart.draw(figure)
     chart.take_document("event_page", page(stage=[0.0, 1.0], meter=[5.0, 6.0]))
     assert chart.draw(figure)
@@ -49,14 +50,14 @@ def test_one_motor_gives_curves_that_grow() -> None:
 def test_a_new_sweep_begins_a_new_line() -> None:
     figure = Figure()
     sweep = page(stage=[0.0, 1.0, 2.0, 3.0], meter=[1.0, 2.0, 3.0, 4.0])
-    run_chart(descriptor(stage="setpoint", meter="detector"), sweep, sweep).draw(figure)
+    run_chart(descriptor(stage="positioner", meter="detector"), sweep, sweep).draw(figure)
     assert np.isnan(figure.axes[0].lines[0].get_xdata()).nonzero()[0].tolist() == [4]
 
 
 def test_two_motors_give_a_map_with_the_fast_one_across() -> None:
     figure = Figure()
     chart = run_chart(
-        descriptor(y="setpoint", x="setpoint", meter="detector"),
+        descriptor(y="positioner", x="positioner", meter="detector"),
         page(y=[0.0, 0.0, 1.0], x=[2.0, 3.0, 2.0], meter=[1.0, 2.0, 3.0]),
     )
     chart.draw(figure)
@@ -74,7 +75,7 @@ def test_without_a_motor_time_is_the_axis() -> None:
 
 
 def test_what_is_no_number_is_not_drawn() -> None:
-    frames = {"uid": "d", "data_keys": {"camera": {"dtype": "array", "external": "STREAM:"}}}
+    frames = {"uid": "d", "data_keys": {"camera": {"dtype": "array", "external": "STREAM:", "shape": [1, 2, 3]}}}
     chart = run_chart(frames, page(camera=[]))
     assert not chart.draw(Figure())
 

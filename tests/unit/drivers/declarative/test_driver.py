@@ -113,9 +113,13 @@ async def test_garbage_names_command_and_reply(odd, autojump_clock):
         driver = bench.make(context(odd))
         await driver.connect()
         bench.fault("garbage")
-        with pytest.raises(DeviceError, match=r"mono: reading: '#3R\?' got the reply '\S+': it"):
+        with pytest.raises(
+            DeviceError, match=r"mono: reading: '#3R\?' on loopback got the reply '\S+': it"
+        ):
             await driver.read()
-        with pytest.raises(DeviceError, match="'#3BOPEN' was not acknowledged: the reply is"):
+        with pytest.raises(
+            DeviceError, match="'#3BOPEN' on loopback was not acknowledged: the reply is"
+        ):
             await driver.open_shutter()
 
 
@@ -125,7 +129,9 @@ async def test_an_instruments_own_error_is_told_in_words(odd, autojump_clock):
     async with on_loopback(OddInstrument) as bench:
         driver = bench.make(context(odd))
         await driver.connect()
-        with pytest.raises(DeviceError, match="'#3P8000' got the error 'E2': out of range"):
+        with pytest.raises(
+            DeviceError, match="'#3P8000' on loopback got the error 'E2': out of range"
+        ):
             await driver.move_abs(8.0)
         assert await driver.stop() is True
         await driver.move_abs(1.0)
@@ -186,7 +192,7 @@ async def test_another_instrument_is_left_alone(odd, autojump_clock):
     Path(str(odd["description"])).write_text(other)
     async with on_loopback(OddInstrument) as bench:
         driver = bench.make(context(odd))
-        with pytest.raises(DeviceError, match="answers '3:MONO-77' to"):
+        with pytest.raises(DeviceError, match="on loopback is answered with '3:MONO-77'"):
             await driver.connect()
         assert not any("HELLO" in command for command in bench.instrument.log)
 
@@ -237,7 +243,9 @@ async def test_the_error_queue_is_read_after_every_command(autojump_clock):
         driver = bench.make(context({"description": "scpi_multimeter", "port": "x"}))
         await driver.connect()
         del bench.instrument.settings["VOLT:RANG"]
-        with pytest.raises(DeviceError, match=r"'VOLT:RANG 10' was refused.*: Undefined header"):
+        with pytest.raises(
+            DeviceError, match=r"'VOLT:RANG 10' on .* was refused.*: Undefined header"
+        ):
             await driver.set_parameter("range", 10.0)
         assert bench.instrument.errors == []
 

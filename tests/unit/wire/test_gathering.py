@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from daq.client.channel import BULK_BYTES, GatheringTransport
+from daq.wire.gathering import HELD_BYTES, GatheringTransport
 
 
 class Recording:
@@ -23,7 +23,7 @@ class Recording:
 def test_what_is_written_in_one_turn_travels_in_one_piece() -> None:
     async def main() -> list[bytes]:
         inner = Recording()
-        transport = GatheringTransport(inner, asyncio.get_running_loop())
+        transport = GatheringTransport(inner, asyncio.get_running_loop().call_soon)
         transport.write(b"headers ")
         transport.write(b"message")
         assert inner.written == []
@@ -38,20 +38,20 @@ def test_what_is_written_in_one_turn_travels_in_one_piece() -> None:
 def test_bulk_goes_at_once_and_in_order() -> None:
     async def main() -> list[bytes]:
         inner = Recording()
-        transport = GatheringTransport(inner, asyncio.get_running_loop())
+        transport = GatheringTransport(inner, asyncio.get_running_loop().call_soon)
         transport.write(b"a")
-        transport.write(bytes(BULK_BYTES))
+        transport.write(bytes(HELD_BYTES))
         assert len(inner.written) == 1
         await asyncio.sleep(0)
         return inner.written
 
-    assert asyncio.run(main()) == [b"a" + bytes(BULK_BYTES)]
+    assert asyncio.run(main()) == [b"a" + bytes(HELD_BYTES)]
 
 
 def test_closing_sends_what_is_held_and_nothing_after() -> None:
     async def main() -> list[bytes]:
         inner = Recording()
-        transport = GatheringTransport(inner, asyncio.get_running_loop())
+        transport = GatheringTransport(inner, asyncio.get_running_loop().call_soon)
         transport.write(b"last")
         transport.close()
         transport.write(b"too late")

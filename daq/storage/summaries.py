@@ -1,0 +1,36 @@
+"""The catalogue's line of a run, from what is on record about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from daq.core import RunStart, RunStop, RunSummary
+
+__all__ = ["close_summary", "summarize"]
+
+
+def summarize(start: RunStart) -> RunSummary:
+    """The catalogue's line of a run that has just been opened."""
+    return RunSummary(
+        run_id=start.run_id,
+        name=start.name,
+        started_ns=start.started_ns,
+        user=start.user,
+        execution_id=start.execution_id,
+        script_name=start.script_name,
+        metadata=start.metadata,
+    )
+
+
+def close_summary(summary: RunSummary, stop: RunStop, points: int, path: Path) -> RunSummary:
+    """The catalogue's line of a run that has ended."""
+    return replace(
+        summary,
+        ended_ns=stop.ended_ns,
+        outcome=stop.outcome,
+        reason=stop.reason,
+        by=stop.by,
+        points=points,
+        path=str(path),
+    )
