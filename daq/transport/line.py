@@ -85,7 +85,7 @@ class Line:
         await self._port.leave(self)
 
     async def wait_port(self) -> None:
-        """Until a port that has vanished is there again; for ever for one that has not."""
+        """As `Port.wait_appeared`."""
         await self._port.wait_appeared()
 
     async def query(

@@ -24,7 +24,7 @@ __all__ = ["Connection", "Port", "Ports"]
 _LONGEST_FRAME = 1 << 16
 _CLOSE_S = 2.0
 _LOOK_S = 0.2
-"""Between two looks for a port that has vanished."""
+"""Between two looks for a port."""
 _ADVICE = {
     errno.ENOENT: "is the instrument plugged in and switched on?",
     errno.EACCES: "the daemon's user needs access to it: most often the group dialout has it",
@@ -114,6 +114,7 @@ class Port:
         self._turn = trio.Lock()
         self._connection: Connection | None = None
         self._users: set[object] = set()
+        self._file: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
         state = "open" if self._connection is not None and not self._connection.lost else "closed"
@@ -138,13 +139,13 @@ class Port:
             await connection.close()
 
     async def wait_appeared(self) -> None:
-        """Until a port that has vanished is there again; for ever for one that has not.
+        """Until there is another device file than when the port was tried last.
 
-        Serial adapters vanish when they are unplugged; of TCP nothing can be seen.
+        Serial adapters vanish when they are unplugged, and come back as new ones. Of a TCP
+        connection nothing can be seen: that is waited for for ever.
         """
-        if self.settings.tcp is not None or self._is_there():
-            await trio.sleep_forever()
-        while not self._is_there():  # noqa: ASYNC110 - nobody tells
+        tried = self._file
+        while self._find_file() in (None, tried):  # noqa: ASYNC110 - nobody tells
             await trio.sleep(_LOOK_S)
 
     @asynccontextmanager
@@ -153,10 +154,16 @@ class Port:
         async with self._turn:
             yield
 
-    def _is_there(self) -> bool:
-        return Path(self.settings.address).exists()  # in /dev, so it blocks nobody
+    def _find_file(self) -> tuple[int, ...] | None:
+        """What tells the device file that is there from an earlier one of that name."""
+        try:
+            found = Path(self.settings.address).stat()  # in /dev, so it blocks nobody
+        except OSError:
+            return None
+        return found.st_rdev, found.st_ino, found.st_ctime_ns
 
     async def _open(self) -> ByteStream:
+        self._file = self._find_file()
         try:
             return await self._opener(self.settings)
         except OSError as error:

@@ -61,6 +61,7 @@ STOPPABLE = {
     "sleep": "sleep(1e6)",
     "time_sleep": "import time\ntime.sleep(1e6)",
     "flood": "while True:\n    print('x' * 100)",
+    "line_ends": "while True:\n    print('\\n' * 10000)",
     "records": "while True:\n    record('meter')",
     "move": "device('stage').move_abs(5)",
     "lost_in_cleanup": "while True:\n    try:\n        try:\n            while True:\n                pass\n        finally:\n            1 / 0\n    except Exception:\n        pass",
