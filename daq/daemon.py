@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -45,13 +46,24 @@ __all__ = ["run_daemon", "serve"]
 
 log = logging.getLogger(__name__)
 
+DESCRIPTORS = 16384
+"""Files, sockets and serial ports that may be open at the same time, where the system allows it."""
 SAFE_S = 2.0
 """What each device gets to reach its safe state when the daemon ends."""
 
 
 def serve(config: Config, announce: Callable[[str], None]) -> None:
     """Run a daemon until SIGINT or SIGTERM; `announce` is called once with the address."""
+    _allow_many_descriptors()
     trio.run(run_daemon, config, announce)
+
+
+def _allow_many_descriptors() -> None:
+    """A serial port takes five: what most systems allow at first is 200 instruments' worth."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(DESCRIPTORS, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from daq.api.guard import caller
 from daq.api.measurement_stream import stream_measurements
 from daq.api.memory import resident_mb
 from daq.api.services import ApiServices
-from daq.api.trio_service import TrioService, streaming, unary
+from daq.api.trio_service import TrioService, immediate, streaming, unary
 from daq.api.watching import located, watch_execution
 from daq.core import ExecutionState, ExecutionView, NotFoundError
 from daq.wire.convert import (
@@ -61,14 +61,12 @@ class ControlService(TrioService, pb.ControlServiceBase):
             await self._queue.check(request.script_content, request.name or "script.py")
         )
 
-    @unary
-    async def list_scripts(self, _request: pb.ListScriptsRequest) -> pb.ListScriptsResponse:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def list_scripts(self, _request: pb.ListScriptsRequest) -> pb.ListScriptsResponse:
         return pb.ListScriptsResponse([script_to_wire(s) for s in self._queue.scripts()])
 
-    @unary
-    async def get_script(self, request: pb.GetScriptRequest) -> pb.GetScriptResponse:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def get_script(self, request: pb.GetScriptRequest) -> pb.GetScriptResponse:
         script = self._queue.script(request.script_id)
         return pb.GetScriptResponse(script_to_wire(script), clean(script.source))
 
@@ -108,9 +106,8 @@ class ControlService(TrioService, pb.ControlServiceBase):
         view = await self._queue.view_with_result(request.execution_id)
         return status_to_wire(await located(self._queue, view))
 
-    @unary
-    async def list_executions(self, request: pb.ListExecutionsRequest) -> pb.ListExecutionsResponse:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def list_executions(self, request: pb.ListExecutionsRequest) -> pb.ListExecutionsResponse:
         views = self._queue.views(
             request.script_id or "", request.state or "", request.limit or DEFAULT_LISTED
         )
@@ -174,9 +171,8 @@ class ControlService(TrioService, pb.ControlServiceBase):
     ) -> None:
         await stream_blocks(self._services.bus, self._services.supervisor.devices(), request, emit)
 
-    @unary
-    async def get_daemon_info(self, _request: pb.DaemonInfoRequest) -> pb.DaemonInfoResponse:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def get_daemon_info(self, _request: pb.DaemonInfoRequest) -> pb.DaemonInfoResponse:
         services = self._services
         info = services.info
         return pb.DaemonInfoResponse(

@@ -46,7 +46,8 @@ class Bus:
         log = self._logs.get(channel) or self._open_log(channel)
         log.append(block, next(self._arrivals))
         for recorder in self._routes[channel]:
-            await recorder.send(block)
+            if not recorder.send_nowait(block):
+                await recorder.send(block)
 
     def latest(self, channel: str) -> Measurement | None:
         """The newest block of a channel, or None when nothing was published yet."""

@@ -17,7 +17,7 @@ _WAITING_BLOCKS = 65_536
 _WAITING_BYTES = 256 << 20
 _INLINE_BYTES = 256 << 10
 """A copy of this size takes some 30 us; more goes to a thread, beside the loop."""
-_TURN_S = 0.002
+_TURN_S = 0.004
 """For so long it writes small blocks without letting anybody else run."""
 
 

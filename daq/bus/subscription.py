@@ -125,6 +125,8 @@ class _Place:
     def catch_up(self, capacity: int, capacity_bytes: int) -> int:
         """Skip what is more than may wait; returns how many samples that were."""
         log = self.log
+        if self.index == log.end - 1:
+            return 0  # one may always wait: so it is for who keeps up, and quick
         index = max(self.index, log.first, log.end - capacity)
         while log.end - index > 1 and log.bytes - log.entry(index).bytes_before > capacity_bytes:
             index += 1
@@ -260,38 +262,41 @@ class LosslessSubscription(_Subscription):
         """What waits to be received; from the capacity on producers wait."""
         return self._bytes
 
+    def send_nowait(self, block: Measurement) -> bool:
+        """Take the block in if there is room and nobody waits for some."""
+        nbytes = block.nbytes
+        if self._queue.locked() or not self._fits(nbytes):
+            return False
+        self._store(block, nbytes)
+        return True
+
     async def send(self, block: Measurement) -> None:
-        """Take the block in, waiting for room; does not yield when there is some.
+        """Take the block in, waiting for room.
 
         Producers that wait keep their order: two of one channel must not overtake each other.
         """
-        if self._queue.locked() or not self._fits(block):
-            async with self._queue:
-                await self._wait_room(block)
-                self._store(block)
-        else:
-            self._store(block)
+        nbytes = block.nbytes
+        async with self._queue:
+            while not self._closed and not self._fits(nbytes):
+                if self._room.is_set():
+                    self._room = trio.Event()
+                await self._room.wait()
+            self._store(block, nbytes)
 
     def close(self) -> None:
         self._closed = True
         self._arrived.set()
         self._room.set()
 
-    def _fits(self, block: Measurement) -> bool:
+    def _fits(self, nbytes: int) -> bool:
         """One block always fits, however large."""
-        return not self._blocks or self._bytes + block.nbytes <= self._capacity_bytes
+        return not self._blocks or self._bytes + nbytes <= self._capacity_bytes
 
-    async def _wait_room(self, block: Measurement) -> None:
-        while not self._closed and not self._fits(block):
-            if self._room.is_set():
-                self._room = trio.Event()
-            await self._room.wait()
-
-    def _store(self, block: Measurement) -> None:
+    def _store(self, block: Measurement, nbytes: int) -> None:
         if self._closed:
             return
         self._blocks.append(block)
-        self._bytes += block.nbytes
+        self._bytes += nbytes
         self._waiting += len(block)
         self._arrived.set()
 

@@ -128,12 +128,19 @@ class Run:
             raise NotFoundError(f"run {self.id[:8]} holds nothing in its stream {stream!r}")
         return pa.Table.from_batches(batches)
 
-    def documents(self, *, pages: bool = False) -> Iterator[Document]:
+    def documents(self, *, pages: bool = False, files: bool = False) -> Iterator[Document]:
         """`(name, document)` of event-model, from start to stop, as bluesky's callbacks take them.
 
-        for name, document in bench.runs[-1].documents():
-            callback(name, document)
+            for name, document in bench.runs[-1].documents():
+                callback(name, document)
+
+        Args:
+            pages: Events as `event_page` of many rows instead of one `event` each.
+            files: Frames stay in the run's HDF5 file, to which the documents point, as tiled takes
+                them. They come in pages; of a run that is open, as it is recorded.
         """
+        if files:
+            return self._portal.stream(lambda client: client.runs.documents(self.id))
         detail = self.detail
         tables = {s.name: self.columns(s.name) for s in detail.streams if s.points}
         return run_documents(detail, tables, pages=pages)

@@ -103,28 +103,20 @@ class Control:
         self._held_back: dict[str, str] = {}
         """Interlocks that had tripped before it started, with the reason."""
 
-    @property
-    def state(self) -> ExecutionState:
-        return self.execution.state
-
-    @property
-    def line(self) -> int:
-        return self.execution.line
-
     async def locate(self) -> int:
         """The exact line, also inside a long C call; at most `LOCATE_PERIOD_S` old."""
         asked, line = self._located
         if self.execution.finished.is_set():
-            line = self.line
+            line = self.execution.line
         elif trio.current_time() - asked >= LOCATE_PERIOD_S:
             self._located = (trio.current_time(), line)  # nobody else asks meanwhile
             line = await self._locate_now()
         else:
             await trio.lowlevel.checkpoint()
-        return line or self.line
+        return line or self.execution.line
 
     async def _locate_now(self, *, dying: bool = False) -> int:
-        line = await self._program.locate(dying=dying) or self.line
+        line = await self._program.locate(dying=dying) or self.execution.line
         self._located = (trio.current_time(), line)
         return line
 
@@ -215,7 +207,7 @@ class Control:
         waits = self._engine.busy or self.execution.state is ExecutionState.PAUSED
         self._asked = order
         self._ordered_at = trio.current_time()
-        self._stopped_at_line = self.line
+        self._stopped_at_line = self.execution.line
         self.execution.enter(ExecutionState.STOPPING, str(order))
         self._engine.begin_stop()
         self._pausing.end()
@@ -304,4 +296,4 @@ class Control:
         self.execution.on_run_opened(run_id)
 
     async def on_paused(self, line: int) -> None:
-        await self._pausing.reached(line or self.line)
+        await self._pausing.reached(line or self.execution.line)

@@ -71,6 +71,6 @@ class InterlockedPrograms:
 
     def say(self, text: str) -> None:
         """Write a line into the output of what runs."""
-        control = self._control
-        if control is not None and control.state is not ExecutionState.PENDING:
-            control.on_output(Log(text, "warning", control.line))
+        execution = self._control.execution if self._control else None
+        if execution is not None and execution.state is not ExecutionState.PENDING:
+            execution.on_output(Log(text, "warning", execution.line))

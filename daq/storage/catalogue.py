@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary
+from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary, StorageError
 from daq.storage.database import Database
 from daq.storage.records import clean_text, plain
 
@@ -22,21 +23,33 @@ _PUT = f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S6
 _OPEN = "open"
 _SHOWN = 5
 
+_log = logging.getLogger(__name__)
+
 
 class Catalogue:
     """Summaries of runs, in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._unwritten: dict[str, RunSummary] = {}
+        """What found no room on the disk: newer than what is there, and written with the next."""
 
     async def put(self, summary: RunSummary) -> None:
         """Add a run, or replace what is known of it."""
-        row = _to_row(summary)
-        await self._database.execute(lambda db: db.execute(_PUT, row))
+        await self.put_all([*self._unwritten.values(), summary])
+
+    async def put_or_keep(self, summary: RunSummary) -> None:
+        """As `put`; what the disk refuses is kept in memory until it takes something again."""
+        try:
+            await self.put(summary)
+        except StorageError as error:
+            _log.error("run %s: %s", summary.run_id, error.message)
+            self._unwritten[summary.run_id] = summary
 
     async def put_all(self, summaries: Iterable[RunSummary]) -> int:
         """Add runs, or replace what is known of them; returns how many were not known."""
-        rows = [_to_row(summary) for summary in summaries]
+        runs = {summary.run_id: summary for summary in summaries}
+        rows = [_to_row(summary) for summary in runs.values()]
 
         def put(db: sqlite3.Connection) -> int:
             count = "SELECT count(*) FROM runs WHERE run_id = ?"
@@ -44,7 +57,10 @@ class Catalogue:
             db.executemany(_PUT, rows)
             return len(rows) - known
 
-        return await self._database.execute(put)
+        added = await self._database.execute(put)
+        for run_id in runs:
+            self._unwritten.pop(run_id, None)
+        return added
 
     async def put_points(self, run_id: str, points: int) -> None:
         """Note how far an open run has come."""
@@ -77,14 +93,17 @@ class Catalogue:
         asked = [(text, value) for text, value in conditions if value]
         where = "WHERE " + " AND ".join(text for text, _ in asked) if asked else ""
         values = ["" if value == _OPEN else value for _, value in asked]
-        return await self._database.execute(lambda db: _page(db, where, values, limit, offset))
+        runs, total = await self._database.execute(
+            lambda db: _page(db, where, values, limit, offset)
+        )
+        return self._newest(runs), total
 
     async def find(self, ref: str = "") -> RunSummary:
         """The run with this id, this unique beginning of an id, or this name (the newest of it).
 
         Empty for the newest of all. Raises NotFoundError, or AmbiguousError that lists the runs.
         """
-        found = await self._database.execute(lambda db: _find(db, clean_text(ref)))
+        found = self._newest(await self._database.execute(lambda db: _find(db, clean_text(ref))))
         if not found:
             what = f"no run goes by {ref!r}" if ref else "there is no run yet"
             raise NotFoundError(what, advice="list the runs to see their ids and names")
@@ -97,7 +116,10 @@ class Catalogue:
     async def get(self, run_id: str) -> RunSummary | None:
         """The run with exactly this id."""
         runs = await self._database.execute(lambda db: _select(db, "WHERE run_id = ?", [run_id]))
-        return runs[0] if runs else None
+        return self._newest(runs)[0] if runs else None
+
+    def _newest(self, runs: Iterable[RunSummary]) -> list[RunSummary]:
+        return [self._unwritten.get(run.run_id, run) for run in runs]
 
     async def list_files(self) -> list[tuple[str, str]]:
         """The id and the file of every run that has ended and has one."""
@@ -115,8 +137,11 @@ def _page(
     db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int, offset: int
 ) -> tuple[list[RunSummary], int]:
     (total,) = db.execute(f"SELECT count(*) FROM runs {where}", values).fetchone()  # noqa: S608
-    # The ids first: far pages then skip along the index without touching the rows.
-    inner = f"SELECT run_id FROM runs {where} ORDER BY started_ns DESC, run_id LIMIT ? OFFSET ?"  # noqa: S608
+    order, limit = "DESC, run_id", max(0, min(limit, total - offset))
+    if offset > total // 2:  # a far page is nearer from the other end
+        order, offset = "ASC, run_id DESC", total - offset - limit
+    # The ids first: pages then skip along the index without touching the rows.
+    inner = f"SELECT run_id FROM runs {where} ORDER BY started_ns {order} LIMIT ? OFFSET ?"  # noqa: S608
     rows = _select(
         db,
         f"WHERE run_id IN ({inner}) ORDER BY started_ns DESC, run_id",

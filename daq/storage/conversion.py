@@ -26,8 +26,8 @@ from daq.storage.hdf5_file import RunFile, partial_path
 from daq.storage.hdf5_reader import summarize_file
 from daq.storage.journal_outline import describe_journal
 from daq.storage.placed import Placed, sample_check
-from daq.storage.records import RowBatch
 from daq.storage.replay import Batch, JournalReplay
+from daq.storage.row_records import RowBatch
 from daq.storage.summaries import close_summary, summarize
 
 __all__ = [
@@ -57,6 +57,7 @@ class Conversion:
         *,
         placed: Path | None = None,
     ) -> None:
+        self._journal = journal
         self._directories = directories
         self._filters = filters
         self._replay = JournalReplay(journal, placed)
@@ -126,6 +127,28 @@ class Conversion:
                 raise self._fail(error) from error
             self._replay.close()
         return close_summary(summarize(file.start), stop, file.points, file.path)
+
+    def complete(self, stop: RunStop, end: int, points: int) -> RunSummary:
+        """Convert the rest up to the offset `end`, and finish; if that fails, all of it anew.
+
+        Raises StorageError when that fails too, or when not all of `points` events are in the file.
+        """
+        done: RunSummary | None
+        try:
+            while self.offset < end and self.advance(end):
+                pass
+            done = self.finish(stop)
+        except StorageError as error:
+            _log.error("%s; it is made anew from the journal", error.message)
+            self.abandon()
+            done = convert_journal(self._journal, self._directories, stop, self._filters)
+        if done is None or done.points != points:
+            found = done.points if done else 0
+            raise StorageError(
+                f"{self._journal}: {points} events were acknowledged, {found} are in the file",
+                advice="keep the journal: the disk or its file system is not to be trusted",
+            )
+        return done
 
     def abandon(self) -> None:
         """Let the incomplete file go. It stays: large samples may lie in it."""

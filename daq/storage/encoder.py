@@ -18,7 +18,8 @@ from daq.storage.block_records import encode_block
 from daq.storage.channel import ChannelInfo
 from daq.storage.journal import Buffer, encode_record
 from daq.storage.placed import LARGE_BYTES, Placed, Placer
-from daq.storage.records import Kind, RowLayout, raw_bytes
+from daq.storage.records import Kind, raw_bytes
+from daq.storage.row_records import RowLayout
 
 __all__ = ["RunEncoder"]
 

@@ -36,7 +36,7 @@ from daq.storage.compression import Filters
 from daq.storage.directories import sync_directory
 from daq.storage.hdf5_columns import GrowingDataset
 from daq.storage.nexus import nexus_group, write_start, write_stop
-from daq.storage.records import RowBatch
+from daq.storage.row_records import RowBatch
 from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
 
 __all__ = ["RunFile", "partial_path"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from daq.core import Column, RunStart, RunStop, StorageError
 from daq.storage.hdf5_reader import StreamInfo
-from daq.storage.records import RowBatch
 from daq.storage.replay import JournalReplay
+from daq.storage.row_records import RowBatch
 
 __all__ = ["describe_journal"]
 

@@ -13,8 +13,8 @@ import trio
 from daq.core import EventBlock, StorageError
 from daq.storage.hdf5_reader import select_columns
 from daq.storage.recorder import RunRecorder
-from daq.storage.records import RowBatch
 from daq.storage.replay import Batch, JournalReplay
+from daq.storage.row_records import RowBatch
 
 __all__ = ["follow_journal", "read_journal"]
 

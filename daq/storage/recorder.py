@@ -31,7 +31,7 @@ from daq.core import (
 )
 from daq.storage.catalogue import Catalogue
 from daq.storage.compression import Filters
-from daq.storage.conversion import Conversion, convert_journal, discard_journal
+from daq.storage.conversion import Conversion, discard_journal
 from daq.storage.directories import Directories
 from daq.storage.disk_watch import DiskWatch
 from daq.storage.run_journal import RunJournal, again, begin_journal, in_thread
@@ -160,7 +160,8 @@ class RunRecorder:
 
         The work is done by the run's own task, so a caller that is cancelled leaves nothing half
         done. Calling it again waits for the same end. Raises StorageError when the file could not
-        be written: the journal then stays, and the daemon's next start tries again.
+        be written, or when the disk did nothing for 30 s: the journal then stays, and is read and
+        completed later.
         """
         self.request_close(stop)
         await self._ended.wait()
@@ -321,7 +322,9 @@ class RunRecorder:
         stop = self._final_stop(journal)
         if journal.failure is None:
             await journal.append_stop(stop)
-        self._summary = await in_thread(lambda: self._complete(conversion, stop, journal))
+        self._summary = await in_thread(
+            lambda: conversion.complete(stop, journal.size, journal.points)
+        )
         await self._catalogue.put(self._summary)
         await in_thread(lambda: discard_journal(self.path, Path(self._summary.path)))
         self._error = None
@@ -331,19 +334,6 @@ class RunRecorder:
         if journal.failure is None or stop.outcome is not RunOutcome.COMPLETED:
             return stop
         return replace(stop, outcome=RunOutcome.FAILED, reason=journal.failure.message)
-
-    def _complete(self, conversion: Conversion, stop: RunStop, journal: RunJournal) -> RunSummary:
-        """Finish the file that followed the journal; or, if that fails, make it anew."""
-        done = _finish_conversion(conversion, stop, journal.size)
-        if done is None:
-            done = convert_journal(self.path, self._directories, stop, self._filters)
-        if done is None or done.points != journal.points:
-            found = done.points if done else 0
-            raise StorageError(
-                f"{self.path}: {journal.points} events were acknowledged, {found} are in the file",
-                advice="keep the journal: the disk or its file system is not to be trusted",
-            )
-        return done
 
     def _close_with(self, error: StorageError) -> None:
         """The run has ended, and its file is not complete."""
@@ -358,10 +348,7 @@ class RunRecorder:
         """Say on record that the file is not complete."""
         _log.error("run %s: %s", self.run_id, error.message)
         self._close_with(error)
-        try:
-            await self._catalogue.put(self._summary)
-        except StorageError as unlisted:
-            _log.error("run %s: %s", self.run_id, unlisted.message)
+        await self._catalogue.put_or_keep(self._summary)
 
 
 def _interlocks(bus: Bus, now_ns: int) -> list[Measurement]:
@@ -372,17 +359,6 @@ def _interlocks(bus: Bus, now_ns: int) -> list[Measurement]:
         for block in blocks
         if block is not None
     ]
-
-
-def _finish_conversion(conversion: Conversion, stop: RunStop, size: int) -> RunSummary | None:
-    try:
-        while conversion.offset < size and conversion.advance(size):
-            pass
-        return conversion.finish(stop)
-    except StorageError as error:
-        _log.error("%s; it is made anew from the journal", error.message)
-        conversion.abandon()
-        return None
 
 
 def _take_batch(first: Measurement, subscription: LosslessSubscription) -> list[Measurement]:

@@ -16,7 +16,8 @@ from daq.storage.block_records import BlockBatch, decode_block, decode_small_blo
 from daq.storage.channel import ChannelInfo
 from daq.storage.journal import JournalReader, RawRecord
 from daq.storage.placed import LARGE_BYTES, Placed, PlacedReader, Sample
-from daq.storage.records import Kind, RowBatch, RowLayout
+from daq.storage.records import Kind
+from daq.storage.row_records import RowBatch, RowLayout
 
 __all__ = ["Batch", "JournalReplay", "RecordDecoder"]
 

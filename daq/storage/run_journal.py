@@ -28,6 +28,8 @@ __all__ = ["RunJournal", "again", "begin_journal", "in_thread"]
 T = TypeVar("T")
 
 _INLINE_BYTES = 64 << 10
+_INLINE_BLOCKS = 256
+"""To encode them takes about a millisecond."""
 _WRITE_TIMEOUT_S = 10.0
 _SLOW_WRITE_S = 0.01
 _SLOW_SYNC_S = 0.05
@@ -117,7 +119,8 @@ class RunJournal:
 
     async def append_blocks(self, blocks: list[Measurement]) -> None:
         """Returns when the blocks would survive the death of this process."""
-        large = sum(block.nbytes for block in blocks) > _INLINE_BYTES
+        nbytes = sum(block.nbytes for block in blocks)
+        large = nbytes > _INLINE_BYTES or len(blocks) > _INLINE_BLOCKS
         await self._append(lambda: self._encoder.blocks(blocks), large=large)
 
     async def append_stop(self, stop: RunStop) -> None:
@@ -218,7 +221,3 @@ class RunJournal:
         if self._failure is None:
             _log.error("%s", error.message)
             self._failure = error
-
-    def close(self) -> None:
-        """Let the file go."""
-        self._writer.close()

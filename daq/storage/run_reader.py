@@ -140,15 +140,17 @@ class RunReader:
         completed.
         """
         summary = await self._known(run_id)
-        path = None if run_id in self._recorders else _place_of(summary)
-        if path is None or _is_journal(path):
-            what = "is still open" if path is None else "could not be completed"
+        if run_id in self._recorders:
             raise StateError(
-                f"run {run_id} {what}: it has no HDF5 file yet",
-                advice="export its events in another format, or wait for its end"
-                if path is None
-                else "make room on the disk and rebuild the catalogue, which completes the file; "
-                "its events can be exported in another format",
+                f"run {run_id} is still open: its HDF5 file is not complete",
+                advice="export its events in another format, or wait for its end",
+            )
+        path = _place_of(summary)
+        if _is_journal(path):
+            raise StateError(
+                f"run {run_id} could not be completed: it has no HDF5 file yet",
+                advice="make room on the disk, then `daq client runs rebuild` completes it; until "
+                "then export its events in another format",
             )
         try:
             async with await trio.open_file(path, "rb") as file:

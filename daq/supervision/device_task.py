@@ -175,6 +175,7 @@ class DeviceTask:
 
     async def _live_once(self) -> bool:
         """One session; tells whether the device was reached at all."""
+        reached = False
         try:
             async with trio.open_nursery() as session:
                 self._session = session

@@ -46,8 +46,8 @@ GONE_S = 0.3
 Json = dict[str, Any]
 
 
-class DescriptorLine:
-    """A serial port, a pseudo-terminal or a file."""
+class Line:
+    """An open serial port, pseudo-terminal, connection or file, by its descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -60,40 +60,14 @@ class DescriptorLine:
     def receive(self, timeout: float) -> bytes:
         """What came within `timeout` seconds, empty when nothing did."""
         ready, _, _ = select.select([self._descriptor], [], [], timeout)
-        return _something(os.read(self._descriptor, 4096)) if ready else b""
+        if not ready:
+            return b""
+        if not (data := os.read(self._descriptor, 4096)):
+            raise ConnectionResetError("the instrument closed the line")
+        return data
 
     def close(self) -> None:
         os.close(self._descriptor)
-
-
-class SocketLine:
-    """A TCP or Unix connection."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def send(self, data: bytes) -> None:
-        self._connection.sendall(data)
-
-    def receive(self, timeout: float) -> bytes:
-        self._connection.settimeout(timeout)
-        try:
-            return _something(self._connection.recv(4096))
-        except TimeoutError:
-            return b""
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-Line = DescriptorLine | SocketLine
-"""An open port."""
-
-
-def _something(data: bytes) -> bytes:
-    if not data:
-        raise ConnectionResetError("the instrument closed the line")
-    return data
 
 
 def open_line(port: str, serial: Json) -> Line:
@@ -102,14 +76,14 @@ def open_line(port: str, serial: Json) -> Line:
     if not separator:
         return _open_serial(port, serial)
     if scheme == "file":
-        return DescriptorLine(os.open(rest, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644))
+        return Line(os.open(rest, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644))
     if scheme == "unix":
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(CONNECT_S)
-        connection.connect(rest)
-        return SocketLine(connection)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(CONNECT_S)
+            connection.connect(rest)
+            return Line(connection.detach())
     if scheme in ("tcp", "socket"):
-        return SocketLine(socket.create_connection(_host_and_port(rest), CONNECT_S))
+        return Line(socket.create_connection(_host_and_port(rest), CONNECT_S).detach())
     raise OSError(f"a last will cannot be sent to {port!r}: use a path, tcp://, unix:// or file://")
 
 
@@ -118,14 +92,14 @@ def _host_and_port(rest: str) -> tuple[str, int]:
     return host.strip("[]"), int(number)
 
 
-def _open_serial(path: str, serial: Json) -> DescriptorLine:
+def _open_serial(path: str, serial: Json) -> Line:
     descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         _set_up(descriptor, serial)
     except BaseException:
         os.close(descriptor)
         raise
-    return DescriptorLine(descriptor)
+    return Line(descriptor)
 
 
 def _set_up(descriptor: int, serial: Json) -> None:

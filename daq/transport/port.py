@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -190,6 +191,11 @@ class Ports:
             settings.tcp  # noqa: B018 - a mistake in it is found here, not when it is opened
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
+        if settings.is_visa and find_spec("pyvisa") is None:
+            raise ConfigurationError(
+                f"the port {settings} needs the package pyvisa, which is not installed",
+                advice='install it beside the daemon: pip install "daq[visa]"',
+            )
         port = self._ports.get(settings.address)
         if port is None:
             port = self._ports[settings.address] = Port(settings, self._opener)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 
 __all__ = ["DATA_BITS", "FLOW_CONTROLS", "PARITIES", "STOP_BITS", "PortSettings"]
 
@@ -10,14 +11,15 @@ DATA_BITS = (5, 6, 7, 8)
 PARITIES = ("none", "even", "odd", "mark", "space")
 STOP_BITS = (1.0, 1.5, 2.0)
 FLOW_CONTROLS = ("none", "software", "hardware")
+_VISA = re.compile(r"(GPIB|USB|TCPIP|ASRL|PXI|VXI|VICP|PRLGX-\w+)\d*::", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class PortSettings:
-    """A serial line, or a TCP connection to a serial server or an instrument."""
+    """A serial line, a TCP connection to a serial server or an instrument, or a VISA resource."""
 
     address: str
-    """`/dev/ttyUSB0`; or `host:port`, also written `socket://host:port`."""
+    """`/dev/ttyUSB0`; or `host:port`, also written `socket://host:port`; or `GPIB0::24::INSTR`."""
     baudrate: int = 9600
     """Bits/s; this and the rest hold for serial lines only."""
     data_bits: int = 8
@@ -26,14 +28,23 @@ class PortSettings:
     stop_bits: float = 1.0
     flow_control: str = "none"
     """`software` is XON/XOFF, `hardware` is RTS/CTS."""
+    visa_library: str = ""
+    """Of a VISA resource: PyVISA's default, or such as `@py`."""
 
     def __str__(self) -> str:
         return self.address
 
     @property
+    def is_visa(self) -> bool:
+        """Whether the address is that of a VISA resource."""
+        return _VISA.match(self.address) is not None
+
+    @property
     def tcp(self) -> tuple[str, int] | None:
         """Host and port of a TCP connection, None for a serial line. Raises ValueError."""
         text = self.address.removeprefix("socket://")
+        if self.is_visa:
+            return None
         if text == self.address and ("/" in text or ":" not in text):
             return None
         host, _, port = text.rpartition(":")
@@ -44,6 +55,6 @@ class PortSettings:
 
     def differences(self, other: PortSettings) -> str:
         """What another use of the same port asks for that this one does not, for people."""
-        names = ("baudrate", "data_bits", "parity", "stop_bits", "flow_control")
+        names = [field.name for field in fields(self) if field.name != "address"]
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
         return ", ".join(f"{name} {mine} and {its}" for name, mine, its in pairs if mine != its)

@@ -8,6 +8,7 @@ from typing import Protocol
 from daq.transport.serial_port import open_serial
 from daq.transport.settings import PortSettings
 from daq.transport.tcp import open_tcp
+from daq.transport.visa import open_visa
 
 __all__ = ["ByteStream", "OpenStream", "open_stream"]
 
@@ -32,7 +33,9 @@ OpenStream = Callable[[PortSettings], Awaitable[ByteStream]]
 
 
 async def open_stream(settings: PortSettings) -> ByteStream:
-    """A serial line or a TCP connection, by its address. Raises OSError."""
+    """A serial line, a TCP connection or a VISA resource, by its address. Raises OSError."""
+    if settings.is_visa:
+        return await open_visa(settings.address, settings.visa_library)
     if settings.tcp is not None:
         return await open_tcp(*settings.tcp)
     return await open_serial(settings)

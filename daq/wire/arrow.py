@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -127,8 +127,8 @@ def _encode(values: Array) -> pa.Array[Any]:
     if native.ndim == 1:
         return _plain(native)
     flat: Any = _plain(native.reshape(-1))
-    kind = pa.fixed_shape_tensor(flat.type, native.shape[1:])
-    rows = pa.FixedSizeListArray.from_arrays(flat, type=kind.storage_type)
+    kind: Any = pa.fixed_shape_tensor(flat.type, native.shape[1:])
+    rows = pa.FixedSizeListArray.from_arrays(flat, type=cast("Any", kind.storage_type))
     return pa.ExtensionArray.from_storage(kind, rows)
 
 

@@ -15,6 +15,7 @@ import betterproto
 from grpclib.encoding.base import CodecBase
 
 from daq.wire.generated import daq as pb
+from daq.wire.map_fields import encode_with_maps
 
 __all__ = ["BulkCodec", "Field", "walk"]
 
@@ -68,7 +69,7 @@ class BulkCodec(CodecBase):
         name, number = _BULK.get(message_type, ("", 0))
         payload: bytes | memoryview = getattr(message, name) if name else b""
         if len(payload) < BULK_BYTES:
-            return (message.SerializeToString(),)
+            return (encode_with_maps(message),)
         setattr(message, name, b"")
         try:
             rest = message.SerializeToString()

@@ -25,7 +25,7 @@ from grpclib.exceptions import GRPCError
 from grpclib.protocol import EventsProcessor, H2Protocol, Stream
 from h2.events import Event
 from h2.settings import SettingCodes
-from hyperframe.frame import DataFrame
+from hyperframe.frame import Frame
 
 from daq.wire.bulk_codec import BulkCodec
 
@@ -60,7 +60,7 @@ def tune() -> None:
     """Replace what the libraries look up as globals. Calling it again changes nothing."""
     # h2 4.4.1 formats every received frame for a debug log that is off, and hyperframe 6.1.0 turns
     # the whole payload into hexadecimal for it.
-    DataFrame._body_repr = _brief_payload  # type: ignore  # noqa: PGH003, SLF001
+    Frame.__repr__ = _brief  # type: ignore[method-assign]
     # betterproto 2.0.0b7 enters warnings.catch_warnings() for each default: slow, and from two
     # threads at once it loses entries of the process's warning filters.
     betterproto.Message._get_field_default = _field_default  # type: ignore  # noqa: PGH003, SLF001
@@ -72,8 +72,8 @@ def tune() -> None:
         module.send_message = send_message  # type: ignore[attr-defined]
 
 
-def _brief_payload(frame: DataFrame) -> str:
-    return f"<{len(frame.data)} bytes>"
+def _brief(frame: Frame) -> str:
+    return type(frame).__name__
 
 
 def _field_default(message: Any, name: str) -> Any:

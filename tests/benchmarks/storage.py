@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import h5py
@@ -37,6 +37,7 @@ async def measure(*, quick: bool) -> list[Row]:
         rows = [await _rows(directory / "rows", 500 if quick else 20_000)]
         rows += await _frames(directory / "frames", 40 if quick else 400, 1 if quick else 3)
         rows += [await _recovery(directory / "recovery", 40 if quick else 500)]
+        rows += [await _rebuilding(directory / "rebuilding", 20 if quick else 300)]
         return [*rows, *await _listing(directory / "listing", 5 if quick else 50)]
 
 
@@ -191,6 +192,22 @@ async def _recovery(directory: Path, count: int) -> Row:
         f"recovery at the start, a journal of {size / 1e6:.0f} MB",
         f"{spent / size * 1e9:.2f} s/GB",
     )
+
+
+async def _rebuilding(directory: Path, count: int) -> Row:
+    """The catalogue from the files: runs of 10 rows."""
+    async with _storing(directory) as storage:
+        for number in range(count):
+            run = await storage.open_run(RunStart(f"{number:08x}", "scan", 10**18))
+            for row in range(10):
+                await run.append(_row(row))
+            await run.close(DONE)
+        began = time.perf_counter()
+        async with aclosing(storage.rebuild_catalogue()) as steps:
+            (*_, last) = [step async for step in steps]
+        spent = time.perf_counter() - began
+    assert last.files == count
+    return Row(f"catalogue rebuilt from {count} files", f"{spent / count * 1e3:.2f} ms a file")
 
 
 async def _listing(directory: Path, rounds: int) -> list[Row]:

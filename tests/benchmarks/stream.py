@@ -16,10 +16,11 @@ from pathlib import Path
 from daq.client import AsyncClient
 from daq.wire.generated import daq as pb
 from tests.benchmarks.stream_server import SCALARS_A_BLOCK
-from tests.benchmarks.table import Row
+from tests.benchmarks.table import Row, summary
 
 ROOT = Path(__file__).parents[2]
-SCALAR, SCALARS, SMALL, LARGE = 8, 8 * SCALARS_A_BLOCK, 64 << 10, 1 << 20
+SCALAR, SCALARS = 8, 8 * SCALARS_A_BLOCK
+SMALL, LARGE, FRAME = 64 << 10, 1 << 20, 4 << 20
 FASTEST_HZ = 1000
 
 Messages = AsyncIterator[object]
@@ -35,6 +36,8 @@ def measure(*, quick: bool) -> list[Row]:
             _batched(folder, seconds),
             *_messages(folder, "64 KiB", SMALL, seconds),
             *_messages(folder, "1 MiB", LARGE, seconds),
+            *_messages(folder, "4 MiB", FRAME, seconds),
+            _heartbeat(seconds),
             *(_subscribers(count, seconds) for count in (1, 4, 16)),
         ]
 
@@ -49,15 +52,22 @@ def generate_stubs(folder: Path) -> None:
 
 @contextmanager
 def _server(kind: str, size: int, folder: str = "") -> Iterator[str]:
+    with _process(kind, size, folder) as process:
+        yield process.stdout.readline().strip()
+
+
+@contextmanager
+def _process(kind: str, size: int, folder: str = "") -> Iterator[subprocess.Popen[str]]:
     options = json.dumps({"size": size, "folder": folder})
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.stream_server", kind, options],
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        yield process.stdout.readline().strip()
+        yield process
     finally:
         process.kill()
         process.communicate()
@@ -196,6 +206,27 @@ def _messages(folder: str, what: str, size: int, seconds: float) -> list[Row]:
         )
         for name, rate in peers.items()
     ]
+
+
+def _heartbeat(seconds: float) -> Row:
+    """How late a task of Trio wakes up that sleeps 5 ms, while one subscriber takes all it can."""
+
+    async def run(address: str) -> float:
+        async with AsyncClient(address) as client:
+            request = pb.BlockRequest(max_rate_hz=FASTEST_HZ)
+            route = "/daq.ControlService/StreamBlocks"
+            stream = client._connection.stream(route, request, pb.MeasurementBlock)
+            return await _counted(stream, _bytes, seconds)
+
+    with _process("ours", FRAME) as process:
+        rate = asyncio.run(run(process.stdout.readline().strip()))
+        late = json.loads(process.communicate("late\n")[0])
+    return Row(
+        "delay of a Trio task while frames of 4 MiB saturate a stream",
+        summary(late),
+        f"{rate / 1e9:.2f} GB/s meanwhile",
+        goal="p99 <= 10 ms",
+    )
 
 
 def _subscribers(count: int, seconds: float) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -47,13 +48,34 @@ async def publish(bus: Bus, size: int) -> None:
         await trio.lowlevel.checkpoint()
 
 
+async def heartbeat(bus: Bus) -> None:
+    """Measure by how much a sleep of 5 ms is late, while anybody views; say so when asked."""
+    late: list[float] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_tell_when_asked, late)
+        while True:
+            due = trio.current_time() + 0.005
+            await trio.sleep_until(due)
+            if bus._viewers:
+                late.append(trio.current_time() - due)
+
+
+async def _tell_when_asked(late: list[float]) -> None:
+    if await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+        print(json.dumps(late), flush=True)
+        sys.stdout.close()
+        os._exit(0)
+
+
 async def ours(size: int) -> None:
     from tests.integration.api.harness import serving
 
     with tempfile.TemporaryDirectory() as name:
         async with serving(Path(name), {}) as served:
             print(served.address, flush=True)
-            await publish(served.services.bus, size)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(publish, served.services.bus, size)
+                nursery.start_soon(heartbeat, served.services.bus)
 
 
 async def grpc_aio(size: int, folder: str) -> None:

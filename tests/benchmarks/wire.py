@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from daq.client import connect
 from tests.benchmarks.table import Row, summary
 
 ROOT = Path(__file__).parents[2]
@@ -32,9 +33,14 @@ class Control(daq_pb2_grpc.ControlServiceServicer):
             counters={str(n): n for n in range(8)},
         )
 
+class Hardware(daq_pb2_grpc.HardwareServiceServicer):
+    async def ExecuteDeviceCommand(self, request, context):
+        return daq_pb2.DeviceCommandResponse(success=True, results="0.0")
+
 async def main():
     server = grpc.aio.server()
     daq_pb2_grpc.add_ControlServiceServicer_to_server(Control(), server)
+    daq_pb2_grpc.add_HardwareServiceServicer_to_server(Hardware(), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     await server.start()
     await server.wait_for_termination()
@@ -64,7 +70,8 @@ def _measure(directory: Path, rounds: int, calls: int) -> list[Row]:
     try:
         ours = daemon.stdout.readline().rpartition(" ")[2].strip()
         theirs = f"127.0.0.1:{peer.stdout.readline().strip()}"
-        return asyncio.run(_compare(ours, theirs, rounds, calls))
+        rows = asyncio.run(_compare(ours, theirs, rounds, calls))
+        return [*rows, _blocking(ours, theirs, rounds, calls)]
     finally:
         for process in (daemon, peer):
             process.terminate()
@@ -78,6 +85,35 @@ def _generate(directory: Path) -> None:
     arguments = ["", f"-I{ROOT / 'proto'}", f"--python_out={directory}"]
     assert protoc.main([*arguments, f"--grpc_python_out={directory}", "daq.proto"]) == 0
     sys.path.insert(0, str(directory))
+
+
+def _blocking(ours: str, theirs: str, rounds: int, calls: int) -> Row:
+    """What a prompt or a notebook waits for: each side with its own client."""
+    import grpc
+
+    messages = importlib.import_module("daq_pb2")
+    services = importlib.import_module("daq_pb2_grpc")
+    request = messages.DeviceCommandRequest(device_id="stage", command="position")
+    with connect(ours) as bench, grpc.insecure_channel(theirs) as channel:
+        stage, stub = bench.motor("stage"), services.HardwareServiceStub(channel)
+        asked = {
+            "daq": lambda: stage.position,
+            "grpcio": lambda: stub.ExecuteDeviceCommand(request),
+        }
+        spent: dict[str, list[float]] = {name: [] for name in asked}
+        for _ in range(rounds):
+            for name, ask in asked.items():
+                ask()
+                for _ in range(calls):
+                    began = time.perf_counter()
+                    ask()
+                    spent[name].append(time.perf_counter() - began)
+    return Row(
+        "`motor.position`, blocking, from the driver",
+        summary(spent["daq"], "us"),
+        f"grpcio and grpc.aio, no driver: {summary(spent['grpcio'], 'us')}",
+        statistics.median(spent["daq"]) / statistics.median(spent["grpcio"]),
+    )
 
 
 async def _compare(ours: str, theirs: str, rounds: int, calls: int) -> list[Row]:

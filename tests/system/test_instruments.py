@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import contextmanager
 
 import pytest
@@ -80,6 +81,47 @@ def test_a_script_sees_the_pulled_plug_and_the_device_returns_by_itself(tmp_path
     assert "daq.trace.stage" in daemon.log
     assert re.search(r"> b'1PA1\.500000;TB\?\\r'", daemon.log)
     assert re.search(r"< b'.*NO ERROR DETECTED\\r\\n' \(after [\d.]+ ms\)", daemon.log)
+
+
+def blocks(language):
+    readme = (ROOT / "daq/drivers/README.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", readme, re.DOTALL)
+
+
+@pytest.fixture
+def acme(tmp_path, monkeypatch):
+    """The documentation's driver, installed beside the daemon; the file that configures it."""
+    site = tmp_path / "site"
+    (site / "acme_daq-1.0.dist-info").mkdir(parents=True)
+    (site / "acme_daq").mkdir()
+    code = [block for block in blocks("python") if "async def test_" not in block]
+    (site / "acme_daq" / "oven.py").write_text("\n".join(code))
+    (declared, configured) = (b for b in blocks("toml") if "acme.oven" in b)
+    points = tomllib.loads(declared)["project"]["entry-points"]["daq.drivers"]
+    lines = [f"{name} = {target}" for name, target in points.items()]
+    information = site / "acme_daq-1.0.dist-info"
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-daq\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("\n".join(["[daq.drivers]", *lines]))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    config = tmp_path / "lab.toml"
+    config.write_text(configured)
+    return config
+
+
+def test_somebodys_driver_is_installed_checked_and_used(acme, tmp_path):
+    assert "acme.oven" in cli("check", acme).stdout
+    report = subprocess.run(
+        [sys.executable, "-m", "daq.testing", acme, "--yes"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        timeout=60,
+    )
+    assert report.returncode == 0, report.stdout + report.stderr
+    assert "ok     readings_are_true_and_in_order" in report.stdout
+    with DaemonProcess(tmp_path / "data", "--config", acme) as daemon:
+        assert "21.5" in daemon.client("read", "oven").stdout
 
 
 def test_simulators_end_cleanly_and_leave_no_link(tmp_path):

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,5 +52,8 @@ def _descriptors() -> set[str]:
 
 
 def _children() -> set[str]:
-    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {f"process {pid}" for task in tasks for pid in task.read_text().split()}
+    found = set()
+    for task in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # a thread that has just ended
+            found |= {f"process {pid}" for pid in task.read_text().split()}
+    return found

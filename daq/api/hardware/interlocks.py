@@ -8,7 +8,7 @@ from daq.api.bridge import Bridge
 from daq.api.guard import caller
 from daq.api.hardware.device_service import DeviceService
 from daq.api.services import ApiServices
-from daq.api.trio_service import unary
+from daq.api.trio_service import immediate
 from daq.wire.convert import interlock_to_wire
 from daq.wire.generated import daq as pb
 
@@ -24,16 +24,12 @@ class InterlockMethods(DeviceService):
         super().__init__(bridge, services, command_nursery)
         self._interlocks = services.interlocks
 
-    @unary
-    async def list_interlocks(
-        self, _request: pb.ListInterlocksRequest
-    ) -> pb.ListInterlocksResponse:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def list_interlocks(self, _request: pb.ListInterlocksRequest) -> pb.ListInterlocksResponse:
         return pb.ListInterlocksResponse(
             [interlock_to_wire(status) for status in self._interlocks.status()]
         )
 
-    @unary
-    async def reset_interlock(self, request: pb.ResetInterlockRequest) -> pb.InterlockInfo:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def reset_interlock(self, request: pb.ResetInterlockRequest) -> pb.InterlockInfo:
         return interlock_to_wire(self._interlocks.reset(request.name, str(caller())))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 
-import trio
-
 from daq.api.bridge import Emit
 from daq.api.guard import caller
 from daq.api.hardware.device_service import DeviceService
 from daq.api.hardware.state_watch import Change, StateWatch
-from daq.api.trio_service import streaming, unary
+from daq.api.trio_service import immediate, streaming, unary
 from daq.core import DeviceError, DeviceParameter, Scalar, parse_scalar
 from daq.supervision import Device
 from daq.wire.convert import parameter_to_wire, scalar_to_text
@@ -25,9 +23,8 @@ _SETTINGS = {"exposure": "s", "wavelength": "nm", "emission": "", "is_open": ""}
 class ParameterMethods(DeviceService):
     """Values travel as text: `true`, `0.5`, `fast`."""
 
-    @unary
-    async def list_parameters(self, request: pb.ListParametersRequest) -> pb.ListParametersResponse:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def list_parameters(self, request: pb.ListParametersRequest) -> pb.ListParametersResponse:
         device = self._device(request.device_id)
         return pb.ListParametersResponse(
             [parameter_to_wire(device.id, p) for p in device.description.parameters]

@@ -10,7 +10,7 @@ import trio
 from daq.api.bridge import Emit
 from daq.api.hardware.device_service import DeviceService
 from daq.api.hardware.state_watch import Change, StateWatch, state_fields
-from daq.api.trio_service import streaming, unary
+from daq.api.trio_service import immediate, streaming
 from daq.core import Capability, DeviceDescription, DeviceSnapshot
 from daq.wire.convert import clean, device_to_wire, json_mapping_to_wire, state_to_wire
 from daq.wire.generated import daq as pb
@@ -23,9 +23,8 @@ _UNITS = {"wavelength": "nm", "exposure": "s"}
 class StateMethods(DeviceService):
     """All of it comes from the supervisor's cache: asking costs no instrument anything."""
 
-    @unary
-    async def list_devices(self, request: pb.ListDevicesRequest) -> pb.ListDevicesResponse:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def list_devices(self, request: pb.ListDevicesRequest) -> pb.ListDevicesResponse:
         devices = self._supervisor.devices()
         wanted = request.capability_filter
         if wanted:
@@ -38,9 +37,8 @@ class StateMethods(DeviceService):
             ],
         )
 
-    @unary
-    async def get_device_state(self, request: pb.DeviceStateRequest) -> pb.DeviceStateResponse:
-        await trio.lowlevel.checkpoint()
+    @immediate
+    def get_device_state(self, request: pb.DeviceStateRequest) -> pb.DeviceStateResponse:
         device = self._device(request.device_id)
         return state_to_wire(device.snapshot(), streaming=device.streaming)
 

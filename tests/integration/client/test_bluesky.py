@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -172,7 +173,50 @@ def test_documents_of_a_run_are_valid_and_feed_callbacks(
     assert (stop["exit_status"], stop["num_events"]) == ("success", {"primary": 3})
     for name, document in run.documents(pages=True):
         schema_validators[DocumentNames[name]].validate(document)
-    table = LiveTable(["stage", "power_meter"])
+    table, best_effort = LiveTable(["stage", "power_meter"]), BestEffortCallback()
+    best_effort.disable_plots()
     for name, document in documents:
         table(name, document)
-    assert "power_meter" in capsys.readouterr().out
+        best_effort(name, document)
+    shown = capsys.readouterr().out
+    assert "generator scan" in shown
+    assert "Run was closed" in shown
+
+
+def test_a_paused_engine_goes_on_where_it_was(bench: Bench, engine: RunEngine) -> None:
+    stage, meter = bench["stage"], bench["power_meter"]
+    documents: list[tuple[str, dict[str, Any]]] = []
+
+    def take(name: str, document: dict[str, Any]) -> None:
+        documents.append((name, document))
+        if len(documents) == 3:  # start, descriptor, the first event
+            engine.request_pause()
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(bp.scan([meter], stage, -0.1, 0.1, 3), take)
+    engine.resume()
+    positions = [row["stage"] for row in events(documents)]
+    assert positions == pytest.approx([-0.1, 0.0, 0.1], abs=0.01)
+
+
+def test_tiled_takes_runs_with_their_frames(bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip("tiled.server", reason="tiled's server is not installed")
+    from bluesky.callbacks.tiled_writer import TiledWriter
+    from tiled.catalog import in_memory
+    from tiled.client import Context, from_context
+    from tiled.server.app import build_app
+
+    bench.scan(["power_meter", "camera"], "stage", -0.1, 0.1, 3, sample="blade")
+    run = bench.runs[-1]
+    storage = {"filesystem": str(tmp_path), "sql": f"duckdb:///{tmp_path}/tables.db"}
+    catalogue = in_memory(writable_storage=storage, readable_storage=["/"])
+    with Context.from_app(build_app(catalogue)) as context:
+        client = from_context(context)
+        writer = TiledWriter(client)
+        for name, document in run.documents(files=True):
+            writer(name, document)
+        stored = client[run.id]
+        assert stored.metadata["start"]["sample"] == "blade"
+        data = stored["primary"].read()
+    assert data["camera"].shape == (3, 480, 640)
+    assert data["stage"].to_numpy() == pytest.approx([-0.1, 0.0, 0.1], abs=0.01)

@@ -227,40 +227,24 @@ def test_a_panel_moves_and_shows(kernel: Kernel, bench: Bench) -> None:
     assert bench.motor("stage").position == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_button_is_heard_while_a_cell_runs(kernel: Kernel, bench: Bench) -> None:
-    """As JupyterLab does: what widgets send goes to a subshell of the kernel."""
-    stage = bench.motor("stage")
-    made = kernel.run(
-        "from daq.client.jupyter import jog\n"
-        "panel = jog(bench['stage'])\n"
-        "print(panel.halt.model_id)"
+def test_waveforms_and_images_are_drawn_as_they_come(kernel: Kernel) -> None:
+    outcome = kernel.run(
+        "%%daq\n"
+        "def main():\n"
+        '    with open_run("shots"):\n'
+        "        for _ in range(12):\n"
+        '            record("digitizer", "camera")\n'
+        "            sleep(0.1)\n"
     )
-    page = kernel.manager.client()
-    page.start_channels()
-    stage.parameters.velocity = 0.1
-
-    def press_stop_when_it_moves() -> None:
-        while not stage.is_moving:
-            time.sleep(0.01)
-        page.control_channel.send(page.session.msg("create_subshell_request"))
-        subshell = page.get_control_msg(timeout=CELL_S)["content"]["subshell_id"]
-        click = {"method": "custom", "content": {"event": "click"}}
-        content = {"comm_id": made.text.split()[-1], "data": click}
-        message = page.session.msg("comm_msg", content)
-        message["header"]["subshell_id"] = subshell
-        page.shell_channel.send(message)
-
-    hand = threading.Thread(target=press_stop_when_it_moves, daemon=True)
-    hand.start()
-    try:
-        outcome = kernel.run("bench['stage'].position = 9")
-        assert "was stopped" in outcome.error
-        assert stage.wait_settled(30) < 8
-    finally:
-        hand.join(30)
-        page.stop_channels()
-        stage.parameters.velocity = 20.0
-        kernel.run("panel.close()")
+    assert outcome.status == "ok", outcome.error
+    assert outcome.images >= 2
+    outcome = kernel.run(
+        "from daq.client.jupyter import live_plot\n"
+        'with live_plot(bench["digitizer"], bench["power_meter"]) as picture:\n'
+        "    picture.wait_points(4)\n"
+    )
+    assert outcome.status == "ok", outcome.error
+    assert outcome.images >= 1
 
 
 def test_what_the_readme_shows_runs(kernel: Kernel) -> None:

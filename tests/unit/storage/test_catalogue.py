@@ -79,6 +79,8 @@ async def test_pages_are_newest_first_and_filters_combine(tmp_path: Path) -> Non
 
         assert await numbers(limit=3) == ([31, 30, 29], 32)
         assert await numbers(limit=3, offset=30) == ([1, 0], 32)
+        pages = [(await numbers(limit=5, offset=first))[0] for first in range(0, 40, 5)]
+        assert [number for page in pages for number in page] == list(range(31, -1, -1))
         assert await numbers(name="kn*") == ([31], 1)
         assert await numbers(name="scan 7") == ([27, 17, 7], 3)
         assert await numbers(outcome="failed") == ([30], 1)
@@ -117,6 +119,21 @@ async def test_strange_references_find_nothing(tmp_path: Path, ref: str) -> None
 async def test_text_that_is_no_utf8_is_kept_readable(tmp_path: Path) -> None:
     async with catalogue(tmp_path, run(1, name="a\ud800b\0")) as runs:
         assert (await runs.find()).name == "a\\ud800b\N{SYMBOL FOR NULL}"
+
+
+async def test_what_the_disk_refuses_is_known_and_written_with_the_next(tmp_path: Path) -> None:
+    begun, ended = run(1, ended_ns=0, outcome=None), run(1, reason="the disk is full")
+    async with catalogue(tmp_path, begun) as runs:
+        await runs._database.execute(lambda db: db.execute("PRAGMA query_only = 1"))
+        await runs.put_or_keep(ended)
+        with pytest.raises(StorageError, match="readonly"):
+            await runs.put(run(2))
+        assert await runs.get("00000001") == await runs.find("scan 1") == ended
+        assert (await runs.page())[0] == [ended]
+        await runs._database.execute(lambda db: db.execute("PRAGMA query_only = 0"))
+        await runs.put(run(2))
+    async with catalogue(tmp_path) as runs:
+        assert (await runs.page())[0] == [run(2), ended]
 
 
 async def test_points_of_an_open_run_are_updated(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from daq.core import Column, RunOutcome, RunStart, RunStop
 from daq.storage.hdf5_file import RunFile
 from daq.storage.hdf5_reader import describe_file, read_block
-from daq.storage.records import RowBatch
+from daq.storage.row_records import RowBatch
 from daq.wire.hdf5_names import dataset_name
 
 SECOND = 1_000_000_000

@@ -24,8 +24,9 @@ from daq.storage import records
 from daq.storage.block_records import BlockBatch
 from daq.storage.encoder import RunEncoder
 from daq.storage.journal import encode_record, scan
-from daq.storage.records import Kind, RowBatch
+from daq.storage.records import Kind
 from daq.storage.replay import Batch, RecordDecoder
+from daq.storage.row_records import RowBatch
 
 SCALAR_TYPES = ["<f8", "<f4", "<i8", "<i4", "<u2", "|u1", "|b1", ">f8", "<c16"]
 

@@ -45,7 +45,7 @@ def test_the_libraries_are_those_that_were_adjusted(library, wanted):
 
 def test_the_inside_of_the_libraries_is_where_it_was():
     assert "hexlify" in inspect.getsource(inspect.getmodule(DataFrame))
-    assert callable(DataFrame._body_repr)
+    assert "repr(frame)" in inspect.getsource(H2Connection._receive_frame)
     assert "default_gen" in betterproto.ProtoClassMetadata.__slots__
     for module in (grpclib.stream, grpclib.server, grpclib.client):
         assert callable(module.recv_message)
@@ -63,7 +63,7 @@ def test_the_inside_of_the_libraries_is_where_it_was():
 
 def test_a_frame_is_not_turned_into_hexadecimal():
     tune()
-    assert repr(DataFrame(1, b"\xab" * 1000)).endswith("<1000 bytes>")
+    assert repr(DataFrame(1, b"\xab" * 1000)) == "DataFrame"
 
 
 def test_defaults_leave_the_warning_filters_alone(monkeypatch):

@@ -75,9 +75,52 @@ def test_without_a_motor_time_is_the_axis() -> None:
 
 
 def test_what_is_no_number_is_not_drawn() -> None:
-    frames = {"uid": "d", "data_keys": {"camera": {"dtype": "array", "external": "STREAM:", "shape": [1, 2, 3]}}}
-    chart = run_chart(frames, page(camera=[]))
+    texts = {"uid": "d", "data_keys": {"note": {"dtype": "string", "shape": []}}}
+    chart = run_chart(texts, page(note=["x"]))
     assert not chart.draw(Figure())
+
+
+def test_of_waveforms_and_images_the_newest_is_drawn_below_the_curves() -> None:
+    figure = Figure()
+    document = descriptor(stage="positioner", meter="detector")
+    document["data_keys"] |= {
+        "wave": {"dtype": "array", "shape": [3], "units": "V", "role": "detector"},
+        "camera": {"dtype": "array", "shape": [1, 2, 3], "external": "STREAM:"},
+        "text": {"dtype": "string", "shape": []},
+    }
+    rows = page(stage=[0.0, 1.0], meter=[5.0, 6.0], wave=[[1, 2, 3], [4, 5, 6]])
+    chart = run_chart(document, rows)
+    assert chart.outside == ("camera",)
+    chart.draw(figure)
+    chart.take_array("camera", np.full((2, 3), 7))
+    chart.draw(figure)
+    curve, wave, image, _ = figure.axes
+    assert curve.lines[0].get_xydata().tolist() == [[0, 5], [1, 6]]
+    assert wave.lines[0].get_xydata().tolist() == [[0, 4], [1, 5], [2, 6]]
+    assert (wave.get_xlabel(), wave.get_ylabel()) == ("sample", "wave (V)")
+    assert image.images[0].get_array().tolist() == [[7] * 3] * 2
+
+
+def test_a_run_of_images_alone_is_drawn_when_one_has_come() -> None:
+    figure = Figure()
+    key = {"dtype": "array", "shape": [1, 2, 3], "external": "STREAM:", "units": "counts"}
+    chart = run_chart({"uid": "d", "data_keys": {"camera": key}}, page(other=[0.0]))
+    assert not chart.draw(figure)
+    chart.take_array("camera", np.ones((2, 3)))
+    assert chart.draw(figure)
+    assert chart.points == 1
+
+
+def test_waveforms_are_drawn_beside_numbers() -> None:
+    figure = Figure()
+    chart = TraceChart({"meter": "meter (W)", "wave": "wave (V)"}, 60.0, {"wave"})
+    chart.take_reading("meter", 1.0, 5.0)
+    chart.draw(figure)
+    chart.take_waveform("wave", np.array([1.0, 2.0]))
+    chart.draw(figure)
+    numbers, wave = figure.axes
+    assert numbers.lines[0].get_xydata().tolist() == [[0, 5]]
+    assert wave.lines[0].get_xydata().tolist() == [[0, 1], [1, 2]]
 
 
 def test_readings_that_are_too_old_leave_the_window() -> None:

@@ -5,8 +5,18 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
+from daq.client import AsyncClient, Detector, DeviceInfo
 from daq.client.jupyter.live import LivePicture, live_image, live_plot
-from daq.core import CommunicationError, ParameterError
+from daq.client.portal import Portal
+from daq.core import (
+    Category,
+    Channel,
+    CommunicationError,
+    DeviceDescription,
+    DeviceSnapshot,
+    DeviceState,
+    ParameterError,
+)
 
 
 class Sum:
@@ -75,6 +85,17 @@ def test_a_lost_daemon_leaves_what_was_drawn_and_the_reason() -> None:
 def test_only_detectors_are_plotted(devices) -> None:
     with pytest.raises(ParameterError):
         live_plot(*devices)
+
+
+def test_images_are_not_plotted_but_seen() -> None:
+    description = DeviceDescription(
+        "ccd", "x", Category.CAMERA, frozenset(), Channel("ccd", "counts", "<u2", (2, 3))
+    )
+    snapshot = DeviceSnapshot("ccd", DeviceState.READY, 0, 0)
+    ccd = Detector(Portal(AsyncClient), DeviceInfo(description, snapshot), "bench:1")
+    with pytest.raises(ParameterError, match="ccd gives images") as caught:
+        live_plot(ccd)
+    assert "live_image" in caught.value.advice
 
 
 def test_only_cameras_are_viewed() -> None:
