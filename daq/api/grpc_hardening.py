@@ -32,6 +32,8 @@ __all__ = ["HardenedServer", "tune_allocator"]
 
 logger = logging.getLogger(__name__)
 
+READ_BYTES = 32 << 10
+MAX_UNREAD_BYTES = 1 << 20
 HANDSHAKE_S = 10.0
 """After so long without a TLS handshake a connection is closed."""
 
@@ -80,10 +82,22 @@ class _ServerProtocol(TunedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self._connections.add(self)  # only now: one that fails in TLS's handshake is never lost
-        # What the socket does not take at once is waited for, so that hardly anything is copied.
-        self.transport.set_write_buffer_limits(0)
+        # What the socket does not take at once is waited for, to the last byte: `FairStream` writes
+        # past the transport when nothing waits in it. That of TLS pauses at its limit, not above.
+        is_tls = transport.get_extra_info("ssl_object") is not None
+        self.transport.set_write_buffer_limits(high=1 if is_tls else 0, low=0)
+        # A read of many small frames, such as pings, keeps the loop for 15 us each.
+        cast("Any", transport).max_size = READ_BYTES
         loop = asyncio.get_running_loop()
         super().connection_made(GatheringTransport(transport, loop.call_soon))
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Streams wait for room before they write; what HTTP/2 itself answers, to pings and
+        # settings, does not.
+        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            logger.warning("cutting off a client that asks without end and reads nothing")
+            self.transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connections.discard(self)

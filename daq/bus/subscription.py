@@ -21,6 +21,9 @@ from daq.core import Measurement
 
 __all__ = ["LosslessSubscription", "LossySubscription", "Overflow", "Statistics"]
 
+BLOCK_BYTES = 400
+"""What Python takes for a block and its two arrays, beside of what is in them."""
+
 
 class Overflow(StrEnum):
     """What a full lossy subscription does with the next block."""
@@ -239,6 +242,11 @@ class LossySubscription(_Subscription):
             self._readers.discard(arrived)
 
 
+def _memory(block: Measurement) -> int:
+    """What a block takes while it waits: of one sample, most of it is not the sample."""
+    return block.nbytes + BLOCK_BYTES
+
+
 class LosslessSubscription(_Subscription):
     """The recorder's end: when it is full, producers wait, first come, first served.
 
@@ -264,7 +272,7 @@ class LosslessSubscription(_Subscription):
 
     def send_nowait(self, block: Measurement) -> bool:
         """Take the block in if there is room and nobody waits for some."""
-        nbytes = block.nbytes
+        nbytes = _memory(block)
         if self._queue.locked() or not self._fits(nbytes):
             return False
         self._store(block, nbytes)
@@ -275,7 +283,7 @@ class LosslessSubscription(_Subscription):
 
         Producers that wait keep their order: two of one channel must not overtake each other.
         """
-        nbytes = block.nbytes
+        nbytes = _memory(block)
         async with self._queue:
             while not self._closed and not self._fits(nbytes):
                 if self._room.is_set():
@@ -304,7 +312,7 @@ class LosslessSubscription(_Subscription):
         if not self._blocks:
             return None
         block = self._blocks.popleft()
-        self._bytes -= block.nbytes
+        self._bytes -= _memory(block)
         self._waiting -= len(block)
         self._room.set()
         return block

@@ -27,6 +27,8 @@ __all__ = ["ClientProtocol"]
 
 READ_BYTES = 512 << 10
 """What one system call may bring: the fewer, the better."""
+FRAME_BYTES = 256 << 10
+"""Long ones cost nothing here, and a message of 64 KiB with its schema is one frame."""
 FIRST_READ_BYTES = 16 << 10
 """A connection that brings little needs little memory."""
 BULK_BYTES = 1024
@@ -48,6 +50,7 @@ class _ClientStream(Stream):
 class ClientProtocol(TunedProtocol, asyncio.BufferedProtocol):
     """A connection to a daemon: calls leave in one piece, bulk data come in past h2."""
 
+    frame_bytes = FRAME_BYTES
     heard = False
     """Whether anything came that is not an alert of TLS."""
     _transport: Any = None
@@ -117,7 +120,7 @@ class ClientProtocol(TunedProtocol, asyncio.BufferedProtocol):
         self._pass_on(data[begin:position])
 
     def _pass_on(self, data: memoryview) -> None:
-        if data:
+        if data and not self.connection.is_closing():
             super().data_received(bytes(data))
 
     def _begin_frame(self, header: memoryview) -> None:

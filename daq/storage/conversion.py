@@ -271,7 +271,7 @@ def _completed_before(path: Path, journal: Path) -> RunSummary | None:
     except StorageError:
         return None
     start, _, streams = describe_journal(journal)
-    is_all = found.points == sum(stream.points for stream in streams)
+    is_all = found.points >= sum(stream.points for stream in streams)
     return found if is_all and found.run_id == start.run_id else None
 
 

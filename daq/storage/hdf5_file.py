@@ -153,7 +153,7 @@ class RunFile:
         time = _time(group, "time")
         stream = _Stream(group, columns, {}, time, [], [])
         for index, column in enumerate(columns):
-            dataset = dataset_name(column.name, list(group))
+            dataset = dataset_name(column.name, group)
             stream.names[column.name] = dataset
             values = GrowingDataset(group, dataset, column.dtype, column.shape, self._filters)
             _describe(values.dataset, column, index)
@@ -163,7 +163,7 @@ class RunFile:
         return stream
 
     def _add_monitor(self, index: int, channel: ChannelInfo) -> _Monitor:
-        group = nexus_group(self._log, dataset_name(channel.name, list(self._log)), "NXlog")
+        group = nexus_group(self._log, dataset_name(channel.name, self._log), "NXlog")
         group.attrs["channel"] = channel.name
         value = GrowingDataset(group, "value", channel.dtype, channel.shape, self._filters)
         value.dataset.attrs["units"] = channel.units
@@ -246,7 +246,7 @@ class RunFile:
 
     def _elapsed(self, stream: _Stream) -> str:
         """Seconds since the run began: the axis of a run in which nothing was moved."""
-        name = dataset_name("elapsed", list(self._data))
+        name = dataset_name("elapsed", self._data)
         seconds = (stream.group["time"][:] - self.start.started_ns) / 1e9
         self._data.create_dataset(name, data=seconds).attrs["units"] = "s"
         return name

@@ -116,10 +116,10 @@ def _string(dataset: h5py.Dataset) -> str:
 
 
 def _mapping(parent: h5py.Group, name: str, values: Mapping[str, Any]) -> None:
-    group = nexus_group(parent, dataset_name(name, list(parent)), "NXcollection")
+    group = nexus_group(parent, dataset_name(name, parent), "NXcollection")
     group.attrs["key"] = clean_text(name)
     for key, value in values.items():
-        dataset = _value(group, dataset_name(str(key), list(group)), value)
+        dataset = _value(group, dataset_name(str(key), group), value)
         dataset.attrs["key"] = clean_text(str(key))
 
 

@@ -41,10 +41,11 @@ from daq.storage.summaries import close_summary, summarize
 __all__ = ["BUFFER_BYTES", "DURABILITIES", "RunRecorder"]
 
 _BATCH_BYTES = 4 << 20
-_BATCH_BLOCKS = 4096
+_BATCH_BLOCKS = 16_384
 """Of single samples; to encode them takes some tens of milliseconds."""
 _SYNC_PERIOD_S = 1.0
 _MONITOR_PERIOD_S = 0.02
+_FLOOD_BLOCKS, _FLOOD_PERIOD_S = 1000, 0.1
 _CONVERT_PERIOD_S = 0.5
 _CONVERT_BYTES = 16 << 20
 _CONVERT_REST = 4.0
@@ -305,10 +306,11 @@ class RunRecorder:
     async def _record_monitors(
         self, journal: RunJournal, subscription: LosslessSubscription
     ) -> None:
+        pause_s = _MONITOR_PERIOD_S
         async for block in subscription:
             # A moment's worth goes to the journal at once: waking for each costs more than writing.
             if subscription.waiting_bytes < _BATCH_BYTES:
-                await self._stopped_within(_MONITOR_PERIOD_S)
+                await self._stopped_within(pause_s)
             blocks = [b for b in _take_batch(block, subscription) if b.event is None]
             try:
                 if blocks:
@@ -317,6 +319,8 @@ class RunRecorder:
                 journal.fail(error)
                 subscription.close()
                 return
+            # Of many small blocks more are gathered, since those of a channel make one record.
+            pause_s = _FLOOD_PERIOD_S if len(blocks) > _FLOOD_BLOCKS else _MONITOR_PERIOD_S
 
     async def _finish(self, journal: RunJournal, conversion: Conversion) -> None:
         stop = self._final_stop(journal)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -147,7 +148,7 @@ async def _hold(held: Held, action: PauseAction, claim: Claim) -> None:
             held.problem = error.message
     if unknown and not held.problem:
         held.problem = f"what cannot be asked is not put back: {'; '.join(unknown)}"
-    held.changed = [each for each in held.changed if not await _is_still(*each)]
+    held.changed = await _changed(held.changed)
     if held.problem:
         logger.error("on_pause = %s: %s", action.value, held.problem)
 
@@ -167,14 +168,15 @@ async def _note(device: Device, action: PauseAction) -> tuple[list[Change], list
     return known, unknown
 
 
-async def _is_still(setting: BenchSetting, value: Scalar) -> bool:
-    """Whether the pause has left it alone; no when that cannot be told."""
+async def _changed(before: list[Change]) -> list[Change]:
+    """Without those that are still as they were; what cannot be asked counts as changed."""
+    still: list[Change] = []
     with trio.move_on_after(ASK_S):
-        try:
-            return setting.is_at(await setting.ask(), value)
-        except DaqError:
-            pass
-    return False
+        for setting, value in before:
+            with suppress(DaqError):
+                if setting.is_at(await setting.ask(), value):
+                    still.append((setting, value))
+    return [change for change in before if change not in still]
 
 
 def _concerned(device: Device, action: PauseAction) -> list[BenchSetting]:
@@ -185,8 +187,9 @@ def _concerned(device: Device, action: PauseAction) -> list[BenchSetting]:
 async def _act(device: Device, action: PauseAction, claim: Claim, before: Iterable[Change]) -> str:
     """Do it; returns what went wrong."""
     if action in _SWITCHED:
-        for setting, value in before:
-            if value:
+        off = [setting for setting, value in before if not value]
+        for setting in _concerned(device, action):
+            if setting not in off:
                 await setting.apply(False, _PAUSE, claim=claim)
         return ""
     safe = action is PauseAction.SAFE

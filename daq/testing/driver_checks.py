@@ -158,6 +158,7 @@ async def poll_tells_the_state(subject: Subject) -> None:
                     type(state.get(name)) is dtype,
                     f"poll gives {name} = {state.get(name)!r}, a {dtype.__name__} was expected",
                 )
+        expect(isinstance(driver.pause_veto(), str), "pause_veto does not give a text")
 
 
 async def poll_survives_cancellation(subject: Subject) -> None:

@@ -78,7 +78,14 @@ class DocumentComposer:
         """The start document."""
         start = self._start
         hints = {"hints": self._hints()} if self._axes else {}
-        document = {"plan_name": start.name, **hints, **_metadata(start.metadata)} | {
+        # bluesky's tables end with the kind and the number of the scan, and fail without them. The
+        # number has to be small and to grow: the second in which the run began.
+        known = {
+            "plan_name": start.name,
+            "plan_type": "generator",
+            "scan_id": int(start.started_ns / _NS),
+        }
+        document = {**known, **hints, **_metadata(start.metadata)} | {
             "uid": start.run_id,
             "time": start.started_ns / _NS,
             "daq": {

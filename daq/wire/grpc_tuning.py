@@ -164,16 +164,18 @@ class TunedProtocol(H2Protocol):
     """A connection that accepts larger frames and that no input of the peer can crash."""
 
     processor_class: ClassVar[type[TolerantProcessor]] = TolerantProcessor
+    frame_bytes: ClassVar[int] = FRAME_BYTES
+    """The longest frame that the peer may send."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.processor = self.processor_class(self.handler, self.connection)
         # grpclib's Configuration has no option for the frame size.
         h2 = self.connection._connection  # noqa: SLF001
-        h2.update_settings({SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES})
+        h2.update_settings({SettingCodes.MAX_FRAME_SIZE: self.frame_bytes})
         # h2 raises its own limit only for the chunk of input after the one with the peer's
         # acknowledgement; a large frame in the same chunk would close the connection.
-        h2.max_inbound_frame_size = FRAME_BYTES
+        h2.max_inbound_frame_size = self.frame_bytes
         self.connection.flush()
 
     def data_received(self, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container
 
 __all__ = ["ENTRY_PARTS", "dataset_name"]
 
@@ -13,7 +13,7 @@ ENTRY_PARTS = (
 """What `/entry` holds besides the streams, none of which is ever called so."""
 
 
-def dataset_name(name: str, taken: Sequence[str] = ()) -> str:
+def dataset_name(name: str, taken: Container[str] = ()) -> str:
     """A name that HDF5 can take for a column, device or channel called `name`."""
     safe = name.replace("/", "_").replace("\0", "_").strip() or "unnamed"
     safe = "_" if safe in {".", ".."} else safe

@@ -7,6 +7,7 @@ import time
 
 import h5py
 import pytest
+import trustme
 
 from .daemon_process import DaemonProcess, cli
 
@@ -113,6 +114,47 @@ def test_a_device_that_cannot_be_built_does_not_keep_the_others_down(tmp_path):
         assert daemon.client("read", "ghost").returncode == 1
         assert daemon.client("move", "stage", "0.1").returncode == 0
         assert "nobody.knows" in daemon.log
+
+
+def test_a_daemon_behind_tls_and_tokens_is_reached_with_the_options_of_the_command_line(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    made = authority.issue_cert("127.0.0.1")
+    made.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "daemon.pem"))
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[maria]\ntoken = "0123456789abcdef-maria"\n')
+    tokens.chmod(0o600)
+    (tmp_path / "maria.token").write_text("0123456789abcdef-maria\n")
+    config = tmp_path / "lab.toml"
+    config.write_text(
+        '[server]\ntls_certificate = "daemon.pem"\ntls_key = "daemon.pem"\n'
+        'token_file = "tokens.toml"\n[devices.stage]\ndriver = "simulated.stage"\n'
+    )
+    given = ("--tls-ca", tmp_path / "ca.pem", "--token-file", tmp_path / "maria.token")
+    script = tmp_path / "one.py"
+    script.write_text("def main():\n    record('stage')\n")
+    with DaemonProcess(tmp_path / "data", "--config", str(config)) as daemon:
+        where = ("client", "--address", daemon.address)
+        moved = cli(*where, *given, "move", "stage", "0.5")
+        assert moved.returncode == 0, moved.stderr
+        assert cli(*where, *given, "run", script).returncode == 0
+        status = json.loads(cli(*where, *given, "--json", "status").stdout)
+        assert status["user"] == "maria"
+        plain = cli(*where, "devices")
+        assert plain.returncode == 1
+        assert "may want TLS" in plain.stderr
+        environment = {"DAQ_TLS_CA": str(tmp_path / "ca.pem"), "DAQ_TOKEN": "not-a-token-of-theirs"}
+        stranger = cli(*where, "devices", **environment)
+        assert "does not know this token" in stranger.stderr
+
+
+def test_a_private_daemon_ignores_what_is_meant_for_others(tmp_path, script):
+    config = tmp_path / "lab.toml"
+    config.write_text('[server]\nhost = "0.0.0.0"\ntls_key = "nowhere.pem"\n')
+    path = script("def main():\n    print('done')\n")
+    arguments = ("run", path, "--config", config, "--data-dir", tmp_path / "data")
+    done = cli(*arguments, DAQ_TLS="1", DAQ_TOKEN="whatever-it-may-be")
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_daemon_the_client_says_where_it_looked_and_what_to_do():

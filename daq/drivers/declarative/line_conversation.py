@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from daq.drivers.declarative.replies import decode, encode, extract
 from daq.transport import Line
 
 __all__ = ["LineConversation"]
+
+logger = logging.getLogger(__name__)
 
 _MOST_ERRORS = 20
 """An instrument's queue of errors that does not get empty is broken off after so many."""
@@ -44,6 +47,7 @@ class LineConversation(Conversation):
         await self._line.open()
         try:
             await self.check()
+            await self._forget_errors()
             for command in self._description.init:
                 await self._tell(command)
         except BaseException:
@@ -151,9 +155,18 @@ class LineConversation(Conversation):
 
     async def _check_errors(self, sent: str) -> None:
         """Empty the instrument's queue of errors; the first one is the command's."""
+        if found := await self._take_errors():
+            raise DeviceError(f"{self.device_id}: {sent!r}{self.place} was refused: {found}")
+
+    async def _forget_errors(self) -> None:
+        """What the instrument was asked before is not the fault of the first command."""
+        if found := await self._take_errors():
+            logger.info("%s: an error from before it was connected: %s", self.device_id, found)
+
+    async def _take_errors(self) -> str:
         rules = self._description.errors
         if rules.question is None or rules.ok is None:
-            return
+            return ""
         asked = self._rendered(rules.question)
         found: list[str] = []
         while len(found) < _MOST_ERRORS:
@@ -161,11 +174,7 @@ class LineConversation(Conversation):
             if rules.ok.fullmatch(reply):
                 break
             found.append(reply + self._meaning(_code(rules.question.reply.pattern, reply)))
-        if found:
-            raise DeviceError(
-                f"{self.device_id}: {sent!r}{self.place} was refused: {asked!r} says "
-                f"{'; '.join(found)}"
-            )
+        return f"{asked!r} says {'; '.join(found)}" if found else ""
 
     def _meaning(self, found: re.Match[str] | None) -> str:
         groups = found.groupdict() if found is not None else {}

@@ -71,16 +71,12 @@ def _chain(
         if isinstance(earlier, Exception) and id(earlier) not in seen:
             yield "".join(_chain(earlier, filename, lines, seen)) + link
     frames = list(_frames(error.__traceback__))
-    text = "Traceback (most recent call last):\n"
-    shown = frames
-    if len(frames) > _MAX_FRAMES:
-        half = _MAX_FRAMES // 2
-        shown = frames[:half]
-        text += "".join(frame.render(filename, lines) for frame in shown)
-        text += f"  ... {len(frames) - _MAX_FRAMES} more frames\n"
-        shown = frames[-half:]
-    text += "".join(frame.render(filename, lines) for frame in shown)
-    yield f"{text}{title or _title(error)}\n"
+    half, more = _MAX_FRAMES // 2, len(frames) - _MAX_FRAMES
+    kept = frames[:half] + frames[-half:] if more > 0 else frames
+    shown = [frame.render(filename, lines) for frame in kept]
+    if more > 0:
+        shown.insert(half, f"  ... {more} more frames\n")
+    yield f"Traceback (most recent call last):\n{''.join(shown)}{title or _title(error)}\n"
 
 
 def _title(error: BaseException) -> str:

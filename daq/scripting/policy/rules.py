@@ -25,17 +25,18 @@ _MAGIC_METHODS = frozenset(
     __bool__ __hash__ __lt__ __le__ __eq__ __ne__ __gt__ __ge__ __neg__ __abs__ __add__ __radd__
     __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __pow__ __mod__""".split()  # noqa: SIM905
 )
+_SYNCHRONOUS = "scripts are synchronous, instrument calls wait by themselves; drop"
+_NO_TYPE_PARAMETERS = "type parameters are not part of the script language; drop them"
 _REFUSED = {
-    "AsyncFor": "scripts are synchronous, instrument calls wait by themselves; drop 'async'",
-    "AsyncFunctionDef": "scripts are synchronous, instrument calls wait by themselves; "
-    "drop 'async'",
-    "AsyncWith": "scripts are synchronous, instrument calls wait by themselves; drop 'async'",
-    "Await": "scripts are synchronous, instrument calls wait by themselves; drop 'await'",
-    "ParamSpec": "type parameters are not part of the script language; drop them",
+    "AsyncFor": f"{_SYNCHRONOUS} 'async'",
+    "AsyncFunctionDef": f"{_SYNCHRONOUS} 'async'",
+    "AsyncWith": f"{_SYNCHRONOUS} 'async'",
+    "Await": f"{_SYNCHRONOUS} 'await'",
+    "ParamSpec": _NO_TYPE_PARAMETERS,
     "TryStar": "'except*' is not part of the script language; use 'except'",
     "TypeAlias": "type aliases are not part of the script language; drop it",
-    "TypeVar": "type parameters are not part of the script language; drop them",
-    "TypeVarTuple": "type parameters are not part of the script language; drop them",
+    "TypeVar": _NO_TYPE_PARAMETERS,
+    "TypeVarTuple": _NO_TYPE_PARAMETERS,
 }
 _IMPORT_HINTS = {
     "daq": "; the script language's names are there without an import",

@@ -97,7 +97,9 @@ async def test_a_strangers_client_needs_the_token_and_its_user_is_on_record(tmp_
                 except grpc.RpcError as error:
                     kind = dict(error.trailing_metadata())["x-daq-error-kind"]
                     seen[what] = (error.code(), kind)
-            info = control.GetDaemonInfo(stubs.daq.DaemonInfoRequest(), metadata=bearer(READER))
+            info = control.GetDaemonInfo(
+                stubs.daq.DaemonInfoRequest(), metadata=bearer(READER), timeout=10
+            )
             alive = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
             return seen, info.version, alive
 

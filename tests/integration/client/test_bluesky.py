@@ -179,26 +179,11 @@ def test_documents_of_a_run_are_valid_and_feed_callbacks(
         table(name, document)
         best_effort(name, document)
     shown = capsys.readouterr().out
-    assert "generator scan" in shown
-    assert "Run was closed" in shown
+    assert "Transient Scan ID" in shown
+    assert shown.count("generator scan") == 2
 
 
-def test_a_paused_engine_goes_on_where_it_was(bench: Bench, engine: RunEngine) -> None:
-    stage, meter = bench["stage"], bench["power_meter"]
-    documents: list[tuple[str, dict[str, Any]]] = []
-
-    def take(name: str, document: dict[str, Any]) -> None:
-        documents.append((name, document))
-        if len(documents) == 3:  # start, descriptor, the first event
-            engine.request_pause()
-
-    with pytest.raises(RunEngineInterrupted):
-        engine(bp.scan([meter], stage, -0.1, 0.1, 3), take)
-    engine.resume()
-    positions = [row["stage"] for row in events(documents)]
-    assert positions == pytest.approx([-0.1, 0.0, 0.1], abs=0.01)
-
-
+@pytest.mark.filterwarnings("ignore")  # those of tiled's many parts are its own
 def test_tiled_takes_runs_with_their_frames(bench: Bench, tmp_path: Path) -> None:
     pytest.importorskip("tiled.server", reason="tiled's server is not installed")
     from bluesky.callbacks.tiled_writer import TiledWriter

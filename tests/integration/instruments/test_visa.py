@@ -73,14 +73,16 @@ async def test_silence_and_a_lost_resource_are_told_with_the_command(options):
     line = Line(port, "supply")
     await line.open()
     # pyvisa-sim answers ERROR to what it does not know; what it takes in silence is not answered.
-    with pytest.raises(OfflineError, match=r"supply: no reply to '\*CLS\\r' within 0.1 s on TCPIP0"):
+    with pytest.raises(
+        OfflineError, match=r"supply: no reply to '\*CLS\\r' within 0.1 s on TCPIP0"
+    ):
         await line.query("*CLS\r", timeout_s=0.1)
-    assert (await line.query("VOLT? (@1)\r", timeout_s=10.0)).strip() == "0.000"
+    assert (await line.query("VOLT? (@1)\r", timeout_s=0.3)).strip() == "0.000"
     port._connection._stream._resource.close()
     with pytest.raises(OfflineError, match=r"was lost in 'VOLT\? .*session"):
         await line.query("VOLT? (@1)\r")
     await line.open()
-    assert (await line.query("VOLT? (@1)\r", timeout_s=10.0)).strip() == "0.000"
+    assert (await line.query("VOLT? (@1)\r", timeout_s=0.3)).strip() == "0.000"
     await line.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio.selector_events
 import inspect
 from importlib.metadata import version
 
@@ -55,6 +56,11 @@ def test_the_window_of_a_connection_is_larger_than_that_of_a_stream():
         SERVER_CONFIGURATION.http2_connection_window_size
         > SERVER_CONFIGURATION.http2_stream_window_size
     )
+
+
+def test_asyncio_still_reads_as_much_as_its_transport_says():
+    source = inspect.getsource(asyncio.selector_events._SelectorSocketTransport)
+    assert "self._sock.recv(self.max_size)" in source
 
 
 def test_the_allocator_can_be_tuned_again_and_again():

@@ -1,5 +1,6 @@
 """Fan-out, drops, back-pressure and endings."""
 
+import tracemalloc
 from contextlib import ExitStack
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.bus import Bus, Overflow, Statistics
+from daq.bus.subscription import BLOCK_BYTES
 from daq.core import Measurement
 
 
@@ -224,7 +226,7 @@ async def _follow_steps(steps, overflow, capacity, size):
 
 async def test_a_full_recorder_makes_the_producer_wait_and_loses_nothing(autojump_clock):
     bus = Bus()
-    size = block().nbytes
+    size = block().nbytes + BLOCK_BYTES
     produced = []
     with bus.record(capacity_bytes=3 * size) as recorder:
 
@@ -243,6 +245,20 @@ async def test_a_full_recorder_makes_the_producer_wait_and_loses_nothing(autojum
             assert produced == [0, 1, 2, 3]
             assert [(await recorder.receive()).sequence for _ in range(9)] == list(range(1, 10))
         assert recorder.statistics() == Statistics(delivered=10, dropped=0, lag=0)
+
+
+async def test_what_waits_is_counted_as_the_memory_that_it_takes(autojump_clock):
+    """Of scalars, most is the block itself."""
+    bus = Bus()
+    with bus.record() as recorder:
+        tracemalloc.start()
+        try:
+            for number in range(1000):
+                await bus.publish(Measurement("a", np.array([number]), np.ones(1), "V", number))
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert 0.7 < taken / recorder.waiting_bytes < 1.3
 
 
 async def test_a_block_larger_than_the_recorders_room_passes_alone(autojump_clock):

@@ -43,7 +43,7 @@ class Laser(Driver):
         self.open = self.emits = self.stuck = False
         self.power = 1.0
         self.at = 800.0
-        self.mute = False
+        self.mute = self.mute_once = False
         self.veto = ""
         self.log = []
 
@@ -83,6 +83,9 @@ class Laser(Driver):
 
     async def is_shutter_open(self):
         await trio.lowlevel.checkpoint()
+        if self.mute_once:
+            self.mute_once = False
+            raise DeviceError("laser: SHUTTER? was answered '?'")
         return self.open
 
     async def emission(self):
@@ -331,6 +334,14 @@ async def test_a_device_that_cannot_be_asked_is_made_safe_all_the_same(autojump_
         )
         await control.resume("ada")
         assert bench.laser.open is True
+
+
+async def test_a_shutter_that_cannot_be_asked_is_closed_all_the_same(autojump_clock):
+    async with running(uses_laser, CLOSED_IN_PAUSES) as (_, control, bench, _):
+        bench.laser.open = bench.laser.mute_once = True
+        control.pause("ada")
+        await paused(control)
+        assert bench.laser.open is False
 
 
 async def test_a_driver_refuses_a_pause_with_its_reason_beside_others(autojump_clock):

@@ -17,6 +17,7 @@ from daq.core import (
     OfflineError,
 )
 from daq.drivers import DriverContext, Timebase
+from daq.testing import check_driver
 from tests.unit.drivers.declarative.instruments import (
     ODD,
     OddInstrument,
@@ -248,6 +249,46 @@ async def test_the_error_queue_is_read_after_every_command(autojump_clock):
         ):
             await driver.set_parameter("range", 10.0)
         assert bench.instrument.errors == []
+
+
+GENERATOR = """
+[instrument]
+name = "Acme generator"
+[identify]
+send = "*IDN?"
+reply = 'ACME,FG100,.*'
+[errors]
+ask = "SYST:ERR?"
+ok = '[-+]?0,.*'
+[values.frequency]
+units = "Hz"
+limits = [1.0, 1e6]
+read = "FREQ?"
+write = "FREQ {value}"
+[movable]
+position = "frequency"
+tolerance = 0.1
+hold = true
+home = 1000.0
+"""
+
+
+async def test_what_an_instrument_was_asked_before_is_not_the_first_commands_fault(
+    tmp_path, autojump_clock, caplog
+):
+    caplog.set_level("INFO")
+    (tmp_path / "generator.toml").write_text(GENERATOR)
+    options = {"description": str(tmp_path / "generator.toml"), "port": "x"}
+    async with on_loopback(
+        lambda clock: ScpiInstrument(clock, "ACME,FG100,1,1.0", {"FREQ": "1000"})
+    ) as bench:
+        driver = bench.make(context(options))
+        bench.instrument.errors.append('-113,"Undefined header"')
+        await driver.connect()
+        await driver.move_abs(2000.0)
+        await driver.disconnect()
+        assert "an error from before it was connected: 'SYST:ERR?' says -113" in caplog.text
+        await check_driver(bench.make, options)  # it arrives before it can be stopped
 
 
 async def test_nothing_moves_before_what_it_requires_is_so(autojump_clock):
