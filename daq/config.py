@@ -38,10 +38,9 @@ __all__ = [
 SUPERVISED = ("on_pause", "pause_reason", "last_will")
 """Options of a device that are not its driver's: what is done with it whatever its driver is."""
 
-ROLES = ("control", "read-only")
-MIN_TOKEN = 16
-
 _DEVICE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_ROLES = ("control", "read-only")
+_MIN_TOKEN = 16
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what `authorization: Bearer` may carry
 
 
@@ -76,8 +75,7 @@ class UserConfig:
     """`[NAME]` in a token file: what its bearer shows, and what that allows."""
 
     token: str = field(repr=False)
-    role: str = "control"
-    """Or `read-only`."""
+    role: str = "control"  # or read-only
 
 
 def default_data_directory() -> Path:
@@ -211,12 +209,12 @@ def load_users(path: Path) -> dict[str, UserConfig]:
     users: dict[str, UserConfig] = {}
     for name in document.tables:
         user: UserConfig = document.section(name, UserConfig)
-        if user.role not in ROLES:
-            document.fail((name, "role"), f"there is no role {user.role!r}", ROLES)
-        if len(user.token) < MIN_TOKEN or not _TOKEN.fullmatch(user.token):
+        if user.role not in _ROLES:
+            document.fail((name, "role"), f"there is no role {user.role!r}", _ROLES)
+        if len(user.token) < _MIN_TOKEN or not _TOKEN.fullmatch(user.token):
             document.fail(
                 (name, "token"),
-                f"a token has {MIN_TOKEN} or more of letters, digits and -._~+/=: make one with "
+                f"a token has {_MIN_TOKEN} or more of letters, digits and -._~+/=: make one with "
                 "`python -c 'import secrets; print(secrets.token_urlsafe())'`",
             )
         if user.token in [other.token for other in users.values()]:

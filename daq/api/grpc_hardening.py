@@ -82,10 +82,10 @@ class _ServerProtocol(TunedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self._connections.add(self)  # only now: one that fails in TLS's handshake is never lost
-        # What the socket does not take at once is waited for, to the last byte: `FairStream` writes
-        # past the transport when nothing waits in it. That of TLS pauses at its limit, not above.
-        is_tls = transport.get_extra_info("ssl_object") is not None
-        self.transport.set_write_buffer_limits(high=1 if is_tls else 0, low=0)
+        if transport.get_extra_info("ssl_object") is None:
+            # What the socket does not take at once is waited for, to the last byte: `FairStream`
+            # writes past the transport when nothing waits in it.
+            self.transport.set_write_buffer_limits(0)
         # A read of many small frames, such as pings, keeps the loop for 15 us each.
         cast("Any", transport).max_size = READ_BYTES
         loop = asyncio.get_running_loop()

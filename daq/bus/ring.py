@@ -127,7 +127,7 @@ class RingReader:
         self._learn(joining=True, history=history)
 
     def __repr__(self) -> str:
-        return f"<RingReader {self.path} {self.statistics()}>"
+        return f"<RingReader {self.path} {'closed' if self._fd < 0 else self.statistics()}>"
 
     def __enter__(self) -> Self:
         return self

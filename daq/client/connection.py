@@ -236,7 +236,8 @@ class Connection:
         try:
             yield
         except GRPCError as error:
-            raise _from_status(error, _trailers(stream), route) from error
+            # The daemon's error says it all: grpclib's, of which it was made, would only hide it.
+            raise _from_status(error, _trailers(stream), route) from None
         except TimeoutError as error:
             if timeout is None or error.errno is not None:
                 raise self._unreachable(error) from error

@@ -22,7 +22,8 @@ __all__ = [
     "is_notebook",
 ]
 
-_HIDDEN_LEVELS = frozenset({"debug", "result"})
+HIDDEN_LEVELS = frozenset({"debug", "result"})
+"""Of output that is not shown: what is for programs."""
 
 
 class Display(Protocol):
@@ -75,7 +76,7 @@ class _Quiet:
 
     def update(self, update: ExecutionUpdate) -> None:
         for line in update.output:
-            if line.level not in _HIDDEN_LEVELS:
+            if line.level not in HIDDEN_LEVELS:
                 print(line.text)
 
 

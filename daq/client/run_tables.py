@@ -12,7 +12,7 @@ import numpy.typing as npt
 from daq.core import Column, NotFoundError, ParameterError
 from daq.wire.convert import RecordedRun
 
-__all__ = ["TABLE_KINDS", "Columns", "TableKind", "attributes", "make_table"]
+__all__ = ["TABLE_KINDS", "Columns", "TableKind", "attributes", "check_kind", "make_table"]
 
 Array = npt.NDArray[Any]
 TableKind = Literal["dict", "pandas", "xarray", "arrow"]
@@ -57,15 +57,24 @@ def make_table(
     Raises ParameterError when what it needs is not installed.
     """
     attrs = attributes(run, stream)
+    check_kind(kind)
     if kind == "auto":
         kind = _best(run)
     if kind == "dict":
         return Columns(columns, attrs)
     if kind == "pandas":
         return _to_pandas(columns, attrs)
-    if kind == "xarray":
-        return _to_xarray(run, described(run, stream), columns, attrs)
-    raise ParameterError(f"there is no table {kind!r}", advice=f"choose one of {TABLE_KINDS}")
+    return _to_xarray(run, described(run, stream), columns, attrs)
+
+
+def check_kind(kind: str) -> None:
+    """Raise ParameterError for a kind of table that does not exist or cannot be made here."""
+    if kind not in (*TABLE_KINDS, "auto"):
+        raise ParameterError(
+            f"there is no table {kind!r}", advice=f"choose one of {', '.join(TABLE_KINDS)}"
+        )
+    if kind in ("pandas", "xarray"):
+        _need(kind)
 
 
 def _best(run: RecordedRun) -> TableKind:

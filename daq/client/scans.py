@@ -12,7 +12,7 @@ from daq.client.literals import literal
 from daq.client.portal import Portal
 from daq.client.progress import DisplayFactory
 from daq.client.run_log import Run
-from daq.client.run_tables import TableKind
+from daq.client.run_tables import TableKind, check_kind
 from daq.client.scan_text import PerPoint, ScanText, Step
 from daq.core import ParameterError
 
@@ -194,6 +194,7 @@ class Scans:
     ) -> Any:
         known = {key: around.pop(key) for key in _AROUND if key in around}
         wishes = Around(**known)
+        check_kind(wishes.to)  # not when the scan is over
         names = _names(detectors)
         name = wishes.name or (f"rel_{plan}" if relative else plan)
         text = ScanText(
@@ -237,7 +238,11 @@ def _names(devices: Detectors) -> list[str]:
 
 def _groups(axes: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
     if not axes or len(axes) % width:
-        parts = {2: "motor, positions", 3: "motor, start, stop", 4: "motor, start, stop, num"}
+        parts = {
+            2: "motor, positions",
+            3: "motor, start, stop, and then the number of points",
+            4: "motor, start, stop, number of points",
+        }
         raise ParameterError(f"after the detectors come groups of {parts[width]}")
     return [tuple(axes[i : i + width]) for i in range(0, len(axes), width)]
 

@@ -17,6 +17,7 @@ __all__ = ["GrowingDataset", "text_type"]
 
 _CHUNK_BYTES = 64 << 10
 _CHUNK_ROWS = 1024
+_CACHE_SLOTS = 11
 _DIRECT_BYTES = 16 << 10
 _AHEAD = 64
 """Rows by which a dataset of large samples grows."""
@@ -55,6 +56,10 @@ class GrowingDataset:
             maxshape=(None, *(n or None for n in shape)),
             dtype=kind,
             chunks=(rows, *(max(1, n) for n in shape)),
+            # Of what is appended, two chunks are all that is ever touched again; and there may be
+            # thousands of datasets.
+            rdcc_nbytes=2 * rows * max(sample, 1),
+            rdcc_nslots=_CACHE_SLOTS,
             **(filters if is_large else {}),
         )
         self._corner = (0,) * len(shape)

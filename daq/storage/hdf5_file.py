@@ -44,8 +44,6 @@ __all__ = ["RunFile", "partial_path"]
 _DETECTOR = "detector"
 _POSITIONER = "positioner"
 _MOST_AXES = 2
-_CACHE_BYTES = 256 << 10
-_CACHE_SLOTS = 101
 
 
 def partial_path(path: Path) -> Path:
@@ -89,15 +87,7 @@ class RunFile:
         self._monitors: dict[int, _Monitor] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         # Private until it is renamed, so no lock is needed; some network file systems have none.
-        # A chunk or two of each column is enough of a cache, and a thousand columns have one each.
-        self._file = h5py.File(
-            self.partial,
-            "w",
-            libver=("v110", "v110"),
-            locking=False,
-            rdcc_nbytes=_CACHE_BYTES,
-            rdcc_nslots=_CACHE_SLOTS,
-        )
+        self._file = h5py.File(self.partial, "w", libver=("v110", "v110"), locking=False)
         self._file.attrs["default"] = "entry"
         self._file.attrs["NX_class"] = "NXroot"
         self._file.attrs["creator"] = "daq"

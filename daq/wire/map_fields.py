@@ -23,6 +23,9 @@ _DOUBLE = struct.Struct("<Bd")
 def encode_with_maps(message: Any) -> bytes:
     """The same as `SerializeToString`, but for the order of the fields, which is free."""
     fields = _map_fields(type(message)) if isinstance(message, betterproto.Message) else ()
+    if not fields:
+        encoded: bytes = message.SerializeToString()
+        return encoded
     maps = [(getattr(message, name), *rest) for name, *rest in fields]
     for name, *_ in fields:
         setattr(message, name, {})

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from daq.api.memory import resident_mb
 from daq.client import Bench, connect
 from daq.client.progress import display_for_terminal
 from tests.benchmarks.stream import generate_stubs
@@ -210,11 +211,6 @@ def _listening(bench: Bench, readings: int) -> Row:
         f"an hour at {HOUR_HZ} Hz: {3600 * HOUR_HZ} readings",
         goal="flat",
     )
-
-
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def bluesky_scan(points: int) -> float:

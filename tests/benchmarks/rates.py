@@ -26,6 +26,7 @@ CHANNELS = tuple(f"sensor.c{number}" for number in range(1000))
 BLOCK_S = 0.05
 STEP = 1.25
 LATE_S = 0.5
+RING_S = 60.0
 FRAME = (1024, 1024)
 
 Produce = Callable[[Bus], Awaitable[dict[str, int]]]
@@ -77,8 +78,17 @@ async def acquire(directory: Path, produce: Produce, buffer_bytes: int = 256 << 
                 acquired.seconds = trio.current_time() - began
                 view.close()
         acquired.path = (await run.close(DONE)).path
+        with trio.move_on_after(RING_S):
+            await _ring_has_all(acquired)
         storing.cancel_scope.cancel()
     return acquired
+
+
+async def _ring_has_all(acquired: Acquired) -> None:
+    """The ring comes after everybody else: what is still on its way to it arrives in the end."""
+    for channel, count in acquired.produced.items():
+        while (newest := acquired.ring.latest(channel)) and newest.sequence + len(newest) < count:
+            await trio.sleep(0.01)
 
 
 async def _paced(seconds: float, period_s: float, publish: Callable[[int], Awaitable[None]]) -> int:

@@ -63,6 +63,12 @@ def own_frames(traceback: TracebackType | None) -> TracebackType | None:
     return traceback
 
 
+def _is_inside(error: BaseException) -> bool:
+    """Whether it was raised by the client, or by what the client called."""
+    traceback = error.__traceback__
+    return traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_INSIDE)
+
+
 def _is_cell(file: str) -> bool:
     return "ipykernel_" in file or file.startswith("<ipython-input")
 
@@ -78,5 +84,8 @@ def _show(
         from IPython.display import display
 
         display({"text/html": error_html(error), "text/plain": str(error)}, raw=True)
+    if error.__cause__ is not None and _is_inside(error.__cause__):
+        error.__cause__ = None  # what the client's own parts met; the message says it
+        error.__suppress_context__ = True
     # Offset 1 hides IPython's own frame, which runs the cell.
     shell.showtraceback((kind, error, own_frames(traceback)), tb_offset=tb_offset or 1)

@@ -12,13 +12,13 @@ from daq.client.jupyter.live import LivePicture, follow_run
 from daq.client.jupyter.picture import Output, Slot
 from daq.client.models import ExecutionUpdate
 from daq.client.portal import Portal
+from daq.client.progress import HIDDEN_LEVELS
 from daq.core import DaqError, ExecutionView
 
 __all__ = ["NotebookDisplay"]
 
 MAX_FPS = 5.0
 LAST_POINTS_S = 3.0
-HIDDEN_LEVELS = frozenset({"debug", "result"})
 
 
 class NotebookDisplay:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -85,19 +87,46 @@ class Esp300Simulator(LineInstrument):
             number: _Stage(Axis(0.0, velocity, acceleration, clock=clock)) for number in (1, 2, 3)
         }
         self._errors: list[tuple[int, float]] = []
+        self._held: deque[str] = deque()
+        self._resumes_at: Callable[[], float] = lambda: -math.inf
+        """Until then it carries out nothing more: a wait was asked for."""
 
     @property
     def name(self) -> str:
         return "Newport ESP300"
 
     def command(self, text: str) -> None:
-        for part in text.upper().split(";"):
-            if part.strip():
-                try:
-                    self._carry_out(part.strip())
-                except _CommandError as error:
-                    self._errors.append((error.code, self.clock()))
-                    del self._errors[:-_BUFFER]
+        parts = [part.strip() for part in text.upper().split(";") if part.strip()]
+        if any(part.endswith(("ST", "AB")) for part in parts):
+            self._held.extendleft(reversed(parts))  # an emergency does not wait
+            self._resumes_at = lambda: -math.inf
+        else:
+            self._held.extend(parts)
+        self._go_on()
+
+    def next_due(self) -> float | None:
+        due = super().next_due()
+        if not self._held:
+            return due
+        return self._resumes_at() if due is None else min(due, self._resumes_at())
+
+    def take_due(self) -> bytes:
+        self._go_on()
+        return super().take_due()
+
+    def plugged_in(self) -> None:
+        super().plugged_in()
+        self._held.clear()
+        self._resumes_at = lambda: -math.inf
+
+    def _go_on(self) -> None:
+        """Carry out what has come, up to the next wait."""
+        while self._held and self.clock() >= self._resumes_at():
+            try:
+                self._carry_out(self._held.popleft())
+            except _CommandError as error:
+                self._errors.append((error.code, self.clock()))
+                del self._errors[:-_BUFFER]
 
     def _carry_out(self, text: str) -> None:
         match = _COMMAND.fullmatch(text)
@@ -139,9 +168,12 @@ class Esp300Simulator(LineInstrument):
             self._errors.clear()
             for stage in self.stages.values():
                 _power_off(self, stage, 0.0)
-        elif word == "WS":
-            if not axis and rest:
-                raise _CommandError(37)
+        elif word in ("WS", "WP"):
+            stages = [self.stages[self._axis(axis)]] if axis else list(self.stages.values())
+            self._resumes_at = lambda: max(stage.motor.ends_at for stage in stages)
+        elif word == "WT":
+            at = self.clock() + _number(word, rest) / 1e3
+            self._resumes_at = lambda: at
         else:
             return False
         return True

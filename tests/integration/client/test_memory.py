@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
+from daq.api.memory import resident_mb
 from daq.client import Bench
 
 FACTOR = float(os.environ.get("DAQ_SLOW_FACTOR", "1.0"))
-PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_MB
 
 
 @pytest.mark.slow

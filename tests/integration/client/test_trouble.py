@@ -208,6 +208,10 @@ def test_what_is_no_number_or_no_device_is_said_before_anything_is_sent(bench: B
         bench.motor("stage").move("there")
     with pytest.raises(ParameterError, match="3 is no device"):
         bench.scan(3, "stage", 0, 1, 2)
+    known = len(bench.runs)
+    with pytest.raises(ParameterError, match="there is no table 'list'"):
+        bench.count("power_meter", to="list")
+    assert len(bench.runs) == known
     with pytest.raises(ParameterError, match=r"'print\(1\)' cannot be read: No such file"):
         bench.start("print(1)")
 

@@ -228,6 +228,7 @@ def test_following_ends_when_nothing_comes(writer):
     with RingReader(writer.path) as reader:
         assert list(reader.follow(timeout_s=0)) == []
         assert repr(reader).startswith("<RingReader ")
+    assert repr(reader).endswith("closed>")
 
 
 @settings(deadline=None, max_examples=30)

@@ -92,6 +92,20 @@ def test_axes_move_each_by_itself(esp):
     assert esp.ask("1TP;2MD?\r") == "4\r\n1\r\n"
 
 
+def test_a_wait_holds_up_what_comes_after_it_but_no_emergency(esp):
+    assert esp.ask("1MO;1PA5;1WS;1TP\r", wait=0.3) == ""
+    assert esp.ask("VE\r") == ""
+    assert esp.line.next_due() == pytest.approx(100.75, abs=0.1)
+    assert esp.after(1.0) == ""
+    assert esp.after(0.01).startswith("5\r\nESP300")
+    assert esp.ask("1PA-5;1WP-5\r") == ""
+    assert esp.ask("1MD?\r", wait=0.2) == ""
+    assert esp.ask("ST\r", wait=0.5) + esp.after(0.01) == "1\r\n"
+    assert -5 < float(esp.ask("1TP\r")) < 5
+    assert esp.ask("WT500;1MD?\r", wait=0.4) == ""
+    assert esp.after(0.2) + esp.after(0.01) == "1\r\n"
+
+
 def test_homing_and_defining_home(esp):
     esp.ask("1MO;1DH10\r")
     assert esp.ask("1TP\r") == "10\r\n"
