@@ -19,7 +19,8 @@ class PortSettings:
     """A serial line, a TCP connection to a serial server or an instrument, or a VISA resource."""
 
     address: str
-    """`/dev/ttyUSB0`; or `host:port`, also written `socket://host:port`; or `GPIB0::24::INSTR`."""
+    """`/dev/ttyUSB0`; or `host:port`, also written `tcp://` or `socket://` before; or a VISA
+    resource such as `GPIB0::24::INSTR`."""
     baudrate: int = 9600
     """Bits/s; this and the rest hold for serial lines only."""
     data_bits: int = 8
@@ -42,7 +43,7 @@ class PortSettings:
     @property
     def tcp(self) -> tuple[str, int] | None:
         """Host and port of a TCP connection, None for a serial line. Raises ValueError."""
-        text = self.address.removeprefix("socket://")
+        text = self.address.removeprefix("socket://").removeprefix("tcp://")
         if self.is_visa:
             return None
         if text == self.address and ("/" in text or ":" not in text):

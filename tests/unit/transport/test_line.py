@@ -263,6 +263,7 @@ async def test_the_trace_shows_every_byte_with_its_time(autojump_clock, caplog):
         ("/dev/ttyUSB0", None),
         ("/dev/serial/by-id/usb-a:b", None),
         ("socket://lab:4001", ("lab", 4001)),
+        ("tcp://lab:4001", ("lab", 4001)),
         ("10.0.0.5:23", ("10.0.0.5", 23)),
         ("[::1]:5000", ("::1", 5000)),
     ],
@@ -271,7 +272,7 @@ def test_addresses(address, tcp):
     assert PortSettings(address).tcp == tcp
 
 
-@pytest.mark.parametrize("address", ["lab:0", "lab:99999", "socket://lab", ":7"])
+@pytest.mark.parametrize("address", ["lab:0", "lab:99999", "socket://lab", "tcp://lab", ":7"])
 def test_wrong_addresses_are_refused_when_configured(address):
     with pytest.raises(ConfigurationError, match="host:port"):
         Ports().port(PortSettings(address))
