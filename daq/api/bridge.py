@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
-import trio_asyncio
+
+if TYPE_CHECKING:
+    import trio_asyncio
 
 __all__ = ["Bridge", "Emit"]
 
@@ -76,8 +78,12 @@ class _Queue(Generic[T]):
         self._error: BaseException | None = None
 
     async def put(self, item: T) -> None:
-        """Trio's side: waits for room."""
-        await trio.lowlevel.checkpoint()
+        """Trio's side: waits for room.
+
+        While there is some, nobody else gets a turn: what was made together leaves together, for a
+        fifth less work.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
         while len(self._items) >= self._capacity:
             self._room = trio.Event()
             await self._room.wait()

@@ -157,7 +157,7 @@ class ControlService(TrioService, pb.ControlServiceBase):
             if block is not None and block.values.ndim == 1:
                 yield channel, float(block.last())
 
-    @streaming(buffer=8)
+    @streaming(buffer=64)
     async def stream_measurements(
         self, request: pb.MeasurementRequest, emit: Emit[pb.DataPoint]
     ) -> None:

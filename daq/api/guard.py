@@ -131,6 +131,11 @@ class Guarded:
             logger.debug("%s: the client left while it was answered", route)
         except Exception as error:  # noqa: BLE001 - it becomes a status, and is logged if unexpected
             await _fail(stream, _as_daq_error(error, route))
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # The client left when the verdict was there already; grpclib logs as an error what does
+            # not end by its cancellation.
+            raise asyncio.CancelledError
 
 
 def _caller_of(stream: Stream[Any, Any], route: str, access: Access) -> Caller:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import trio
-import trio_asyncio
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpclib.health.check import ServiceStatus
@@ -76,6 +75,8 @@ async def _run_loop(
     Cancelling it would stop the loop first, and nobody could say goodbye any more. So it is
     shielded once it serves, and bounded from the moment on which it is told to stop.
     """
+    import trio_asyncio  # only now: it replaces asyncio's functions, for the whole process
+
     tune_allocator()
     with trio.CancelScope() as scope:
         async with trio_asyncio.open_loop() as loop, trio.open_nursery() as command_nursery:

@@ -16,7 +16,7 @@ from typing import Self
 
 import trio
 
-from daq.bus.channel_log import ChannelLog, Entry
+from daq.bus.channel_log import ChannelLog
 from daq.core import Measurement
 
 __all__ = ["LosslessSubscription", "LossySubscription", "Overflow", "Statistics"]
@@ -119,8 +119,8 @@ class _Place:
     def arrived(self, arrival: int) -> None:
         self._viewer.take_note(self, arrival)
 
-    def entry(self) -> Entry:
-        return self.log.entry(self.index)
+    def next_arrival(self) -> int:
+        return self.log.entry(self.index).arrival
 
     def is_at_end(self) -> bool:
         return self.index == self.log.end
@@ -140,9 +140,13 @@ class _Place:
         self.samples += skipped
         return skipped
 
-    def take(self, entry: Entry) -> None:
-        self.index += 1
-        self.samples += len(entry.block)
+    def take(self, most: int) -> list[Measurement]:
+        """The next blocks, one at least."""
+        log, end = self.log, min(self.log.end, self.index + most)
+        row = [log.entry(index).block for index in range(self.index, end)]
+        self.index = end
+        self.samples += sum(map(len, row))
+        return row
 
 
 class LossySubscription(_Subscription):
@@ -214,24 +218,37 @@ class LossySubscription(_Subscription):
         for arrived in self._readers:
             arrived.set()
 
+    def receive_row_nowait(self, most: int) -> list[Measurement]:
+        """What waits of the channel whose turn it is, at most so many blocks.
+
+        The further the reader is behind, the less a block costs it: so it catches up.
+        """
+        row = [] if self._closed else self._take_row(most)
+        self._delivered += sum(map(len, row))
+        return row
+
     def _take(self) -> Measurement | None:
         if self._closed:
             return self._rest.popleft() if self._rest else None
+        row = self._take_row(1)
+        return row[0] if row else None
+
+    def _take_row(self, most: int) -> list[Measurement]:
         while self._unread:
             arrival, place = self._unread[0]
             self._dropped += place.catch_up(self._capacity, self._capacity_bytes)
-            entry = place.entry()
-            if entry.arrival != arrival:
-                heapreplace(self._unread, (entry.arrival, place))
+            next_arrival = place.next_arrival()
+            if next_arrival != arrival:
+                heapreplace(self._unread, (next_arrival, place))
                 continue
-            place.take(entry)
+            row = place.take(most)
             if place.is_at_end():
                 heappop(self._unread)
                 place.log.idle.add(place)
             else:
-                heapreplace(self._unread, (place.entry().arrival, place))
-            return entry.block
-        return None
+                heapreplace(self._unread, (place.next_arrival(), place))
+            return row
+        return []
 
     async def _wait(self) -> None:
         arrived = trio.Event()

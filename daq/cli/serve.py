@@ -21,7 +21,19 @@ _STYLES = {
 _RESET = "\x1b[0m"
 
 
-class _TerminalFormatter(logging.Formatter):
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_CONTROL |= {ord("\n"): "\n    ", ord("\t"): "\t"}
+
+
+class _Formatter(logging.Formatter):
+    """A line begins with its time, whatever the texts of clients and scripts hold."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        record.message = record.message.translate(_CONTROL)
+        return super().formatMessage(record)
+
+
+class _TerminalFormatter(_Formatter):
     """Time, level and name as in a file, with the level in colour."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -33,7 +45,7 @@ class _TerminalFormatter(logging.Formatter):
 
 def configure_logging(level: str, stream: TextIO) -> None:
     """Log for people on `stream`, with colours when it is a terminal."""
-    formatter = _TerminalFormatter if stream.isatty() else logging.Formatter
+    formatter = _TerminalFormatter if stream.isatty() else _Formatter
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter("{asctime} {levelname:<7} {name}: {message}", style="{"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import struct
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -17,7 +18,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from daq import __version__
 from daq.client.channel import ClientChannel
 from daq.client.credentials import Credentials, refused_by_tls
-from daq.core import CommunicationError, ConfigurationError, DaqError
+from daq.core import CommunicationError, ConfigurationError, DaqError, ParameterError
 from daq.core import TimeoutError as NoAnswerError
 from daq.wire.generated import daq as pb
 from daq.wire.status import from_wire
@@ -195,7 +196,7 @@ class Connection:
         )
         with self._translated(channel, stream, route, timeout):
             async with stream:
-                await stream.send_message(request, end=True)
+                await _send(stream, request, route)
                 message = await stream.recv_message()
                 await stream.recv_trailing_metadata()
         if message is None:
@@ -216,7 +217,7 @@ class Connection:
         try:
             with self._translated(channel, stream, route, None):
                 async with stream:
-                    await stream.send_message(request, end=True)
+                    await _send(stream, request, route)
                     async for message in stream:
                         yield message
         except OlderDaemonError as error:
@@ -276,6 +277,19 @@ class Connection:
             advice="start one with `python -m daq serve`, or say where it is with --address or "
             "DAQ_ADDRESS",
         )
+
+
+async def _send(stream: Stream[Any, Any], request: WireMessage, route: str) -> None:
+    try:
+        await stream.send_message(request, end=True)
+    except UnicodeEncodeError as error:
+        raise ParameterError(
+            f"{_method(route)} was not called: a text holds half a character (a surrogate), "
+            f"{error.object[error.start : error.end]!r}, which is no text",
+            advice="was it read with the wrong encoding?",
+        ) from error
+    except (ValueError, TypeError, struct.error) as error:
+        raise ParameterError(f"{_method(route)} cannot be called with that: {error}") from error
 
 
 def _method(route: str) -> str:

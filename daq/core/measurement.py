@@ -105,6 +105,7 @@ def _continues(before: Measurement, block: Measurement) -> bool:
         and block.sample_shape == before.sample_shape
         and block.values.dtype == before.values.dtype
         and block.units == before.units
+        and block.event == before.event
     )
 
 
@@ -117,4 +118,5 @@ def _joined(row: list[Measurement]) -> Measurement:
         np.concatenate([block.values for block in row]),
         row[0].units,
         row[0].sequence,
+        row[0].event,
     )

@@ -28,7 +28,7 @@ from daq.core import (
     Scalar,
     ScriptError,
 )
-from daq.storage import RunRecorder, Storage
+from daq.storage import RunRecorder, Storage, clean_text
 from daq.supervision import Device, Supervisor
 
 __all__ = ["LiveRun", "Provenance", "plain_values", "run_together", "software_versions"]
@@ -140,19 +140,19 @@ class LiveRun:
 
         Raises StorageError when it could not be acknowledged.
         """
-        own = {name: _own_value(name, value) for name, value in values.items()}
+        own = [(clean_text(name), _own_value(name, value)) for name, value in values.items()]
         columns = tuple(self._column(block) for block in blocks) + tuple(
-            _own_column(name, value) for name, value in own.items()
+            _own_column(name, value) for name, value in own
         )
-        table = self._stream(stream, columns)
-        row = {block.channel: block.last() for block in blocks} | own
+        table = self._stream(clean_text(stream), columns)
+        row = {block.channel: block.last() for block in blocks} | dict(own)
         if len(row) != len(columns):
             raise ScriptError(
                 f"an event has one value per name, but these came twice: {_twice(columns)}"
             )
         times = {block.channel: int(block.timestamps[-1]) for block in blocks}
         event = Event(
-            table.name, table.count, now_ns, columns, row, times | dict.fromkeys(own, now_ns)
+            table.name, table.count, now_ns, columns, row, times | {n: now_ns for n, _ in own}
         )
         await self._recorder.append(event)
         table.count += 1

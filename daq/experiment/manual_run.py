@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from daq.core import Event, NotFoundError, RunOutcome, RunSummary, StateError
+from daq.core import Event, NotFoundError, RunOutcome, RunSummary, StateError, StorageError
 from daq.experiment.live_run import LiveRun, Provenance
 from daq.storage import Storage
 from daq.supervision import Supervisor
 
 __all__ = ["ManualRuns"]
+
+log = logging.getLogger(__name__)
 
 
 class ManualRuns:
@@ -63,16 +66,24 @@ class ManualRuns:
         outcome: RunOutcome = RunOutcome.COMPLETED,
     ) -> RunSummary:
         """Close the run; returns when its file is complete."""
-        run = self._find(run_id)
-        summary = await run.close(outcome, self._now_ns(), reason, user)
-        self._run = None
-        return summary
+        return await self._close(self._find(run_id), outcome, reason, user)
 
     async def shutdown(self, reason: str) -> None:
         """Close the open run, if any, because the daemon ends."""
-        if self._run is not None:
-            await self._run.close(RunOutcome.STOPPED, self._now_ns(), reason, "")
-            self._run = None
+        if self._run is None:
+            return
+        try:
+            await self._close(self._run, RunOutcome.STOPPED, reason, "")
+        except StorageError as error:
+            log.error("the manual run could not be closed: %s", error)  # noqa: TRY400
+
+    async def _close(self, run: LiveRun, outcome: RunOutcome, reason: str, user: str) -> RunSummary:
+        """However that ends, the run takes no more, and the next one may begin."""
+        try:
+            return await run.close(outcome, self._now_ns(), reason, user)
+        finally:
+            if self._run is run:  # of two who close it, the second must not forget the next one
+                self._run = None
 
     def _find(self, run_id: str) -> LiveRun:
         if self._run is None:

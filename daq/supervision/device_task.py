@@ -80,7 +80,7 @@ class DeviceTask:
         """Keep the device reachable until cancelled."""
         try:
             while True:
-                if not self._wanted.is_set():
+                while not self._wanted.is_set():
                     self.attempted.set()
                     await self._wanted.wait()
                 self._now = trio.Event()
@@ -98,7 +98,8 @@ class DeviceTask:
 
     def disable(self, disabled: Disabled) -> None:
         """Let the device go, whatever is in progress, and leave it alone until `enable`."""
-        self._wanted = trio.Event()
+        if self._wanted.is_set():  # else somebody waits for it already
+            self._wanted = trio.Event()
         self.lost(disabled.reason)
         self._status.disabled(disabled.reason, disabled.since_ns)
         self._now.set()

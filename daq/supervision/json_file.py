@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ __all__ = ["read_json", "write_json"]
 
 def write_json(path: Path, document: Any) -> None:
     """Raises StorageError."""
+    # A draft of its own: others may be writing the same document.
+    draft = path.with_suffix(f".{uuid.uuid4().hex[:8]}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".new")
         draft.write_text(json.dumps(document, indent=2), encoding="utf-8")
         draft.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise StorageError(f"{path} cannot be written: {error.strerror}") from error
 
 

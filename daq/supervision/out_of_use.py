@@ -36,6 +36,7 @@ class OutOfUse:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._devices: dict[str, Disabled] = {}
+        self._turn = trio.Lock()
         try:
             known = {} if path is None else read_json(path)
             self._devices = {name: Disabled(**each) for name, each in known.items()}
@@ -62,7 +63,8 @@ class OutOfUse:
             await self._save()
 
     async def _save(self) -> None:
-        await trio.lowlevel.checkpoint()
-        if self._path is not None:
+        async with self._turn:  # what is written last is what is true last
+            if self._path is None:
+                return
             document = {name: asdict(each) for name, each in self._devices.items()}
             await trio.to_thread.run_sync(write_json, self._path, document)

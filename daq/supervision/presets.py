@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
@@ -175,7 +176,11 @@ class Presets:
         return self._directory / f"{name}.json"
 
     def _read_all(self) -> builtins.list[Preset]:
-        return [_read(path) for path in sorted(self._directory.glob("*.json"))]
+        presets = []
+        for path in sorted(self._directory.glob("*.json")):
+            with suppress(FileNotFoundError):  # somebody deletes it meanwhile
+                presets.append(_read(path))
+        return presets
 
 
 async def _look(setting: BenchSetting, wanted: Scalar) -> SettingChange:

@@ -14,15 +14,17 @@ import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
-import trio_asyncio
 from serial import Serial, SerialException
 from serial_asyncio import SerialTransport
 
 from daq.transport.inbox import Inbox
 from daq.transport.settings import PortSettings
+
+if TYPE_CHECKING:
+    import trio_asyncio
 
 __all__ = ["SerialStream", "open_serial", "open_serial_loop"]
 
@@ -55,6 +57,8 @@ async def open_serial_loop() -> AsyncIterator[None]:
 async def _run_loop(
     scope: trio.CancelScope, *, task_status: trio.TaskStatus[trio_asyncio.TrioEventLoop]
 ) -> None:
+    import trio_asyncio  # only now: it replaces asyncio's functions, for the whole process
+
     with scope:
         async with trio_asyncio.open_loop() as loop:
             loop.set_exception_handler(_log_loop_error)

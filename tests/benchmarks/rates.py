@@ -100,15 +100,17 @@ async def _paced(seconds: float, period_s: float, publish: Callable[[int], Await
     return rounds
 
 
-async def scalars(rate_hz: float, seconds: float, bus: Bus) -> dict[str, int]:
-    """1,000 channels, a sample each at this rate, one by one."""
+async def scalars(rate_hz: float, seconds: float, bus: Bus, *, block: int = 1) -> dict[str, int]:
+    """1,000 channels, each sampled at this rate; `block` samples of one are published together."""
 
     async def publish(number: int) -> None:
-        times, values = np.array([START.started_ns + number]), np.array([float(number)])
+        first = number * block
+        times, values = START.started_ns + np.arange(first, first + block), np.full(block, number)
         for channel in CHANNELS:
-            await bus.publish(Measurement(channel, times, values, "V", number))
+            await bus.publish(Measurement(channel, times, values, "V", first))
 
-    return dict.fromkeys(CHANNELS, await _paced(seconds, 1 / rate_hz, publish))
+    rounds = await _paced(seconds, block / rate_hz, publish)
+    return dict.fromkeys(CHANNELS, rounds * block)
 
 
 async def digitizer(rate_hz: float, seconds: float, bus: Bus) -> dict[str, int]:
@@ -136,7 +138,8 @@ async def camera(rate_hz: float, seconds: float, bus: Bus) -> dict[str, int]:
 
 
 SOURCES = (
-    ("1,000 channels of scalars", scalars, 40.0, "Hz"),
+    ("1,000 channels of scalars, one by one", scalars, 60.0, "Hz"),
+    ("1,000 channels of scalars, ten at a time", partial(scalars, block=10), 200.0, "Hz"),
     ("a digitizer of 16 bits", digitizer, 4e6, "samples/s"),
     ("a camera of 1024 x 1024 x 16 bits", camera, 80.0, "frames/s"),
 )

@@ -132,9 +132,7 @@ def test_an_abort_stops_the_motor(bench: Bench, engine: RunEngine) -> None:
         with pytest.raises(RunEngineInterrupted):
             engine(bps.mv(stage, 9.0))
         engine.abort()
-        stage.wait_settled(timeout=10)
-        assert stage.position < 8.0
-        assert not stage.is_moving
+        assert stage.wait_settled(timeout=10) < 8.0
     finally:
         interrupter.join()
         stage.parameters.velocity = 20.0

@@ -43,6 +43,10 @@ def check_viewers(acquired: Acquired) -> None:
 
 
 async def test_a_thousand_scalar_channels_at_100_hz(tmp_path):
+    check_viewers(await reached(tmp_path, partial(scalars, 100, SECONDS, block=10)))
+
+
+async def test_a_thousand_scalar_channels_at_100_hz_with_every_sample_published_alone(tmp_path):
     check_viewers(await reached(tmp_path, partial(scalars, 100, SECONDS)))
 
 

@@ -224,6 +224,34 @@ async def _follow_steps(steps, overflow, capacity, size):
     return view
 
 
+@given(
+    publishing=st.lists(st.sampled_from("ab"), max_size=40),
+    most=st.integers(1, 5),
+    capacity=st.integers(1, 30),
+)
+def test_rows_bring_every_block_of_a_channel_in_its_order(publishing, most, capacity):
+    async def rows():
+        bus = Bus()
+        with bus.view(capacity=capacity) as view:
+            counts = dict.fromkeys("ab", 0)
+            for channel in publishing:
+                await bus.publish(block(channel, counts[channel]))
+                counts[channel] += 1
+            taken = []
+            while row := view.receive_row_nowait(most):
+                taken.append(row)
+            return counts, taken, view.statistics()
+
+    counts, taken, statistics = trio.run(rows)
+    assert all(len(row) <= most and len({b.channel for b in row}) == 1 for row in taken)
+    for channel in "ab":
+        found = [b.sequence for row in taken for b in row if b.channel == channel]
+        assert found == list(range(max(0, counts[channel] - capacity), counts[channel]))
+    assert statistics.delivered == sum(map(len, taken))
+    assert statistics.delivered + statistics.dropped == len(publishing)
+    assert statistics.lag == 0
+
+
 async def test_a_full_recorder_makes_the_producer_wait_and_loses_nothing(autojump_clock):
     bus = Bus()
     size = block().nbytes + BLOCK_BYTES
