@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from daq.client.detector import Detector, Signal, Subscription
     from daq.client.device import Device
     from daq.client.devices import DevicesClient
+    from daq.client.display import Display
     from daq.client.execution import Execution
     from daq.client.light import Laser, Shutter
     from daq.client.manual_run import ManualRun
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
         UploadedScript,
     )
     from daq.client.motor import Motor
-    from daq.client.progress import Display
     from daq.client.readings import Readings
     from daq.client.run_log import Run, RunLog
     from daq.client.runs import RunsClient
@@ -58,7 +58,7 @@ _MODULES = {
     "Device": "device",
     "DevicesClient": "devices",
     "Digitizer": "camera",
-    "Display": "progress",
+    "Display": "display",
     "Execution": "execution",
     "Laser": "light",
     "ManualRun": "manual_run",

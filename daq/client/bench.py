@@ -16,6 +16,7 @@ from daq.client.camera import Camera, Digitizer
 from daq.client.detector import Detector
 from daq.client.device import Device, missing_capability
 from daq.client.device_classes import class_for
+from daq.client.display import DisplayFactory
 from daq.client.execution import Execution, begin
 from daq.client.html import devices_html
 from daq.client.light import Laser, Shutter
@@ -25,7 +26,7 @@ from daq.client.models import DaemonInfo
 from daq.client.motor import Motor
 from daq.client.portal import Portal
 from daq.client.program_text import ProgramText
-from daq.client.progress import DisplayFactory, display_for_here
+from daq.client.progress import display_for_here
 from daq.client.run_log import RunLog
 from daq.client.scans import Scans
 from daq.core import ParameterError, UnknownDeviceError

@@ -10,11 +10,11 @@ from typing import Any
 from daq import core
 from daq.client.async_client import AsyncClient
 from daq.client.blocking_stream import BlockingStream
+from daq.client.display import DisplayFactory
 from daq.client.html import execution_html
 from daq.client.literals import parse_literal
 from daq.client.models import ExecutionUpdate
 from daq.client.portal import Portal
-from daq.client.progress import DisplayFactory
 from daq.core import (
     CommunicationError,
     DaqError,

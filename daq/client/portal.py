@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from daq.client.async_client import AsyncClient
@@ -40,14 +40,15 @@ class _Worker:
         self.loop = asyncio.SelectorEventLoop()
         self.client = make_client()
         self._stopping = asyncio.Event()
-        self._ready = threading.Event()
+        self._opened: Future[None] = Future()
         self.thread = threading.Thread(target=self._run, name="daq client", daemon=True)
         self.notices = ThreadPoolExecutor(1, "daq callbacks")
         self._calls: set[Call[Any]] = set()
 
     def start(self) -> None:
+        """Returns when calls can be made; raises what keeps the client from being opened."""
         self.thread.start()
-        self._ready.wait()
+        self._opened.result()
 
     def begin(self, action: Action[Result]) -> Call[Result]:
         """Begin an action; from any thread."""
@@ -63,12 +64,17 @@ class _Worker:
         return call
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+                runner.run(self._serve())
+        except Exception as error:
+            if self._opened.done():
+                raise
+            self._opened.set_exception(error)
 
     async def _serve(self) -> None:
         async with self.client:
-            self._ready.set()
+            self._opened.set_result(None)
             await self._stopping.wait()
             # Before the connection goes: what is under way may have a motion to stop.
             under_way = asyncio.all_tasks() - {asyncio.current_task()}

@@ -1,63 +1,28 @@
-"""How a scan shows itself while it runs; `bench.display` takes another way."""
+"""How a scan shows itself while it runs, by where that is; `bench.display` takes another way."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
+from daq.client.display import Display, DisplayFactory, is_notebook, print_output
 from daq.client.models import ExecutionUpdate
 from daq.client.portal import Portal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = [
-    "Display",
-    "DisplayFactory",
-    "display_for_here",
-    "display_for_terminal",
-    "is_notebook",
-]
-
-HIDDEN_LEVELS = frozenset({"debug", "result"})
-"""Of output that is not shown: what is for programs."""
+__all__ = ["display_for_here", "display_for_terminal"]
 
 
-class Display(Protocol):
-    """Shows updates while its `with` block lasts; called in the thread that waits."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-    def update(self, update: ExecutionUpdate) -> None:
-        """What changed: state, line, progress, and what was printed since the last update."""
-
-
-DisplayFactory = Callable[[str], Display]
-"""Takes the name of what runs."""
-
-
-def display_for_here(portal: Portal) -> DisplayFactory:
-    """In a notebook a bar and a live picture of the run; elsewhere `display_for_terminal`."""
+def display_for_here(portal: Portal, *, plot: bool = True) -> DisplayFactory:
+    """In a notebook a bar and, with `plot`, a live picture of the run; else that of a terminal."""
     if not is_notebook():
         return display_for_terminal
     from daq.client.jupyter.progress import NotebookDisplay  # brings matplotlib with it
 
-    return functools.partial(NotebookDisplay, portal)
-
-
-def is_notebook() -> bool:
-    """Whether this is a Jupyter kernel, whose output goes to a page."""
-    # Not imported: where nobody has, this is no notebook, and it loads slowly.
-    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return hasattr(ask(), "kernel") if ask is not None else False
+    return functools.partial(NotebookDisplay, portal, plot=plot)
 
 
 def display_for_terminal(name: str) -> Display:
@@ -75,9 +40,7 @@ class _Quiet:
         """Nothing to take down."""
 
     def update(self, update: ExecutionUpdate) -> None:
-        for line in update.output:
-            if line.level not in HIDDEN_LEVELS:
-                print(line.text)
+        print_output(update)
 
 
 class _Bar(_Quiet):

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from daq.client.device import Device
+from daq.client.display import DisplayFactory
 from daq.client.execution import begin
 from daq.client.literals import literal
 from daq.client.portal import Portal
-from daq.client.progress import DisplayFactory
 from daq.client.run_log import Run
 from daq.client.run_tables import TableKind, check_kind
 from daq.client.scan_text import PerPoint, ScanText, Step

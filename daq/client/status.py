@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from daq.client.call import Call
 from daq.client.portal import Portal
-from daq.core import DeviceError
+from daq.core import DaqError, DeviceError
 from daq.core import TimeoutError as NotDoneError
 
 __all__ = ["MotionProgress", "Status"]
@@ -130,12 +132,13 @@ class Status(Generic[Result]):
 
     def _tell(self, watcher: Callable[..., object], progress: MotionProgress) -> None:
         initial: float | None = None
-        for position in progress.positions():
-            initial = position if initial is None else initial
-            state = self._state(progress, initial, position)
-            self._portal.notify(_keywords(watcher, state))
-            if self.done:
-                return
+        with contextlib.suppress(DaqError):  # what goes wrong is told by `wait`
+            for position in progress.positions():
+                initial = position if initial is None else initial
+                state = self._state(progress, initial, position)
+                self._portal.notify(functools.partial(watcher, **state))
+                if self.done:
+                    return
 
     def _state(self, progress: MotionProgress, initial: float, position: float) -> dict[str, Any]:
         target = initial + progress.distance if progress.target is None else progress.target
@@ -153,7 +156,3 @@ class Status(Generic[Result]):
             "time_elapsed": elapsed,
             "time_remaining": elapsed * left / (1.0 - left) if 0.0 < left < 1.0 else None,
         }
-
-
-def _keywords(watcher: Callable[..., object], state: dict[str, Any]) -> Callable[[], object]:
-    return lambda: watcher(**state)

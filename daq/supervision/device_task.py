@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,6 +18,7 @@ from daq.supervision.out_of_use import Disabled
 from daq.supervision.restart_policy import RestartPolicy
 from daq.supervision.status import DeviceStatus
 from daq.supervision.timing import Timing
+from daq.transport import Patience
 
 __all__ = ["DeviceTask"]
 
@@ -129,29 +131,30 @@ class DeviceTask:
 
     async def finish(self, job: Job) -> Any:
         """Give the answer of a started job. Cancelled, it breaks the job off and does not wait."""
-        try:
-            await job.wait_answer()
-        except BaseException:
-            job.scope.cancel()
-            raise
+        await self._is_answered(job, math.inf)
         return job.answer(self._status.id)
 
     async def perform_within(self, seconds: float, job: Job, step: Step) -> Any:
-        """As `perform`; a driver that takes longer has failed with OfflineError."""
+        """Start a job and give its answer; a driver that takes longer has failed: OfflineError."""
         self.start(job, step)
-        return await self._answer_within(seconds, job, seconds)
+        return await self._finish_within(seconds, job, seconds)
 
-    async def _answer_within(self, seconds: float, job: Job, since_start: float) -> Any:
+    async def _finish_within(self, seconds: float, job: Job, since_start: float) -> Any:
+        if not await self._is_answered(job, seconds):
+            why = f"{self._status.id}: {job.name} did not answer within {since_start:g} s"
+            job.interrupt(OfflineError(why))
+        return job.answer(self._status.id)
+
+    async def _is_answered(self, job: Job, within_s: float) -> bool:
+        """Whether a started job is, then at the latest. Cancelled, it breaks the job off."""
         try:
-            with trio.move_on_after(seconds):
-                await job.wait_answer()
+            await Patience(within_s).wait(job.wait_answer)
+        except trio.TooSlowError:
+            return False
         except BaseException:
             job.scope.cancel()
             raise
-        job.interrupt(
-            OfflineError(f"{self._status.id}: {job.name} did not answer within {since_start:g} s")
-        )
-        return job.answer(self._status.id)
+        return True
 
     def require_free(self, job: Job) -> None:
         """Raise BusyError, naming who has the device, when `job` cannot begin now."""
@@ -268,42 +271,31 @@ class DeviceTask:
             await trio.sleep_until(due)
             if not self._is_active() and due - polled_at < self._timing.idle_poll_s - period / 2:
                 continue
-            polled_at, now = due, trio.current_time()
-            notes = self._status.notes
+            polled_at = due
             try:
-                fields = await self._ask_in_time()
+                await self._ask_in_time()
             except DaqError as error:
                 self.lost(error.message)
                 return
-            self._status.merge(fields, notes)
-            self._judge(trio.current_time() - now)
 
-    async def _ask_in_time(self) -> dict[str, Scalar]:
-        """One poll; says so when what is known gets old meanwhile."""
-        stale_s = min(self._timing.stale_s, self._timing.poll_s)
-        job = Job("poll")
+    async def _ask_in_time(self) -> None:
+        """One poll, and what its answer, or the time that it takes, says about the device."""
+        poll_s = self._timing.poll_s
+        stale_s = min(self._timing.stale_s, poll_s)
+        late_s = min(self._timing.late_s, stale_s)
+        job, began, notes = Job("poll"), trio.current_time(), self._status.notes
         self.start(job, self._ask_state)
-        try:
-            with trio.move_on_after(stale_s) as patience:
-                await job.wait_answer()
-        except BaseException:
-            job.scope.cancel()
-            raise
-        if patience.cancelled_caught:
-            self._status.judge(
-                DeviceState.STALE, f"it owes the answer to a poll since more than {stale_s:g} s"
-            )
-        fields: dict[str, Scalar] = await self._answer_within(
-            self._timing.poll_s - stale_s, job, self._timing.poll_s
-        )
-        return fields
-
-    def _judge(self, took: float) -> None:
-        """By how long a poll took."""
-        if took > self._timing.late_s:
-            self._status.judge(DeviceState.DEGRADED, f"it answered a poll after {took:.1f} s")
-        else:
+        in_time = await self._is_answered(job, late_s)
+        if not in_time and not await self._is_answered(job, stale_s - late_s):
+            owes = f"it owes the answer to a poll since more than {stale_s:g} s"
+            self._status.judge(DeviceState.STALE, owes)
+        fields = await self._finish_within(poll_s - stale_s, job, poll_s)
+        self._status.merge(fields, notes)
+        if in_time:
             self._status.judge(DeviceState.READY)
+        else:
+            took = f"it answered a poll after {trio.current_time() - began:.1f} s"
+            self._status.judge(DeviceState.DEGRADED, took)
 
     def _is_active(self) -> bool:
         return self.command is not None or self._status.is_moving() or self._is_watched()

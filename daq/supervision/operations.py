@@ -66,9 +66,15 @@ async def _position(instrument: Instrument) -> Any:
     return await _published(instrument, await take_position(instrument))
 
 
+async def _settled(instrument: Instrument) -> Any:
+    """The position, when the driver has said that it stands."""
+    instrument.status.note_at_rest("moving")
+    return await _position(instrument)
+
+
 async def _move_abs(instrument: Instrument, position: float) -> Any:
     await instrument.driver.move_abs(position)
-    readback = await _position(instrument)
+    readback = await _settled(instrument)
     tolerance = instrument.description.tolerance
     if tolerance is not None and not abs(readback - position) <= tolerance:
         units = instrument.description.units
@@ -90,13 +96,13 @@ async def _move_rel(instrument: Instrument, distance: float) -> Any:
 
 async def _home(instrument: Instrument) -> Any:
     await instrument.driver.home()
-    return await _position(instrument)
+    return await _settled(instrument)
 
 
 async def _wait_settled(instrument: Instrument) -> Any:
     while await instrument.driver.is_moving():  # noqa: ASYNC110 - only the instrument knows
         await trio.sleep(SETTLE_POLL_S)
-    return await _position(instrument)
+    return await _settled(instrument)
 
 
 async def _arm(instrument: Instrument) -> None:

@@ -66,6 +66,15 @@ class DeviceStatus:
             self._fields[name] = value
             self.touch()
 
+    def note_at_rest(self, *names: str) -> None:
+        """The driver has said that these flags, of those that it polls, are down.
+
+        Noted also when they were not up: a poll that is under way may have seen them up before.
+        """
+        for name in names:
+            if name in self._fields:
+                self.note(name, False)
+
     def merge(self, fields: Mapping[str, Scalar], notes: int) -> None:
         """A poll that began at `notes` saw these; what commands saw since is newer."""
         if not self.state.is_online:
@@ -151,5 +160,5 @@ class DeviceStatus:
         return bool(self._fields.get("armed"))
 
     def is_moving(self) -> bool:
-        """Whether the last poll saw it move."""
+        """Whether it moves, as it was last heard."""
         return bool(self._fields.get("moving"))

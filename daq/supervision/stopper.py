@@ -58,8 +58,7 @@ class Stopper:
         try:
             interrupted = await self._clear(by)
             changed = await self._command_stop(safe=safe)
-            if self._instrument.status.is_armed():
-                self._instrument.status.note("armed", False)
+            self._instrument.status.note_at_rest("armed", "moving")
             if interrupted and Capability.MOVABLE in self._instrument.description.capabilities:
                 self._task.start(Job("position"), follow_position, self._instrument)
             return StopOutcome.STOPPED if changed or interrupted else StopOutcome.IDLE

@@ -4,6 +4,7 @@ from daq.transport.framing import FixedLength, Framing, IdleGap, Terminated
 from daq.transport.inbox import ConnectionLostError
 from daq.transport.line import Dialect, Line
 from daq.transport.loopback import LoopbackStream, loopback_pair
+from daq.transport.patience import Patience
 from daq.transport.port import Port, Ports
 from daq.transport.serial_port import open_serial_loop
 from daq.transport.settings import DATA_BITS, FLOW_CONTROLS, PARITIES, STOP_BITS, PortSettings
@@ -25,6 +26,7 @@ __all__ = [
     "Line",
     "LoopbackStream",
     "OpenStream",
+    "Patience",
     "Port",
     "PortSettings",
     "Ports",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import trio
@@ -13,6 +14,7 @@ from daq.core import OfflineError
 from daq.transport.framing import Framing, Terminated
 from daq.transport.inbox import ConnectionLostError
 from daq.transport.owed import Accepts, OwedReply
+from daq.transport.patience import Patience
 from daq.transport.port import Connection, Port
 from daq.transport.trace import Trace
 
@@ -103,35 +105,34 @@ class Line:
             OfflineError: No reply in time, or the connection is lost; names port and command.
         """
         seconds = self.dialect.timeout_s if timeout_s is None else timeout_s
-        async with self._exchange(command) as connection:
+        accepts = accepts or _anything
+        async with self._exchange(command, seconds) as connection:
             await self._collect_late(connection)
-            deadline = trio.current_time() + seconds
-            expected = self._expect(connection, command, accepts or _anything, deadline)
-            reply = None
-            with trio.move_on_at(deadline):
-                await self._send(connection, command)
-                echo = command if self.dialect.echoes else None
-                reply = await self._reply(connection, echo, accepts or _anything)
-            if reply is None:
-                raise self._silent(connection, command, seconds)
+            patience = Patience(seconds)
+            expected = self._expect(connection, command, accepts, patience.deadline)
+            await self._send(connection, command, patience.deadline)
+            echoes = [command] if self.dialect.echoes else []
+            reply = await patience.wait(partial(self._reply, connection, accepts, echoes))
             for owed in expected:
                 connection.owed.received(owed)
-            return await self._newest(connection, reply, 2 * seconds, accepts or _anything)
+            return await self._newest(connection, reply, 2 * seconds, accepts)
 
     async def command(self, command: str, *, timeout_s: float | None = None) -> None:
         """Send a command that is not answered. Raises OfflineError."""
         seconds = self.dialect.timeout_s if timeout_s is None else timeout_s
-        async with self._exchange(command) as connection:
-            with trio.move_on_after(seconds) as scope:
-                await self._send(connection, command)
-                if self.dialect.echoes:
-                    await self._reply(connection, None, lambda text: text == command)
-            if scope.cancelled_caught:
-                raise self._silent(connection, command, seconds)
+        async with self._exchange(command, seconds) as connection:
+            patience = Patience(seconds)
+            await self._send(connection, command, patience.deadline)
+            if self.dialect.echoes:
+                echo = partial(self._reply, connection, lambda text: text == command)
+                await patience.wait(echo)
 
     @asynccontextmanager
-    async def _exchange(self, command: str) -> AsyncIterator[Connection]:
-        """This device's turn on a connection that is usable; a loss is told by OfflineError."""
+    async def _exchange(self, command: str, seconds: float) -> AsyncIterator[Connection]:
+        """This device's turn on a connection that is usable.
+
+        That it was lost, or took longer than these seconds, is told by OfflineError.
+        """
         async with self._port.turn():
             connection = self._require(command)
             connection.tap = self._trace.received
@@ -139,6 +140,8 @@ class Line:
                 if connection.not_before > trio.current_time():
                     await trio.sleep_until(connection.not_before)
                 yield connection
+            except trio.TooSlowError:
+                raise self._silent(connection, command, seconds) from None
             except ConnectionLostError as error:
                 self._trace.event(f"lost: {error}")
                 raise OfflineError(
@@ -167,13 +170,14 @@ class Line:
             expected.append(connection.owed.expect(lambda text: text == command, deadline))
         return expected
 
-    async def _send(self, connection: Connection, command: str) -> None:
+    async def _send(self, connection: Connection, command: str, deadline: float) -> None:
         stale = connection.discard()
         if stale:
             self._trace.event(f"discarded, it came before the command: {stale!r}")
         data = command.encode(_ENCODING) + self.dialect.end
         self._trace.sent(data)
-        await connection.send(data)
+        with trio.fail_at(deadline):
+            await connection.send(data)
 
     async def _collect_late(self, connection: Connection) -> None:
         """Listen a moment for replies that earlier exchanges did not wait for."""
@@ -181,17 +185,25 @@ class Line:
         due = owed.listen_until()
         if due is None:
             return
-        with trio.move_on_at(max(due, trio.current_time()) + self.dialect.quiet_s):
-            while owed.listen_until() is not None:
-                self._pass_over(connection, await connection.next_frame(self.dialect.framing))
-        owed.give_up()
+        try:
+            patience = Patience(max(due - trio.current_time(), 0.0) + self.dialect.quiet_s)
+            await patience.wait(partial(self._take_owed, connection))
+        except trio.TooSlowError:
+            owed.give_up()
 
-    async def _reply(self, connection: Connection, echo: str | None, accepts: Accepts) -> str:
+    async def _take_owed(self, connection: Connection) -> None:
+        while connection.owed.listen_until() is not None:
+            self._pass_over(connection, await connection.next_frame(self.dialect.framing))
+
+    async def _reply(
+        self, connection: Connection, accepts: Accepts, echoes: list[str] | None = None
+    ) -> str:
+        """The next frame that it accepts; takes out of `echoes` those that came before."""
         while True:
             frame = await connection.next_frame(self.dialect.framing)
             text = frame.decode(_ENCODING)
-            if text == echo:
-                echo = None
+            if echoes and text in echoes:
+                echoes.remove(text)
             elif accepts(text):
                 return text
             else:
@@ -212,10 +224,9 @@ class Line:
         """
         owed = connection.owed
         while owed.is_ambiguous(reply):
-            newer = None
-            with trio.move_on_after(certain_s):
-                newer = await self._reply(connection, None, accepts)
-            if newer is None:
+            try:
+                newer = await Patience(certain_s).wait(partial(self._reply, connection, accepts))
+            except trio.TooSlowError:
                 owed.forgive(reply)
                 break
             self._trace.event(f"passed over, late, to an earlier command: {reply!r}")

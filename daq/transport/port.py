@@ -17,6 +17,7 @@ from daq.core import ConfigurationError, OfflineError
 from daq.transport.framing import Framing
 from daq.transport.inbox import ConnectionLostError
 from daq.transport.owed import OwedReplies
+from daq.transport.patience import Patience
 from daq.transport.settings import PortSettings
 from daq.transport.stream import ByteStream, OpenStream, open_stream
 
@@ -67,11 +68,12 @@ class Connection:
         if frame is not None:
             await trio.lowlevel.checkpoint()
         while frame is None:
-            with trio.CancelScope() as gap:
-                if framing.idle_s is not None and self._buffer:
-                    gap.deadline = trio.current_time() + framing.idle_s
-                await self._receive()
-            frame = self._take_all() if gap.cancelled_caught else self._split(framing)
+            gap_s = math.inf if framing.idle_s is None or not self._buffer else framing.idle_s
+            try:
+                await Patience(gap_s).wait(self._receive)
+            except trio.TooSlowError:
+                return self._take_all()
+            frame = self._split(framing)
         return frame
 
     def discard(self) -> bytes:

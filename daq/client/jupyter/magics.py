@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -18,9 +17,8 @@ from daq.client.detector import Detector
 from daq.client.device import Device
 from daq.client.execution import begin
 from daq.client.html import reading_html, table_html
-from daq.client.jupyter.progress import NotebookDisplay
 from daq.client.motor import Motor
-from daq.client.progress import DisplayFactory, display_for_terminal, is_notebook
+from daq.client.progress import display_for_here
 from daq.client.readings import Readings
 from daq.client.status import Status
 from daq.core import DaqError, NotFoundError, ParameterError
@@ -197,13 +195,10 @@ class DaqMagics(Magics):
         self.shell.push({"execution": execution})
         if options & _BACKGROUND:
             return execution
-        return execution.result(self._display(bench, plot=_NO_PLOT not in options))
-
-    @staticmethod
-    def _display(bench: Bench, *, plot: bool) -> DisplayFactory:
-        if not is_notebook():
-            return display_for_terminal
-        return partial(NotebookDisplay, bench.portal, plot=plot)
+        without_picture = _NO_PLOT in options
+        return execution.result(
+            display_for_here(bench.portal, plot=False) if without_picture else bench.display
+        )
 
 
 @contextmanager

@@ -7,12 +7,12 @@ import time
 from types import TracebackType
 from typing import Self
 
+from daq.client.display import print_output
 from daq.client.html import progress_html
 from daq.client.jupyter.live import LivePicture, follow_run
 from daq.client.jupyter.picture import Output, Slot
 from daq.client.models import ExecutionUpdate
 from daq.client.portal import Portal
-from daq.client.progress import HIDDEN_LEVELS
 from daq.core import DaqError, ExecutionView
 
 __all__ = ["NotebookDisplay"]
@@ -22,7 +22,7 @@ LAST_POINTS_S = 3.0
 
 
 class NotebookDisplay:
-    """A `Display` of `daq.client.progress`: one line that changes in place, the picture below it.
+    """A `Display`: one line that changes in place, the picture below it.
 
     The picture follows the newest run of the execution, and stays when that has ended.
     """
@@ -42,9 +42,7 @@ class NotebookDisplay:
 
     def update(self, update: ExecutionUpdate) -> None:
         """Show it; what comes faster than the page can be redrawn is left out, the end never."""
-        for line in update.output:
-            if line.level not in HIDDEN_LEVELS:
-                print(line.text)
+        print_output(update)
         first = self._view is None
         self._view = update.view
         ended = update.view.record.state.is_final

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import queue
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from daq.client import AsyncClient, Status
+from daq.client import AsyncClient, Credentials, Status, connect
 from daq.client.portal import Portal
-from daq.core import CommunicationError, DeviceError, StateError
+from daq.client.status import MotionProgress
+from daq.core import CommunicationError, ConfigurationError, DeviceError, StateError
 from daq.wire.generated import daq as pb
 from tests.unit.client.fake_daemon import FakeDaemon
 
@@ -60,6 +64,13 @@ def test_it_works_inside_of_a_running_loop(portal: Portal) -> None:
         return version(portal)
 
     assert asyncio.run(notebook()) == "0.1.0"
+
+
+def test_a_client_that_cannot_be_opened_says_why_instead_of_waiting(tmp_path: Path) -> None:
+    gone = Credentials(certificate_authority=tmp_path / "gone.pem")
+    with pytest.raises(ConfigurationError, match=r"gone\.pem"):
+        connect("127.0.0.1:1", credentials=gone)
+    assert not [t for t in threading.enumerate() if t.name == "daq client"]
 
 
 def test_its_own_thread_is_not_made_to_wait_for_itself(portal: Portal) -> None:
@@ -122,6 +133,23 @@ def test_callbacks_that_raise_are_logged_and_the_others_called(
     assert "a callback's own fault" in caplog.text
     assert isinstance(status.exception(), DeviceError)
     assert repr(status) == "Status(failed)"
+
+
+def test_watching_a_motion_ends_quietly_when_the_device_is_lost(portal: Portal) -> None:
+    def positions() -> Iterator[float]:
+        yield 0.5
+        raise DeviceError("stage: unplugged")
+
+    call = portal.start(lambda client: client.devices.move_abs("stage", 1.0))
+    progress = MotionProgress("stage", "mm", positions, target=1.0)
+    status: Status[float] = Status(portal, call, "stage: the move", progress)
+    states: queue.Queue[dict[str, object]] = queue.Queue()
+    status.watch(lambda **state: states.put(state))
+    assert states.get(timeout=5)["target"] == 1.0
+    for watching in [t for t in threading.enumerate() if t.name == "daq watch"]:
+        watching.join(5)
+        assert not watching.is_alive()
+    assert not status.done
 
 
 def test_a_stream_that_is_forgotten_ends_at_the_daemon_too(

@@ -61,6 +61,31 @@ async def test_the_place_where_a_device_was_stopped_is_published(autojump_clock)
         assert float(bench.bus.latest("stage").last()) == pytest.approx(0.55)
 
 
+async def test_what_was_stopped_or_has_arrived_is_known_to_stand(autojump_clock):
+    stage = FakeStage("stage", Timebase())
+
+    async def slow_answer():
+        await trio.sleep(0.15)
+
+    async with supervised(stage) as bench, trio.open_nursery() as nursery:
+        device = bench.supervisor.device("stage")
+
+        @nursery.start_soon
+        async def move():
+            with pytest.raises(DeviceError, match="was stopped by a stop"):
+                await device.call("move_abs", 9)
+
+        await trio.sleep(1.1)
+        assert device.snapshot().fields["moving"] is True
+        await device.stop()
+        assert device.snapshot().fields["moving"] is False
+        stage.on_poll = slow_answer  # what was seen before the arrival comes after it
+        await device.call("move_abs", 3)
+        for _ in range(20):
+            assert device.snapshot().fields["moving"] is False
+            await trio.sleep(0.05)
+
+
 async def test_the_driver_is_stopped_after_its_command_was_broken_off(autojump_clock):
     stage = FakeStage("stage", Timebase())
 

@@ -203,6 +203,26 @@ async def test_a_device_that_answers_late_is_degraded_and_works(autojump_clock):
         assert device.snapshot().reason == ""
 
 
+async def test_a_device_is_not_blamed_when_the_daemon_itself_was_late(autojump_clock):
+    meter, states = FakeMeter("meter", Timebase()), set()
+    async with supervised(meter) as bench:
+        device = bench.supervisor.device("meter")
+
+        async def answer_while_nobody_gets_cpu():
+            meter.on_poll = None
+            autojump_clock.jump(20.0)
+            await trio.sleep(0.5)
+            states.add("answered")
+
+        meter.on_poll = answer_while_nobody_gets_cpu
+        while "answered" not in states:
+            await trio.sleep(0.05)
+            states.add(device.snapshot().state)
+        await trio.sleep(0.1)
+        states.add(device.snapshot().state)
+        assert states == {"answered", DeviceState.READY}
+
+
 async def test_a_device_that_owes_an_answer_is_stale_and_then_offline(autojump_clock):
     meter = FakeMeter("meter", Timebase())
     async with supervised(meter, timing=Timing(stale_s=3.0, poll_s=5.0)) as bench:

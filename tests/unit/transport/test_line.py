@@ -84,6 +84,56 @@ async def test_a_late_reply_is_never_taken_for_the_next_one(late, autojump_clock
             assert await line.query(f"{name}?") == f"<{name}?>"
 
 
+async def hold_up(clock, after_s, seconds):
+    """The whole process gets no CPU for a while."""
+    await trio.sleep(after_s)
+    clock.jump(seconds)
+
+
+@pytest.mark.parametrize("dialect", [Dialect(), Dialect(framing=IdleGap(0.1))])
+async def test_an_instrument_is_not_silent_when_this_process_was_held_up(dialect, autojump_clock):
+    async with instrument(delays={"a?": 0.9}) as far, trio.open_nursery() as nursery:
+        line = far.line(dialect=dialect)
+        await line.open()
+        nursery.start_soon(hold_up, autojump_clock, 0.5, 10.0)
+        assert (await line.query("a?")).strip() == "<a?>"
+
+
+async def test_a_reply_in_pieces_stays_whole_when_this_process_was_held_up(autojump_clock):
+    async with instrument(answer=lambda _: b"1.2") as far, trio.open_nursery() as nursery:
+        line = far.line(dialect=Dialect(framing=IdleGap(0.1)))
+        await line.open()
+        nursery.start_soon(hold_up, autojump_clock, 0.05, 1.0)
+        nursery.start_soon(send_later, far, 0.06, b"5\r\n")
+        assert (await line.query("a?")).strip() == "1.25"
+
+
+async def send_later(far, after_s, data):
+    await trio.sleep(after_s)
+    await far.far.send(data)
+
+
+async def test_a_late_reply_is_told_from_the_next_one_when_this_process_was_held_up(autojump_clock):
+    async with instrument(delays={"slow?": 1.9, "b?": 0.5}) as far, trio.open_nursery() as nursery:
+        line = far.line()
+        await line.open()
+        with pytest.raises(OfflineError):
+            await line.query("slow?")
+        nursery.start_soon(hold_up, autojump_clock, 1.0, 10.0)
+        assert await line.query("b?") == "<b?>"
+
+
+async def test_who_is_silent_is_missed_also_by_a_process_that_was_held_up(autojump_clock):
+    async with instrument(answer=lambda _: b"") as far, trio.open_nursery() as nursery:
+        line = far.line()
+        await line.open()
+        nursery.start_soon(hold_up, autojump_clock, 0.5, 10.0)
+        began = trio.current_time()
+        with pytest.raises(OfflineError, match=r"no reply to 'a\?' within 1 s"):
+            await line.query("a?")
+        assert trio.current_time() - began == pytest.approx(0.5 + 10.0 + 0.55)
+
+
 async def test_an_instrument_that_is_always_late_never_answers_for_another_question(autojump_clock):
     delays = {f"{name}?": 1.6 for name in "abcdef"}
     async with instrument(delays=delays) as far:
