@@ -8,14 +8,14 @@ import ipaddress
 import logging
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from daq.api.tls import Tls, read_tls
 from daq.config import ServerConfig, UserConfig, load_users
-from daq.core import AuthenticationError, ConfigurationError, PermissionDeniedError
+from daq.core import AuthenticationError, PermissionDeniedError
 
-__all__ = ["OPEN", "READING", "Access", "read_access"]
+__all__ = ["READING", "Access", "read_access"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,17 +63,29 @@ READING = frozenset(
 """The methods that a read-only user may call. What is not here needs control."""
 
 
-@dataclass(frozen=True, slots=True)
 class Access:
     """What the daemon asks of its callers; by default nothing.
 
     With tokens, the token says who calls. Without, a client's certificate does where one is asked
     for, and else nobody does.
+
+    Args:
+        users: By name; empty when no token is asked for.
+        tls: None to serve without.
     """
 
-    users: Mapping[str, UserConfig]
-    """By name; empty when no token is asked for."""
-    tls: Tls | None
+    def __init__(
+        self, users: Mapping[str, UserConfig] = MappingProxyType({}), tls: Tls | None = None
+    ) -> None:
+        self._users = users
+        self.tls = tls
+
+    def __repr__(self) -> str:
+        return f"<Access for {', '.join(self._users) or 'everybody'}, TLS: {self.tls is not None}>"
+
+    def take_over(self, users: Mapping[str, UserConfig]) -> None:
+        """These count for every call that comes from now on; what is open goes on to its end."""
+        self._users = users
 
     def user(self, route: str, authorization: object, certificate: Mapping[str, Any] | None) -> str:
         """Who calls, as far as it is proved; empty when nothing is asked for.
@@ -89,10 +101,10 @@ class Access:
         """
         if route.startswith(_OPEN_SERVICES):
             return ""
-        if not self.users:
+        if not self._users:
             return _common_name(certificate or {})
         name = self._bearer(authorization)
-        if self.users[name].role == "read-only" and route.startswith("/daq."):
+        if self._users[name].role == "read-only" and route.startswith("/daq."):
             _require_reading(name, route)
         return name
 
@@ -106,7 +118,7 @@ class Access:
             )
         shown, found = _digest(token.strip()), ""
         # All of them, and in constant time: how long it takes tells nothing about any token.
-        for name, user in self.users.items():
+        for name, user in self._users.items():
             if hmac.compare_digest(shown, _digest(user.token)):
                 found = name
         if not found:
@@ -120,7 +132,7 @@ class Access:
         """What is careless about serving on this host."""
         if _is_loopback(host):
             return []
-        proves = bool(self.users) or (self.tls is not None and self.tls.asks_clients)
+        proves = bool(self._users) or (self.tls is not None and self.tls.asks_clients)
         found = []
         if not proves:
             found.append(
@@ -135,20 +147,11 @@ class Access:
         return found
 
 
-OPEN = Access({}, None)
-"""Everybody, without TLS."""
-
-
 def read_access(server: ServerConfig) -> Access:
     """What `[server]` asks of callers. Raises ConfigurationError for files that cannot be used."""
-    users: Mapping[str, UserConfig] = {}
-    if server.token_file is not None:
-        try:
-            users = load_users(server.token_file)
-        except ConfigurationError as error:
-            raise server.mistake("token_file", error.message, error.advice) from error
-        if server.token_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            logger.warning("others can read the tokens: chmod 600 %s", server.token_file)
+    users, file = load_users(server), server.token_file
+    if file is not None and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        logger.warning("others can read the tokens: chmod 600 %s", file)
     return Access(users, read_tls(server))
 
 

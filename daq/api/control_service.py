@@ -18,6 +18,8 @@ from daq.api.services import ApiServices
 from daq.api.trio_service import TrioService, immediate, streaming, unary
 from daq.api.watching import located, watch_execution
 from daq.core import ExecutionState, ExecutionView, NotFoundError
+from daq.scripting import SandboxStatistics
+from daq.supervision import GuardStatistics
 from daq.wire.convert import (
     check_to_wire,
     clean,
@@ -195,26 +197,25 @@ class ControlService(TrioService, pb.ControlServiceBase):
         )
 
     def _counters(self) -> dict[str, float]:
-        sandbox = asdict(self._services.sandbox.statistics())
+        services = self._services
         loop = trio.lowlevel.current_statistics()
         return {
             "loop.tasks": float(loop.tasks_living),
             "loop.runnable": float(loop.tasks_runnable),
             "daemon.memory_mb": resident_mb(),
-            "storage.recovered_runs": float(len(self._services.storage.recovered)),
-            "interlocks.tripped": float(
-                sum(status.tripped for status in self._services.interlocks.status())
-            ),
-            **{
-                f"guard.{name}": float(value)
-                for name, value in asdict(self._services.guard.statistics()).items()
-            },
-            **{
-                f"sandbox.{name}": float(value)
-                for name, value in sandbox.items()
-                if isinstance(value, int | float)
-            },
+            "storage.recovered_runs": float(len(services.storage.recovered)),
+            "interlocks.tripped": float(sum(lock.tripped for lock in services.interlocks.status())),
+            **_counted("guard", services.guard.statistics()),
+            **_counted("sandbox", services.sandbox.statistics()),
         }
+
+
+def _counted(part: str, statistics: GuardStatistics | SandboxStatistics) -> dict[str, float]:
+    return {
+        f"{part}.{name}": float(value)
+        for name, value in asdict(statistics).items()
+        if isinstance(value, int | float)
+    }
 
 
 def _who(claimed: str) -> str:

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 import trio
 
-from daq.api.access import OPEN, Access
+from daq.api.access import Access
 from daq.api.flight_crossing import Crossing
 from daq.bus.ring import RingChannel, RingReader
 from daq.core import (
@@ -57,14 +57,14 @@ async def serve_flight(
     ring: Path | None,
     host: str,
     port: int,
-    access: Access = OPEN,
+    access: Access | None = None,
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports "host:port". Raises ConfigurationError for a port in use."""
     async with trio.open_nursery() as nursery:
         server = await trio.to_thread.run_sync(
-            _listen, storage, ring, host, port, access, Crossing(nursery)
+            _listen, storage, ring, host, port, access or Access(), Crossing(nursery)
         )
         task_status.started(f"{_in_url(host)}:{server.port}")
         try:

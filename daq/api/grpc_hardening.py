@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 READ_BYTES = 32 << 10
 MAX_UNREAD_BYTES = 1 << 20
+BACKLOG = 128
+"""Clients that may wait to be accepted."""
 HANDSHAKE_S = 10.0
 """After so long without a TLS handshake a connection is closed."""
 
@@ -168,11 +170,18 @@ class HardenedServer(grpclib.server.Server):
         """Accept clients on sockets that are bound."""
         patience = HANDSHAKE_S if tls else None
         for bound in sockets:
+            # One connection at a time: with no descriptor left, asyncio up to Python 3.13 schedules
+            # a retry and logs a traceback for each of `backlog`, and each retry does so again.
             self._listeners.append(
                 await self._loop.create_server(
-                    self._protocol_factory, sock=bound, ssl=tls, ssl_handshake_timeout=patience
+                    self._protocol_factory,
+                    sock=bound,
+                    ssl=tls,
+                    ssl_handshake_timeout=patience,
+                    backlog=1,
                 )
             )
+            bound.listen(BACKLOG)
 
     async def shut_down(self, grace_s: float, close_s: float) -> None:
         """End all calls, then all connections. Takes at most about `grace_s` + 2 x `close_s`."""

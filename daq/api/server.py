@@ -16,11 +16,11 @@ from grpclib.health.check import ServiceStatus
 from grpclib.health.service import OVERALL, Health
 from grpclib.reflection.service import ServerReflection
 
-from daq.api.access import OPEN, Access
+from daq.api.access import Access
 from daq.api.bench_service import BenchService
 from daq.api.bridge import Bridge
 from daq.api.control_service import ControlService
-from daq.api.grpc_hardening import HardenedServer, tune_allocator
+from daq.api.grpc_hardening import BACKLOG, HardenedServer, tune_allocator
 from daq.api.guard import Guarded, OpenCalls
 from daq.api.hardware import HardwareService
 from daq.api.run_service import RunService
@@ -42,19 +42,19 @@ async def serve_api(
     services: ApiServices,
     host: str,
     port: int,
-    access: Access = OPEN,
+    access: Access | None = None,
     *,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; then end streams, let calls finish for a second, and say goodbye.
 
-    Reports "host:port" when clients can connect; port 0 takes a free one. Raises
-    ConfigurationError when the address cannot be had.
+    Reports "host:port" when clients can connect; port 0 takes a free one. Without `access` whoever
+    reaches it may call. Raises ConfigurationError when the address cannot be had.
     """
     sockets = await _bind(host, port)
     stop = trio.Event()
     async with trio.open_nursery() as server_nursery:
-        await server_nursery.start(_run_loop, services, access, sockets, stop)
+        await server_nursery.start(_run_loop, services, access or Access(), sockets, stop)
         task_status.started(_address(sockets[0]))
         try:
             await trio.sleep_forever()
@@ -180,7 +180,7 @@ def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address)
-        bound.listen(128)
+        bound.listen(BACKLOG)
         bound.setblocking(False)
     except BaseException:
         bound.close()
@@ -195,6 +195,12 @@ def _address(bound: socket.socket) -> str:
 
 def _log_loop_error(_loop: object, context: Mapping[str, Any]) -> None:
     """trio-asyncio would end the daemon with an error that no callback of asyncio took care of."""
-    logger.error(
-        "asyncio: %s", context.get("message", "unknown"), exc_info=context.get("exception")
-    )
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        logger.error(
+            "a client was not let in: %s (tried again every second; raise `ulimit -n`, or find "
+            "who holds so many connections)",
+            error.strerror,
+        )
+        return
+    logger.error("asyncio: %s", context.get("message", "unknown"), exc_info=error)

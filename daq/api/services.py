@@ -14,7 +14,7 @@ from daq.supervision import Guard, Interlocks, Presets, Reloader, Supervisor
 __all__ = ["ApiServices", "DaemonInfo"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonInfo:
     """What the daemon tells about itself."""
 
@@ -31,18 +31,18 @@ class DaemonInfo:
     """Where Arrow Flight is served; empty where it is not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
-    """The parts of the daemon that clients reach."""
+    """The parts of the daemon; clients reach all of them."""
 
-    queue: ExecutionQueue
-    supervisor: Supervisor
-    storage: Storage
-    manual_runs: ManualRuns
-    bus: Bus
-    sandbox: Sandbox
     info: DaemonInfo
-    interlocks: Interlocks
+    bus: Bus
+    storage: Storage
+    supervisor: Supervisor
     guard: Guard
+    interlocks: Interlocks
     reloader: Reloader
     presets: Presets
+    sandbox: Sandbox
+    queue: ExecutionQueue
+    manual_runs: ManualRuns

@@ -16,7 +16,7 @@ from daq.core import ScriptCheck, ScriptSyntaxError, signature
 from daq.drivers import Timebase, build_drivers
 from daq.drivers.declarative import is_description
 from daq.scripting import Sandbox, SandboxLimits
-from daq.supervision import read_safety
+from daq.supervision import SafetySettings, read_safety
 
 __all__ = ["check"]
 
@@ -65,26 +65,28 @@ def _show_script(output: Output, file: Path, result: ScriptCheck) -> None:
 
 def _show_configuration(output: Output, file: Path) -> int:
     config = load_config(file)
-    failures = trio.run(_build, config)
+    failures, safety = trio.run(_build, config)
     document = {
         "file": file,
         "accepted": not failures,
         "devices": {device.id: device.driver for device in config.devices.values()},
         "failures": failures,
+        "unguarded": safety.unguarded,
     }
     output.show(document, lambda out: _render_configuration(out, file, config, failures))
+    for why in safety.unguarded.values():
+        output.note(Cell("warning: ", "yellow"), why)
     return 1 if failures else 0
 
 
-async def _build(config: Config) -> dict[str, str]:
+async def _build(config: Config) -> tuple[dict[str, str], SafetySettings]:
     """Build the drivers, which checks their options and talks to no instrument.
 
     Certificates, tokens and safety too.
     """
     read_access(config.server)
     drivers, failures = build_drivers(config.devices, Timebase())
-    read_safety(config, drivers)
-    return failures
+    return failures, read_safety(config, drivers)
 
 
 def _render_configuration(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
@@ -13,9 +12,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from daq.cli.output import Cell, Output
+from daq import client
+from daq.cli.output import Output
 from daq.cli.render import duration, percent, position_in_script, state_cell
-from daq.client.models import ExecutionUpdate, Sample
+from daq.client import ExecutionUpdate, Sample
 from daq.core import ExecutionView, OutputLine, format_quantity
 
 __all__ = ["Display", "display_for"]
@@ -23,23 +23,14 @@ __all__ = ["Display", "display_for"]
 _LEVEL_STYLES = {"output": "", "info": "cyan", "warning": "yellow", "error": "bold red"}
 
 
-class Display(Protocol):
-    """Shows updates while its `with` block lasts."""
+class Display(client.Display, Protocol):
+    """One that may also show readings."""
 
     rate_hz: float
     """How many updates of line and progress a second make sense."""
     wants_readings: bool
     """Whether `reading` shows anything."""
 
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-    def update(self, update: ExecutionUpdate) -> None: ...
     def reading(self, sample: Sample) -> None: ...
 
 
@@ -173,8 +164,7 @@ def _readings_line(readings: dict[str, Sample]) -> Text:
 
 
 def _output_text(line: OutputLine) -> Text:
-    cell = Cell(line.text.rstrip("\n"), _LEVEL_STYLES.get(line.level, ""))
-    return Text(cell.text, cell.style)
+    return Text(line.text.rstrip("\n"), _LEVEL_STYLES.get(line.level, ""))
 
 
 def _clock(timestamp_ns: int | None = None) -> str:

@@ -13,11 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from daq.cli.documents import to_json
+from daq.cli.visible import visible
 
 __all__ = ["SHORT_ID", "Cell", "Output"]
 
 UNBROKEN = 22
 """A column of a terminal's table that is not wider is never broken into lines."""
+
+LONGEST = 500
+"""Characters of a cell that are shown."""
 
 SHORT_ID = 8
 """Characters of an id that tell apart what a person works with."""
@@ -82,23 +86,19 @@ class Output:
         for name, value in present:
             self.line(Cell(f"{name:<{width}}  ", "dim"), value)
 
-    def table(
-        self, headings: Sequence[str], rows: Iterable[Sequence[str | Cell]], *, title: str = ""
-    ) -> None:
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str | Cell]]) -> None:
         """A table; headings that end in `>` are of columns of numbers, aligned to the right.
 
         Where a terminal is too narrow, only columns of long texts are broken into lines.
         """
-        cells = [[_cell(value) for value in row] for row in rows]
+        cells = [[_in_table(_cell(value)) for value in row] for row in rows]
         if self.console.is_terminal:
-            self._framed(headings, cells, title)
+            self._framed(headings, cells)
         else:
             self._aligned(headings, cells)
 
-    def _framed(self, headings: Sequence[str], rows: list[list[Cell]], title: str) -> None:
-        table = Table(
-            box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False
-        )
+    def _framed(self, headings: Sequence[str], rows: list[list[Cell]]) -> None:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for index, heading in enumerate(headings):
             widest = max((len(row[index].text) for row in rows), default=0)
             table.add_column(
@@ -125,6 +125,14 @@ class Output:
 
 def _cell(value: str | Cell) -> Cell:
     return value if isinstance(value, Cell) else Cell(value)
+
+
+def _in_table(cell: Cell) -> Cell:
+    """On one line, whatever a name holds; `--json` has all of it."""
+    text = visible(cell.text, line_end="\\n")
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 3]}..."
+    return Cell(text, cell.style)
 
 
 def _styled(words: Iterable[str | Cell]) -> Text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from daq.cli.output import Cell, Output
 from daq.client import DaemonInfo, DeviceInfo, DeviceListing, RunPage
@@ -18,6 +17,7 @@ from daq.core import (
     StopOutcome,
     StopReport,
     format_quantity,
+    format_time,
     signature,
 )
 from daq.wire.convert import RecordedRun
@@ -25,7 +25,6 @@ from daq.wire.convert import RecordedRun
 __all__ = [
     "device_state_cell",
     "duration",
-    "local_time",
     "outcome_cell",
     "percent",
     "position_in_script",
@@ -87,14 +86,6 @@ def outcome_cell(outcome: RunOutcome | None) -> Cell:
     return Cell(outcome.value, _OUTCOME_STYLES[outcome]) if outcome else Cell("open", "bold blue")
 
 
-def local_time(timestamp_ns: int) -> str:
-    """`2025-03-01 12:00:00` in the local time zone; empty for 0."""
-    if not timestamp_ns:
-        return ""
-    moment = datetime.fromtimestamp(timestamp_ns / 1e9, tz=UTC).astimezone()
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
 def duration(seconds: float) -> str:
     """`12.3 ms`, `4.56 s`, `2:05`, `1:02:05`."""
     if seconds < 60:
@@ -130,8 +121,8 @@ def render_execution(output: Output, view: ExecutionView) -> None:
             ("queue", queued),
             ("progress", _progress(view)),
             ("at", position_in_script(view)),
-            ("started", local_time(record.started_ns)),
-            ("ended", local_time(record.ended_ns)),
+            ("started", format_time(record.started_ns)),
+            ("ended", format_time(record.ended_ns)),
             ("duration", duration(view.elapsed_s) if record.started_ns else ""),
             ("by", record.user),
             ("runs", ", ".join(record.run_ids)),
@@ -157,7 +148,7 @@ def render_executions(output: Output, views: Iterable[ExecutionView]) -> None:
             view.record.script_name,
             state_cell(view.record.state),
             percent(view.record.progress),
-            local_time(view.record.transitions[0].timestamp_ns if view.record.transitions else 0),
+            format_time(view.record.transitions[0].timestamp_ns if view.record.transitions else 0),
             duration(view.elapsed_s) if view.record.started_ns else "",
             view.record.user,
             _first_line(view.record.message),
@@ -178,7 +169,7 @@ def render_scripts(output: Output, scripts: Iterable[Script]) -> None:
         (
             output.short(script.id),
             script.name,
-            local_time(script.uploaded_ns),
+            format_time(script.uploaded_ns),
             signature(script.parameters) if script.parameters else "",
             _first_line(script.description),
         )
@@ -242,7 +233,7 @@ def _next_attempt(snapshot: DeviceSnapshot) -> str:
     """When it is tried again, by this machine's clock."""
     if not snapshot.next_attempt_ns:
         return ""
-    return f" (next attempt at {local_time(snapshot.next_attempt_ns).partition(' ')[2]})"
+    return f" (next attempt at {format_time(snapshot.next_attempt_ns).partition(' ')[2]})"
 
 
 def _device_value(device: DeviceInfo) -> str:
@@ -297,7 +288,7 @@ def render_runs(output: Output, page: RunPage) -> None:
             run.name,
             outcome_cell(run.outcome),
             str(run.points),
-            local_time(run.started_ns),
+            format_time(run.started_ns),
             _run_duration(run),
             run.script_name,
         )
@@ -322,7 +313,7 @@ def render_run(output: Output, detail: RecordedRun) -> None:
             ("outcome", outcome_cell(run.outcome)),
             ("reason", run.reason),
             ("ended by", run.by),
-            ("started", local_time(run.started_ns)),
+            ("started", format_time(run.started_ns)),
             ("duration", _run_duration(run)),
             ("user", run.user),
             ("script", run.script_name),

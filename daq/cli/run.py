@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from daq.cli.client.session import key_values
+from daq.cli.client.session import parameters_option
 from daq.cli.errors import INTERRUPTED
 from daq.cli.following import follow_or_stop, show_end
 from daq.cli.local_daemon import ended_by_signals, local_daemon
@@ -20,14 +20,7 @@ __all__ = ["run"]
 
 @click.command()
 @click.argument("script", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--param",
-    "parameters",
-    metavar="KEY=VALUE",
-    multiple=True,
-    callback=key_values,
-    help="A parameter of the script's main(); may be given several times.",
-)
+@parameters_option
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),

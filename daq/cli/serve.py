@@ -10,6 +10,8 @@ from typing import TextIO
 
 import click
 
+from daq.cli.visible import visible
+
 __all__ = ["serve"]
 
 _STYLES = {
@@ -21,15 +23,11 @@ _STYLES = {
 _RESET = "\x1b[0m"
 
 
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-_CONTROL |= {ord("\n"): "\n    ", ord("\t"): "\t"}
-
-
 class _Formatter(logging.Formatter):
     """A line begins with its time, whatever the texts of clients and scripts hold."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-        record.message = record.message.translate(_CONTROL)
+        record.message = visible(record.message, line_end="\n    ")
         return super().formatMessage(record)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from types import TracebackType
 from typing import Self
 
 from daq.client.bench_control import BenchClient, PresetsClient
@@ -80,12 +79,7 @@ class AsyncClient:
         self._connection.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._connection.close()
 
     async def info(self) -> DaemonInfo:

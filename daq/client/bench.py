@@ -7,7 +7,6 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from daq.client.async_client import AsyncClient
@@ -66,58 +65,49 @@ class Bench(Scans):
     def __init__(self, make_client: Callable[[], AsyncClient]) -> None:
         self.address = make_client().address
         """Where the daemon is, `HOST:PORT`."""
-        self._portal = Portal(make_client)
-        self.display: DisplayFactory = display_for_here(self._portal)
+        self.portal = Portal(make_client)
+        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
+        self.display: DisplayFactory = display_for_here(self.portal)
         """How scans show themselves; takes a name, gives a context manager with `update`."""
         self._devices: dict[str, Device] = {}
-        self.runs = RunLog(self._portal)
+        self.runs = RunLog(self.portal)
         """What is on record: `runs[-1]`, `runs.search(name="knife*")`."""
 
     def __repr__(self) -> str:
         return f"<Bench {self.address}: {', '.join(self._devices)}>"
 
     def _repr_html_(self) -> str:
-        listing = self._portal.call(lambda client: client.devices.list())
+        listing = self.portal.call(lambda client: client.devices.list())
         return devices_html((info.description, info.snapshot) for info in listing.devices)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End the connection; motions that this process began and still waits for are stopped."""
-        self._portal.close()
+        self.portal.close()
 
     def call(self, action: Action[Result]) -> Result:
         """Anything that the asynchronous client can: `bench.call(lambda client: client.info())`."""
-        return self._portal.call(action)
-
-    @property
-    def portal(self) -> Portal:
-        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
-        return self._portal
+        return self.portal.call(action)
 
     def info(self) -> DaemonInfo:
         """The daemon itself: version, sandbox, counters."""
-        return self._portal.call(lambda client: client.info())
+        return self.portal.call(lambda client: client.info())
 
     # ----------------------------------------------------------------------------------- devices
 
     def refresh(self) -> None:
         """Ask the daemon again which devices there are."""
-        listing = self._portal.call(lambda client: client.devices.list())
+        listing = self.portal.call(lambda client: client.devices.list())
         known = self._devices
         self._devices = {
             info.id: known[info.id]
             if info.id in known and known[info.id].description == info.description
-            else class_for(info.description.capabilities)(self._portal, info, self.address)
+            else class_for(info.description.capabilities)(self.portal, info, self.address)
             for info in listing.devices
         }
 
@@ -187,7 +177,7 @@ class Bench(Scans):
 
     def run(self, name: str, **metadata: Any) -> ManualRun:
         """A run for a `with` block: opened on the daemon, recorded into, closed at the end."""
-        return ManualRun(self._portal, name, metadata)
+        return ManualRun(self.portal, name, metadata)
 
     def start(
         self, script: str | Path, parameters: Mapping[str, Any] | None = None, *, name: str = ""
@@ -196,12 +186,12 @@ class Bench(Scans):
         path = Path(script) if isinstance(script, Path) or "\n" not in script else None
         source = str(script) if path is None else _source(path)
         title = name or (path.stem if path is not None else "script")
-        return begin(self._portal, source, title, parameters)
+        return begin(self.portal, source, title, parameters)
 
     def execution(self, reference: str = "") -> Execution:
         """An execution that somebody started; by default the one that runs, or ran last."""
-        view = self._portal.call(lambda client: client.scripts.status(reference))
-        return Execution(self._portal, view.record.id, view.record.script_name)
+        view = self.portal.call(lambda client: client.scripts.status(reference))
+        return Execution(self.portal, view.record.id, view.record.script_name)
 
     def submit(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Execution:
         """Run a function of yours in the daemon's sandbox; returns at once with the Execution.
@@ -220,7 +210,7 @@ class Bench(Scans):
             text.add(f"def main():\n    for value in {call}:\n        daq_hand_out(value)")
         else:
             text.add(f"def main():\n    return {call}")
-        return begin(self._portal, text.source, name, relocate=text.relocate)
+        return begin(self.portal, text.source, name, relocate=text.relocate)
 
     def remote(self, function: Callable[Parameters, Result]) -> RemoteFunction[Parameters, Result]:
         """Decorate a function so that calling it runs it in the daemon and returns its result.

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from daq.client.connection import Answer, Connection, WireMessage
+from daq.client.service import ServiceCalls
 from daq.core import DeviceState, Preset, SettingChange
 from daq.wire.convert import preset_from_wire, report_from_wire
 from daq.wire.generated import daq as pb
@@ -42,27 +42,8 @@ class Reload:
     """Interlocks, and options of other tables, that have changed and count from now on."""
 
 
-class _BenchCalls:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def _call(
-        self,
-        method: str,
-        request: WireMessage,
-        answer: type[Answer],
-        *,
-        force: bool = False,
-        asks: bool = False,
-    ) -> Answer:
-        return await self._connection.call(
-            f"/daq.BenchService/{method}",
-            request,
-            answer,
-            timeout=self._connection.timeout if asks else None,
-            repeatable=asks,
-            force=force,
-        )
+class _BenchCalls(ServiceCalls):
+    service = "BenchService"
 
 
 class BenchClient(_BenchCalls):
@@ -82,7 +63,7 @@ class BenchClient(_BenchCalls):
 
     async def reload(self, *, force: bool = False) -> Reload:
         """Let the daemon read its configuration file again; ConfigurationError changes nothing."""
-        answer = await self._call(
+        answer = await self._operate(
             "ReloadConfiguration",
             pb.ReloadConfigurationRequest(),
             pb.ReloadConfigurationResponse,
@@ -101,7 +82,7 @@ class BenchClient(_BenchCalls):
     async def _use(
         self, method: str, request: pb.DeviceUseRequest, *, force: bool = False
     ) -> DeviceUse:
-        answer = await self._call(method, request, pb.DeviceUseResponse, force=force)
+        answer = await self._operate(method, request, pb.DeviceUseResponse, force=force)
         return DeviceUse(
             answer.device_id,
             DeviceState(answer.state),
@@ -119,27 +100,25 @@ class PresetsClient(_BenchCalls):
     ) -> Preset:
         """Save what these devices, or all, are set to now."""
         request = pb.SavePresetRequest(name, list(devices), note, replace)
-        return preset_from_wire(await self._call("SavePreset", request, pb.PresetInfo))
+        return preset_from_wire(await self._operate("SavePreset", request, pb.PresetInfo))
 
     async def list(self) -> builtins.list[Preset]:
         """All of them, by name."""
-        answer = await self._call(
-            "ListPresets", pb.ListPresetsRequest(), pb.ListPresetsResponse, asks=True
-        )
+        answer = await self._ask("ListPresets", pb.ListPresetsRequest(), pb.ListPresetsResponse)
         return [preset_from_wire(message) for message in answer.presets]
 
     async def compare(self, name: str) -> builtins.list[SettingChange]:
         """Each setting of the preset next to what it is now; changes nothing."""
-        answer = await self._call("ComparePreset", pb.PresetRequest(name), pb.PresetReport)
+        answer = await self._operate("ComparePreset", pb.PresetRequest(name), pb.PresetReport)
         return report_from_wire(answer)
 
     async def load(self, name: str, *, force: bool = False) -> builtins.list[SettingChange]:
         """Set the bench to it; what each setting was before and reads back now."""
         request = pb.PresetRequest(name)
         return report_from_wire(
-            await self._call("LoadPreset", request, pb.PresetReport, force=force)
+            await self._operate("LoadPreset", request, pb.PresetReport, force=force)
         )
 
     async def delete(self, name: str) -> None:
         """Forget it."""
-        await self._call("DeletePreset", pb.PresetRequest(name), pb.DeletePresetResponse)
+        await self._operate("DeletePreset", pb.PresetRequest(name), pb.DeletePresetResponse)

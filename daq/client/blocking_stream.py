@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import aclosing
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from daq.client.async_client import AsyncClient
@@ -53,12 +52,7 @@ class BlockingStream(Generic[Item]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

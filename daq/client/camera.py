@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -77,7 +78,7 @@ class Camera(Device):
     def frames(self, count: int = 1) -> npt.NDArray[Any]:
         """The next frames, as an array of shape (count, height, width)."""
         with self.stream() as frames:
-            return np.stack([frame.image for frame, _ in zip(frames, range(count), strict=False)])
+            return np.stack([frame.image for frame in itertools.islice(frames, count)])
 
     def read(self) -> Readings:
         """One image; after `trigger`, the one that it took."""

@@ -9,6 +9,7 @@ from grpclib.config import Configuration
 from grpclib.protocol import H2Protocol
 
 from daq.client.receiving import ClientProtocol
+from daq.core import CommunicationError
 from daq.wire.grpc_tuning import TunedChannel
 
 __all__ = ["ClientChannel"]
@@ -33,6 +34,7 @@ class ClientChannel(TunedChannel):
     def __init__(self, host: str, port: int, **options: Any) -> None:
         super().__init__(host, port, configuration=_CONFIGURATION, **options)
         self._newest: ClientProtocol | None = None
+        self._is_closed = False
 
     @property
     def was_met_with_silence(self) -> bool:
@@ -42,9 +44,18 @@ class ClientChannel(TunedChannel):
     def close(self) -> None:
         """Close at once. TLS's own farewell would outlast the loop of whoever closes last."""
         newest = self._newest
+        self._is_closed = True
         super().close()
         if self._ssl is not None and newest is not None:
             newest.abort()
+
+    async def _create_connection(self) -> H2Protocol:
+        protocol = await super()._create_connection()
+        if self._is_closed:  # while it was being made: nobody would ever close it
+            self._protocol = protocol
+            self.close()
+            raise CommunicationError("the client was closed while it was connecting")
+        return protocol
 
     def _protocol_factory(self) -> H2Protocol:
         self._newest = ClientProtocol(grpclib.client.Handler(), self._config, self._h2_config)

@@ -25,9 +25,11 @@ from daq.wire.status import from_wire
 
 __all__ = [
     "DEFAULT_ADDRESS",
+    "Answer",
     "Connection",
     "ConnectionLostError",
     "OlderDaemonError",
+    "WireMessage",
     "default_address",
     "split_address",
 ]
@@ -288,6 +290,8 @@ async def _send(stream: Stream[Any, Any], request: WireMessage, route: str) -> N
             f"{error.object[error.start : error.end]!r}, which is no text",
             advice="was it read with the wrong encoding?",
         ) from error
+    except ssl.SSLError:  # that of a certificate is a ValueError too
+        raise
     except (ValueError, TypeError, struct.error) as error:
         raise ParameterError(f"{_method(route)} cannot be called with that: {error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -142,7 +143,8 @@ class Detector(Device):
     ) -> Subscription:
         """Call `callback(readings)` at a rate until the subscription is closed; bluesky's too."""
         subscription = Subscription(self.name, self.stream(rate_hz), callback)
-        self._subscriptions.append((callback, subscription))
+        known = [(c, s) for c, s in self._subscriptions if s.is_open]
+        self._subscriptions = [*known, (callback, subscription)]
         return subscription
 
     def clear_sub(self, callback: Callable[..., object]) -> None:
@@ -152,7 +154,7 @@ class Detector(Device):
         for subscription in ended:
             subscription.close()
 
-    @property
+    @functools.cached_property
     def signal(self) -> Signal:
         """The value as bluesky's suspenders take it: `SuspendFloor(meter.signal, 1e-3)`."""
         return Signal(self)

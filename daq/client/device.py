@@ -11,7 +11,6 @@ from daq.client.call import Action
 from daq.client.html import device_html
 from daq.client.models import DeviceInfo
 from daq.client.portal import Portal
-from daq.client.readings import Readings
 from daq.client.status import MotionProgress, Status
 from daq.core import (
     Capability,
@@ -32,7 +31,6 @@ __all__ = [
     "MissingParameterError",
     "Parameters",
     "missing_capability",
-    "reading_of",
 ]
 
 Result = TypeVar("Result")
@@ -272,8 +270,3 @@ def missing_capability(
         f"{', '.join(sorted(description.capabilities)) or 'without any'}",
         advice=f"it offers {', '.join(op.name for op in description.operations)}",
     )
-
-
-def reading_of(name: str, value: float, units: str) -> Readings:
-    """A value that has just been read, where the wire brings no time with it."""
-    return Readings(name, value, time.time_ns(), units)

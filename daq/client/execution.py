@@ -72,7 +72,8 @@ class Execution:
     ) -> None:
         self.id = execution_id
         self.name = name
-        self._portal = portal
+        self.portal = portal
+        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
         self._relocate = relocate or _as_is
         self._end: ExecutionView | None = None
 
@@ -84,16 +85,11 @@ class Execution:
         return execution_html(self.view)
 
     @property
-    def portal(self) -> Portal:
-        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
-        return self._portal
-
-    @property
     def view(self) -> ExecutionView:
         """How it is now: state, line, progress."""
         if self._end is not None:
             return self._end
-        view = self._portal.call(lambda client: client.scripts.status(self.id))
+        view = self.portal.call(lambda client: client.scripts.status(self.id))
         if view.record.state.is_final:
             self._end = view
         return view
@@ -112,21 +108,21 @@ class Execution:
         self, *, force: bool = False, grace_s: float | None = None, reason: str = ""
     ) -> StopReport:
         """Stop it; returns when that is verified, with what became of each device."""
-        return self._portal.call(
+        return self.portal.call(
             lambda client: client.scripts.stop(self.id, force=force, grace_s=grace_s, reason=reason)
         )
 
     def pause(self) -> None:
         """Pause it at its next checkpoint."""
-        self._portal.call(lambda client: client.scripts.pause(self.id))
+        self.portal.call(lambda client: client.scripts.pause(self.id))
 
     def resume(self) -> None:
         """Let it go on."""
-        self._portal.call(lambda client: client.scripts.resume(self.id))
+        self.portal.call(lambda client: client.scripts.resume(self.id))
 
     def watch(self) -> BlockingStream[ExecutionUpdate]:
         """What `updates` gives, as a stream that another thread may close."""
-        return self._portal.stream(
+        return self.portal.stream(
             lambda client: client.scripts.watch(self.id, max_rate_hz=WATCH_RATE_HZ)
         )
 
@@ -160,7 +156,7 @@ class Execution:
         self.raise_for_end()
         if view.result is None:
             # An older daemon does not say what it was, and None would be a lie.
-            self._portal.call(lambda client: client.require("results", "what `main` returned"))
+            self.portal.call(lambda client: client.require("results", "what `main` returned"))
         return view.result
 
     def values(self, display: DisplayFactory | None = None) -> Iterator[Any]:
@@ -193,7 +189,7 @@ class Execution:
         else:
             with display(self.name) as shown:
                 # One that raises must not leave the script running behind one's back.
-                yield lambda update: self._portal.tell(shown.update, update)
+                yield lambda update: self.portal.tell(shown.update, update)
 
     def _interrupted(self) -> None:
         print(f"stopping {self.name}; Ctrl-C again stops it by force", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -62,7 +63,7 @@ def write_batches(
             notes = _write(file_format, first.schema, everything, file)
         partial.replace(target)
     except OSError as error:
-        raise StorageError(f"{target}: cannot be written: {error}") from error
+        raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -113,10 +114,7 @@ def _width(field: pa.Field[Any]) -> int:
     """How many CSV columns a field takes."""
     if not isinstance(field.type, pa.FixedShapeTensorType):
         return 1
-    size = 1
-    for length in field.type.shape:
-        size *= length
-    return size
+    return math.prod(field.type.shape)
 
 
 def _flatten(batch: pa.RecordBatch) -> pa.RecordBatch:

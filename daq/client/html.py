@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from daq.core import (
@@ -19,7 +18,9 @@ from daq.core import (
     ExecutionView,
     RunOutcome,
     RunSummary,
+    axis_label,
     format_quantity,
+    format_time,
 )
 from daq.wire.convert import RecordedStream
 
@@ -59,6 +60,8 @@ _STATE_COLOURS: Mapping[str, str] = {
 _CELL = "text-align:left;padding:1px 10px 1px 0;vertical-align:top"
 _LONGEST = 2000
 LONGEST_LINE = 100
+_MEASURED = ("position", "reading", "value")
+"""Fields of a state that are in the units of the device."""
 
 
 def device_html(description: DeviceDescription, snapshot: DeviceSnapshot | None) -> str:
@@ -107,14 +110,14 @@ def reading_html(name: str, value: Any, units: str) -> str:
 
 def run_html(summary: RunSummary, streams: Sequence[RecordedStream] = ()) -> str:
     """A run: how it ended, what it holds, what the user said about it."""
-    rows: list[tuple[object, object]] = [("began", _moment(summary.started_ns))]
+    rows: list[tuple[object, object]] = [("began", format_time(summary.started_ns))]
     if summary.ended_ns:
         rows.append(("took", f"{(summary.ended_ns - summary.started_ns) / 1e9:.3g} s"))
     rows += [("reason", summary.reason)] if summary.reason else []
     rows += [("script", summary.script_name)] if summary.script_name else []
     rows += [("user", summary.user)] if summary.user else []
     for stream in streams:
-        columns = ", ".join(f"{c.name} ({c.units})" if c.units else c.name for c in stream.columns)
+        columns = ", ".join(axis_label(c.name, c.units) for c in stream.columns)
         rows.append((stream.name, f"{stream.points} points of {columns}"))
     rows += [(key, value) for key, value in summary.metadata.items()]
     outcome = summary.outcome or "open"
@@ -130,7 +133,7 @@ def runs_html(summaries: Iterable[RunSummary], total: int) -> str:
             s.name,
             _Markup(_badge(s.outcome or "open")),
             s.points,
-            _moment(s.started_ns),
+            format_time(s.started_ns),
         )
         for s in summaries
     ]
@@ -237,18 +240,15 @@ def _facts(rows: Iterable[tuple[object, object]]) -> str:
 
 
 def _with_units(name: str, value: object, description: DeviceDescription) -> str:
-    measured = isinstance(value, int | float) and not isinstance(value, bool)
-    if measured and name in ("position", "reading", "value"):
-        return format_quantity(float(str(value)), description.units)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if name in _MEASURED:
+        return format_quantity(value, description.units)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _newest(description: DeviceDescription, snapshot: DeviceSnapshot) -> str:
-    for name in ("position", "reading", "value"):
+    for name in _MEASURED:
         if name in snapshot.fields:
             return _with_units(name, snapshot.fields[name], description)
     return snapshot.activity
-
-
-def _moment(timestamp_ns: int) -> str:
-    return f"{datetime.fromtimestamp(timestamp_ns / 1e9, UTC).astimezone():%Y-%m-%d %H:%M:%S}"

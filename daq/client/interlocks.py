@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 
-from daq.client.hardware import HardwareCalls
+from daq.client.service import HardwareCalls
 from daq.core import InterlockStatus
 from daq.wire.convert import interlock_from_wire
 from daq.wire.generated import daq as pb

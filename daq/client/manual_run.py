@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from daq.client.device import Device
@@ -41,12 +40,7 @@ class ManualRun:
         self.id = self._portal.call(lambda client: client.runs.start(self.name, self._metadata))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         outcome, reason = RunOutcome.COMPLETED, ""
         if isinstance(error, Exception):
             outcome = RunOutcome.FAILED

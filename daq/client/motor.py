@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import time
 from collections.abc import Iterator
 from typing import Literal, overload
 
 from daq.client.async_client import AsyncClient
 from daq.client.call import Action
-from daq.client.device import Device, reading_of
+from daq.client.device import Device
 from daq.client.readings import Readings
 from daq.client.status import MotionProgress, Status
 from daq.core import Capability, DaqError, LimitError, Limits, ParameterError
@@ -53,7 +54,7 @@ class Motor(Device):
 
     @property
     def is_moving(self) -> bool:
-        """Whether it moves, as the daemon saw it last."""
+        """Whether it moves, as the daemon saw it last; what has arrived or was stopped does not."""
         return bool(self.state().fields.get("moving", False))
 
     @overload
@@ -106,13 +107,12 @@ class Motor(Device):
         return status.wait() if wait else status
 
     def home(self, wait: bool = True) -> float | Status[float]:
-        """Search the home position."""
-
-        async def home(client: AsyncClient) -> float:
-            await client.devices.call(self.name, "home")
-            return float(await client.devices.call(self.name, "position"))
-
-        status = self._motion(home, "home", MotionProgress(self.name, self.units, self._positions))
+        """Search the home position; gives the position read back, as `move` does."""
+        status = self._motion(
+            lambda client: client.devices.call(self.name, "home"),
+            "home",
+            MotionProgress(self.name, self.units, self._positions),
+        )
         return status.wait() if wait else status
 
     def wait_settled(self, timeout: float | None = None) -> float:
@@ -155,7 +155,7 @@ class Motor(Device):
 
     def read(self) -> Readings:
         """bluesky: the position, read back."""
-        return reading_of(self.name, self.position, self.units)
+        return Readings(self.name, self.position, time.time_ns(), self.units)
 
     def locate(self) -> dict[str, float]:
         """bluesky: where it is; after a move that is also where it was sent, within tolerance."""
@@ -167,7 +167,5 @@ class Motor(Device):
         limits = self.limits
         if not math.isfinite(value):
             raise LimitError(f"{self.name}: position {value} is not a finite number")
-        if limits is not None and value not in limits:
-            raise LimitError.outside(
-                self.name, "position", value, limits.low, limits.high, self.units
-            )
+        if limits is not None:
+            limits.require(self.name, "position", value, self.units)

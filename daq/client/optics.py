@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daq.client.hardware import HardwareCalls
+from daq.client.service import HardwareCalls
 from daq.wire.generated import daq as pb
 
 __all__ = ["OpticsCalls"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from daq.core import Column, NotFoundError, StorageError
+from daq.core import Column, NotFoundError, StorageError, axis_label
 from daq.wire.convert import RecordedRun
 
 __all__ = ["draw_run", "plot_run", "save_figure"]
@@ -37,9 +38,12 @@ def plot_run(run: RecordedRun, table: Table, path: Path) -> Path:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure to a file. Raises StorageError when it cannot be written."""
     try:
-        figure.savefig(path, dpi=150)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: the picture cannot be written: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"{path}: the picture cannot be written: {reason}") from error
 
 
 def draw_run(run: RecordedRun, table: Table) -> Figure:
@@ -91,7 +95,7 @@ def _draw(panel: Axes, signal: Column, axes: Sequence[Column], table: Table) -> 
 
 
 def _label(column: Column) -> str:
-    return f"{column.name} ({column.units})" if column.units else column.name
+    return axis_label(column.name, column.units)
 
 
 def _draw_line(panel: Axes, signal: Column, axes: Sequence[Column], table: Table) -> None:

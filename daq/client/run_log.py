@@ -16,7 +16,7 @@ from daq.client.event_documents import run_documents
 from daq.client.html import run_html, runs_html
 from daq.client.portal import Portal
 from daq.client.run_tables import TableKind, make_table
-from daq.core import NotFoundError, ParameterError, RunSummary
+from daq.core import NotFoundError, ParameterError, RunSummary, format_time
 from daq.wire.convert import RecordedRun
 from daq.wire.event_model import Document
 
@@ -38,31 +38,26 @@ class Run:
 
     def __init__(self, portal: Portal, run_id: str, summary: RunSummary | None = None) -> None:
         self.id = run_id
-        self._portal = portal
+        self.portal = portal
+        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
         self._summary = summary
         self._detail: RecordedRun | None = None
 
     def __repr__(self) -> str:
         summary = self.summary
-        began = datetime.fromtimestamp(summary.started_ns / 1e9, UTC).astimezone()
         return (
             f"<Run {self.id[:8]} {summary.name!r} {summary.outcome or 'open'}, "
-            f"{summary.points} points, {began:%Y-%m-%d %H:%M:%S}>"
+            f"{summary.points} points, {format_time(summary.started_ns)}>"
         )
 
     def _repr_html_(self) -> str:
         return run_html(self.summary, self.detail.streams)
 
     @property
-    def portal(self) -> Portal:
-        """The way to the asynchronous client, for streams and calls that go on meanwhile."""
-        return self._portal
-
-    @property
     def detail(self) -> RecordedRun:
         """All that is on record but the data: parameters, settings, script, streams."""
         if self._detail is None or self._detail.summary.outcome is None:
-            self._detail = self._portal.call(lambda client: client.runs.get(self.id))
+            self._detail = self.portal.call(lambda client: client.runs.get(self.id))
             self._summary = self._detail.summary
         return self._detail
 
@@ -95,7 +90,7 @@ class Run:
 
     def columns(self, stream: str = "primary") -> dict[str, npt.NDArray[Any]]:
         """Arrays of shape (n, *sample_shape) by column, with `time` (datetime64[ns])."""
-        return self._portal.call(lambda client: client.runs.columns(self.id, stream=stream))
+        return self.portal.call(lambda client: client.runs.columns(self.id, stream=stream))
 
     def table(self, kind: TableKind | Literal["auto"] = "auto", stream: str = "primary") -> Any:
         """The data as `pandas`, `xarray`, `arrow` or `dict`; by default what is installed."""
@@ -123,7 +118,7 @@ class Run:
             async with aclosing(client.runs.read(self.id, stream=stream)) as batches:
                 return [batch async for batch in batches]
 
-        batches = self._portal.call(read)
+        batches = self.portal.call(read)
         if not batches:
             raise NotFoundError(f"run {self.id[:8]} holds nothing in its stream {stream!r}")
         return pa.Table.from_batches(batches)
@@ -140,7 +135,7 @@ class Run:
                 them. They come in pages; of a run that is open, as it is recorded.
         """
         if files:
-            return self._portal.stream(lambda client: client.runs.documents(self.id))
+            return self.portal.stream(lambda client: client.runs.documents(self.id))
         detail = self.detail
         tables = {s.name: self.columns(s.name) for s in detail.streams if s.points}
         return run_documents(detail, tables, pages=pages)

@@ -114,30 +114,26 @@ def _to_xarray(
     attrs: dict[str, Any],
 ) -> Any:
     xarray = _need("xarray")
-    flat = {**attrs, **{k: v for k, v in attrs.pop("metadata").items() if _is_plain(v)}}
-    flat.pop("metadata", None)
-    flat.pop("units")
-    units = attrs["units"]
+    flat = {k: v for k, v in {**attrs, **attrs["metadata"]}.items() if _is_plain(v)}
     grid = _grid(run)
     if grid is not None:
         variables, coordinates = _on_grid(columns, *grid)
     else:
-        axes = {c.name for c in described_columns if c.role == "positioner" and not c.shape} | {
-            TIME
-        }
-        spread = {n: _variable(n, ("event",), values) for n, values in columns.items()}
+        axes = {c.name for c in described_columns if c.role == "positioner" and not c.shape}
+        axes.add(TIME)
+        spread = {n: (("event", *_own_dims(n, v)), v) for n, v in columns.items()}
         variables = {name: spread[name] for name in spread if name not in axes}
         coordinates = {name: spread[name] for name in spread if name in axes}
     dataset = xarray.Dataset(variables, coordinates, flat)
     for name in dataset.variables:
-        if unit := units.get(str(name).removesuffix("_readback"), ""):
+        if unit := attrs["units"].get(str(name).removesuffix("_readback"), ""):
             dataset[name].attrs["units"] = unit
     return dataset
 
 
-def _variable(name: str, dims: tuple[str, ...], values: Array) -> tuple[tuple[str, ...], Array]:
-    own = tuple(f"{name}_{i}" for i in range(values.ndim - 1)) if len(dims) == 1 else ()
-    return (*dims, *own), values
+def _own_dims(name: str, values: Array) -> tuple[str, ...]:
+    """Of a sample of the column."""
+    return tuple(f"{name}_{i}" for i in range(values.ndim - 1))
 
 
 def _grid(run: RecordedRun) -> tuple[list[str], list[int], bool] | None:
@@ -163,7 +159,6 @@ def _on_grid(
         full = np.full((size, *values.shape[1:]), _nothing(values.dtype), _roomy(values.dtype))
         full[places] = values[: len(places)]
         spread = full.reshape(*shape, *values.shape[1:])
-        own = tuple(f"{name}_{i}" for i in range(values.ndim - 1))
         if name in motors:
             axis = motors.index(name)
             others = tuple(i for i in range(len(shape)) if i != axis)
@@ -172,7 +167,7 @@ def _on_grid(
         elif name == TIME:
             coordinates[name] = (tuple(motors), spread)
         else:
-            variables[name] = ((*motors, *own), spread)
+            variables[name] = ((*motors, *_own_dims(name, values)), spread)
     return variables, coordinates
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from daq.client.connection import Answer, Connection, WireMessage
+from daq.client.connection import Connection
 from daq.client.models import RebuildProgress, RecordedPoint, RunPage
-from daq.client.resuming import resuming
+from daq.client.service import ServiceCalls
 from daq.core import NotFoundError, RunOutcome, RunSummary
 from daq.wire.convert import (
     RecordedRun,
@@ -30,15 +30,17 @@ if TYPE_CHECKING:
 __all__ = ["RunsClient"]
 
 
-class RunsClient:
+class RunsClient(ServiceCalls):
     """What `client.runs` offers.
 
     A run goes by its id, a unique prefix of it, or its name (the newest of that name); an empty
     reference is the newest run.
     """
 
+    service = "RunService"
+
     def __init__(self, connection: Connection, user: str) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._user = user
 
     async def start(
@@ -56,7 +58,10 @@ class RunsClient:
         """
         texts = json_mapping_to_wire(metadata or {})
         request = pb.StartRunRequest(name, texts, user or self._user, durability)
-        return (await self._call("StartRun", request, pb.StartRunResponse)).run_id
+        answer = await self._operate(
+            "StartRun", request, pb.StartRunResponse, self._connection.timeout
+        )
+        return answer.run_id
 
     async def record(
         self, run_id: str, devices: Sequence[str], values: Mapping[str, Any] | None = None
@@ -64,7 +69,7 @@ class RunsClient:
         """Read devices and store one event; returns when it is stored."""
         texts = json_mapping_to_wire(values or {})
         request = pb.RecordPointRequest(run_id, list(devices), texts)
-        answer = await self._call("RecordPoint", request, pb.RecordPointResponse, operates=True)
+        answer = await self._operate("RecordPoint", request, pb.RecordPointResponse)
         return RecordedPoint(answer.sequence, data_from_wire(answer.values_json))
 
     async def stop(
@@ -77,7 +82,7 @@ class RunsClient:
     ) -> RunSummary:
         """Close a manual run, or the open one, as completed, stopped or failed."""
         request = pb.StopRunRequest(run_id, reason, user or self._user, outcome.value)
-        return run_from_wire(await self._call("StopRun", request, pb.RunInfo, operates=True))
+        return run_from_wire(await self._operate("StopRun", request, pb.RunInfo))
 
     async def list(
         self,
@@ -102,13 +107,13 @@ class RunsClient:
             execution_id: Only runs of that execution.
         """
         request = pb.ListRunsRequest(limit, offset, name, outcome, since_ns, until_ns, execution_id)
-        answer = await self._call("ListRuns", request, pb.ListRunsResponse)
+        answer = await self._ask("ListRuns", request, pb.ListRunsResponse)
         return RunPage(tuple(run_from_wire(run) for run in answer.runs), answer.total)
 
     async def get(self, reference: str = "") -> RecordedRun:
         """Everything on record about a run but its data."""
         request = pb.GetRunRequest(reference)
-        return run_detail_from_wire(await self._call("GetRun", request, pb.RunDetail))
+        return run_detail_from_wire(await self._ask("GetRun", request, pb.RunDetail))
 
     async def read(
         self, reference: str = "", *, stream: str = "primary", columns: Sequence[str] = ()
@@ -121,10 +126,7 @@ class RunsClient:
         import pyarrow as pa  # loads slowly, and only reading needs it
 
         request = pb.ReadRunRequest(reference, stream, list(columns))
-        batches = resuming(
-            self._connection,
-            lambda: self._connection.stream("/daq.RunService/ReadRun", request, pb.RunBatch),
-        )
+        batches = self._resuming("ReadRun", request, pb.RunBatch)
         rows = 0
         async with aclosing(batches):
             async for _, message in batches:
@@ -142,7 +144,7 @@ class RunsClient:
         names the HDF5 file in which they lie.
         """
         request = pb.DocumentsRequest(reference)
-        documents = self._connection.stream("/daq.RunService/StreamDocuments", request, pb.Document)
+        documents = self._stream("StreamDocuments", request, pb.Document)
         async with aclosing(documents):
             async for message in documents:
                 yield message.name, json.loads(message.json)
@@ -150,7 +152,7 @@ class RunsClient:
     async def file(self, reference: str = "") -> AsyncGenerator[tuple[bytes, int], None]:
         """The HDF5 file of a run that has ended, piece by piece, each with the file's size."""
         request = pb.GetRunRequest(reference)
-        chunks = self._connection.stream("/daq.RunService/ReadRunFile", request, pb.FileChunk)
+        chunks = self._stream("ReadRunFile", request, pb.FileChunk)
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk.data, chunk.size
@@ -161,9 +163,7 @@ class RunsClient:
         Files that had found no room on the disk are completed first. Nothing is forgotten: a run
         whose file is not there stays listed. Leaving the loop early leaves the rest as it was.
         """
-        steps = self._connection.stream(
-            "/daq.RunService/RebuildCatalogue", pb.RebuildRequest(), pb.RebuildProgress
-        )
+        steps = self._stream("RebuildCatalogue", pb.RebuildRequest(), pb.RebuildProgress)
         async with aclosing(steps):
             async for step in steps:
                 yield RebuildProgress(step.done, step.files, step.added, tuple(step.problems))
@@ -190,16 +190,3 @@ class RunsClient:
             which = f"run {reference[:8]}" if reference else "the newest run"
             raise NotFoundError(f"{which} holds nothing in its stream {stream!r}")
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
-
-    async def _call(
-        self, method: str, request: WireMessage, answer: type[Answer], *, operates: bool = False
-    ) -> Answer:
-        """One call; one that `operates` instruments may take as long as they do."""
-        timeout = None if operates else self._connection.timeout
-        return await self._connection.call(
-            f"/daq.RunService/{method}",
-            request,
-            answer,
-            timeout=timeout,
-            repeatable=method in ("ListRuns", "GetRun"),
-        )

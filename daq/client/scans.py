@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from daq.client.device import Device
@@ -40,9 +40,6 @@ class Around:
     """More metadata of the run; further keywords of a scan are metadata too."""
 
 
-_AROUND = ("name", "before", "after", "per_point", "to", "metadata")
-
-
 class Scans:
     """The scans of a bench. Each blocks, shows its progress, and returns what was recorded.
 
@@ -51,11 +48,11 @@ class Scans:
     """
 
     display: DisplayFactory
-    _portal: Portal
+    portal: Portal
 
     def count(self, detectors: Detectors, num: int = 1, delay: float = 0.0, **around: Any) -> Any:
         """Record the detectors `num` times, `delay` seconds apart."""
-        return self._scan("count", detectors, [literal(num), literal(delay)], [], {}, around)
+        return self._scan("count", detectors, [literal(num), literal(delay)], [], around)
 
     def scan(
         self, detectors: Detectors, *axes: Any, num: int | None = None, dwell: float = 0.0,
@@ -65,25 +62,28 @@ class Scans:
 
         Several `motor, start, stop` before `num` move together along a line. `dwell` is in seconds.
         """
-        groups, count = _with_count(axes, num)
-        arguments = [*_texts(groups), literal(count)]
-        return self._scan("scan", detectors, arguments, _motors(groups), {"dwell": dwell}, around)
+        return self._line("scan", detectors, axes, num, around, dwell=dwell)
 
     def rel_scan(
         self, detectors: Detectors, *axes: Any, num: int | None = None, dwell: float = 0.0,
         **around: Any,
     ) -> Any:  # fmt: skip
         """As `scan`, with distances from where the motors stand; they return at the end."""
+        return self._line("rel_scan", detectors, axes, num, around, dwell=dwell)
+
+    def _line(
+        self, plan: str, detectors: Detectors, axes: Sequence[Any], num: int | None,
+        around: dict[str, Any], *, dwell: float,
+    ) -> Any:  # fmt: skip
         groups, count = _with_count(axes, num)
         arguments = [*_texts(groups), literal(count)]
-        options = {"dwell": dwell}
-        return self._scan("rel_scan", detectors, arguments, _motors(groups), options, around)
+        return self._scan(plan, detectors, arguments, _motors(groups), around, dwell=dwell)
 
     def list_scan(self, detectors: Detectors, *axes: Any, dwell: float = 0.0, **around: Any) -> Any:
         """`list_scan([meter], stage, [0, 1, 4, 9])`: these positions."""
         groups = _groups(axes, 2)
-        options = {"dwell": dwell}
-        return self._scan("list_scan", detectors, _texts(groups), _motors(groups), options, around)
+        motors = _motors(groups)
+        return self._scan("list_scan", detectors, _texts(groups), motors, around, dwell=dwell)
 
     def rel_list_scan(
         self, detectors: Detectors, *axes: Any, dwell: float = 0.0, **around: Any
@@ -95,7 +95,7 @@ class Scans:
             steps = literal(list(distances))
             arguments += [repr(_name(motor)), f"[{_origin(motor)} + step for step in {steps}]"]
         return self._scan(
-            "list_scan", detectors, arguments, _motors(groups), {"dwell": dwell}, around, True
+            "list_scan", detectors, arguments, _motors(groups), around, relative=True, dwell=dwell
         )
 
     def grid_scan(
@@ -106,25 +106,20 @@ class Scans:
 
         With `snake` the faster motors turn around instead of flying back.
         """
-        return self._grid(detectors, _groups(axes, 4), snake, dwell, around, relative=False)
+        return self._grid(detectors, axes, around, relative=False, snake=snake, dwell=dwell)
 
     def rel_grid_scan(
         self, detectors: Detectors, *axes: Any, snake: bool = False, dwell: float = 0.0,
         **around: Any,
     ) -> Any:  # fmt: skip
         """As `grid_scan`, with distances from where the motors stand; they return at the end."""
-        return self._grid(detectors, _groups(axes, 4), snake, dwell, around, relative=True)
+        return self._grid(detectors, axes, around, relative=True, snake=snake, dwell=dwell)
 
     def _grid(
-        self,
-        detectors: Detectors,
-        groups: list[tuple[Any, ...]],
-        snake: bool,
-        dwell: float,
-        around: dict[str, Any],
-        *,
-        relative: bool,
-    ) -> Any:
+        self, detectors: Detectors, axes: Sequence[Any], around: dict[str, Any], *,
+        relative: bool, snake: bool, dwell: float,
+    ) -> Any:  # fmt: skip
+        groups = _groups(axes, 4)
         arguments: list[str] = []
         for motor, start, stop, num in groups:
             base = f"{_origin(motor)} + " if relative else ""
@@ -135,10 +130,10 @@ class Scans:
             "snake": bool(snake),
             **around.get("metadata", {}),
         }
-        options = {"snake": snake, "dwell": dwell}
         return self._scan(
-            "grid_scan", detectors, arguments, _motors(groups), options, around, relative
-        )
+            "grid_scan", detectors, arguments, _motors(groups), around,
+            relative=relative, snake=snake, dwell=dwell,
+        )  # fmt: skip
 
     def spiral_scan(
         self, detectors: Detectors, x_motor: DeviceLike, y_motor: DeviceLike, x_center: float,
@@ -148,7 +143,7 @@ class Scans:
         motors = [_name(x_motor), _name(y_motor)]
         numbers = [literal(value) for value in (x_center, y_center, radius, step)]
         arguments = [*map(repr, motors), *numbers]
-        return self._scan("spiral_scan", detectors, arguments, motors, {"dwell": dwell}, around)
+        return self._scan("spiral_scan", detectors, arguments, motors, around, dwell=dwell)
 
     def rel_spiral_scan(
         self, detectors: Detectors, x_motor: DeviceLike, y_motor: DeviceLike, radius: float,
@@ -157,8 +152,9 @@ class Scans:
         """As `spiral_scan`, around where the motors stand; they return at the end."""
         motors = [_name(x_motor), _name(y_motor)]
         arguments = [*map(repr, motors), *map(_origin, motors), literal(radius), literal(step)]
-        options = {"dwell": dwell}
-        return self._scan("spiral_scan", detectors, arguments, motors, options, around, True)
+        return self._scan(
+            "spiral_scan", detectors, arguments, motors, around, relative=True, dwell=dwell
+        )
 
     def adaptive_scan(
         self, detectors: Detectors, target: str, motor: DeviceLike, start: float, stop: float,
@@ -171,8 +167,10 @@ class Scans:
         """
         numbers = (start, stop, min_step, max_step, target_delta)
         arguments = [repr(target), repr(_name(motor)), *map(literal, numbers)]
-        options = {"dwell": dwell, "backstep": backstep}
-        return self._scan("adaptive_scan", detectors, arguments, [_name(motor)], options, around)
+        return self._scan(
+            "adaptive_scan", detectors, arguments, [_name(motor)], around,
+            dwell=dwell, backstep=backstep,
+        )  # fmt: skip
 
     def fly_scan(
         self, detectors: Detectors, motor: DeviceLike, start: float, stop: float,
@@ -180,44 +178,33 @@ class Scans:
     ) -> Any:  # fmt: skip
         """Move from `start` to `stop` without a halt, recording every `interval` seconds."""
         arguments = [repr(_name(motor)), *map(literal, (start, stop, interval))]
-        return self._scan("fly_scan", detectors, arguments, [_name(motor)], {}, around)
+        return self._scan("fly_scan", detectors, arguments, [_name(motor)], around)
 
     def _scan(
-        self,
-        plan: str,
-        detectors: Detectors,
-        arguments: Sequence[str],
-        motors: Sequence[str],
-        options: dict[str, Any],
-        around: dict[str, Any],
-        relative: bool = False,
-    ) -> Any:
-        known = {key: around.pop(key) for key in _AROUND if key in around}
-        wishes = Around(**known)
+        self, plan: str, detectors: Detectors, arguments: Sequence[str], motors: list[str],
+        around: dict[str, Any], *, relative: bool = False, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Run a plan with `options`; what is not in `Around` of what is `around` is metadata."""
+        wishes = Around(**{f.name: around.pop(f.name) for f in fields(Around) if f.name in around})
         check_kind(wishes.to)  # not when the scan is over
         names = _names(detectors)
+        about = {"plan_name": plan, "detectors": names, "motors": motors}
         name = wishes.name or (f"rel_{plan}" if relative else plan)
         text = ScanText(
             plan,
             [repr(names), *arguments],
             options,
-            {
-                "plan_name": plan,
-                "detectors": names,
-                "motors": list(motors),
-                **wishes.metadata,
-                **around,
-            },
-            name,
-            wishes.before,
-            wishes.after,
-            wishes.per_point,
-            motors if relative else (),
+            {**about, **wishes.metadata, **around},
+            name=name,
+            before=wishes.before,
+            after=wishes.after,
+            per_point=wishes.per_point,
+            origins=motors if relative else (),
         ).build()
-        execution = begin(self._portal, text.source, name, relocate=text.relocate)
+        execution = begin(self.portal, text.source, name, relocate=text.relocate)
         view = execution.wait(self.display)
         execution.raise_for_end()
-        return Run(self._portal, view.record.run_ids[-1]).table(wishes.to)
+        return Run(self.portal, view.record.run_ids[-1]).table(wishes.to)
 
 
 def _name(device: DeviceLike) -> str:

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from daq.client.connection import Answer, Connection, WireMessage
+from daq.client.connection import Connection
 from daq.client.models import ExecutionUpdate, StateChange, UploadedScript
-from daq.client.resuming import resuming
+from daq.client.service import ServiceCalls
 from daq.core import (
     CommunicationError,
     ExecutionState,
@@ -35,15 +35,17 @@ __all__ = ["ScriptsClient"]
 WATCH_RATE_HZ = 10.0
 
 
-class ScriptsClient:
+class ScriptsClient(ServiceCalls):
     """What `client.scripts` offers.
 
     Wherever a script or an execution is named, its id, a unique prefix of it or the script's name
     serves; an empty reference is the execution that runs, or ran last.
     """
 
+    service = "ControlService"
+
     def __init__(self, connection: Connection, user: str) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._user = user
 
     async def upload(
@@ -60,7 +62,7 @@ class ScriptsClient:
         they name `filename`, so that an editor finds the place, or else `name`.
         """
         request = pb.UploadRequest(source, name, dict(metadata or {}))
-        answer = await self._call("UploadScript", request, pb.UploadResponse)
+        answer = await self._ask("UploadScript", request, pb.UploadResponse)
         check = check_from_wire(answer)
         if not answer.success:
             raise ScriptSyntaxError(_violations(answer, check, filename))
@@ -69,17 +71,17 @@ class ScriptsClient:
     async def check(self, source: str, *, name: str = "") -> ScriptCheck:
         """Check a script against the language policy without keeping it."""
         request = pb.UploadRequest(source, name)
-        return check_from_wire(await self._call("ValidateScript", request, pb.ValidateResponse))
+        return check_from_wire(await self._ask("ValidateScript", request, pb.ValidateResponse))
 
     async def get(self, reference: str) -> Script:
         """A script with its source."""
         request = pb.GetScriptRequest(reference)
-        answer = await self._call("GetScript", request, pb.GetScriptResponse)
+        answer = await self._ask("GetScript", request, pb.GetScriptResponse)
         return script_from_wire(answer.script, answer.script_content)
 
     async def list(self) -> builtins.list[Script]:
         """All scripts, without their sources."""
-        answer = await self._call("ListScripts", pb.ListScriptsRequest(), pb.ListScriptsResponse)
+        answer = await self._ask("ListScripts", pb.ListScriptsRequest(), pb.ListScriptsResponse)
         return [script_from_wire(script) for script in answer.scripts]
 
     async def start(
@@ -101,7 +103,9 @@ class ScriptsClient:
         request = pb.StartRequest(
             reference, texts, user=user or self._user, limits=dict(limits or {})
         )
-        answer = await self._call("StartScript", request, pb.StartResponse)
+        answer = await self._operate(
+            "StartScript", request, pb.StartResponse, self._connection.timeout
+        )
         if not answer.started:
             raise StateError(f"{reference} was not started")
         return answer.execution_id
@@ -109,14 +113,14 @@ class ScriptsClient:
     async def status(self, reference: str = "") -> ExecutionView:
         """An execution as it is now."""
         request = pb.StatusRequest(reference)
-        return status_from_wire(await self._call("GetScriptStatus", request, pb.ScriptStatus))
+        return status_from_wire(await self._ask("GetScriptStatus", request, pb.ScriptStatus))
 
     async def executions(
         self, *, script_id: str | None = None, state: ExecutionState | None = None, limit: int = 0
     ) -> builtins.list[ExecutionView]:
         """Executions, newest first; `limit` 0 takes the daemon's default."""
         request = pb.ListExecutionsRequest(script_id, state.value if state else None, limit)
-        answer = await self._call("ListExecutions", request, pb.ListExecutionsResponse)
+        answer = await self._ask("ListExecutions", request, pb.ListExecutionsResponse)
         return [status_from_wire(status) for status in answer.executions]
 
     async def watch(
@@ -132,12 +136,7 @@ class ScriptsClient:
         in `contextlib.aclosing` when you may leave it early.
         """
         request = pb.WatchRequest(reference, max_rate_hz, include_output)
-        updates = resuming(
-            self._connection,
-            lambda: self._connection.stream(
-                "/daq.ControlService/WatchExecution", request, pb.ExecutionUpdate, bulk=False
-            ),
-        )
+        updates = self._resuming("WatchExecution", request, pb.ExecutionUpdate, bulk=False)
         told, to_skip, seen = 0, 0, 0
         async with aclosing(updates):
             async for interruptions, update in updates:
@@ -181,33 +180,21 @@ class ScriptsClient:
         """
         request = pb.StopRequest(reference, force, grace_s, reason, user or self._user)
         timeout = self._connection.timeout if force else None
-        return stop_from_wire(
-            await self._call("StopScript", request, pb.StopResponse, timeout=timeout)
+        # Made twice, one without a name would stop what runs next.
+        answer = await self._operate(
+            "StopScript", request, pb.StopResponse, timeout, repeatable=bool(reference)
         )
+        return stop_from_wire(answer)
 
     async def pause(self, reference: str = "", *, user: str = "") -> StateChange:
         """Ask an execution to pause at its next checkpoint."""
         request = pb.PauseRequest(reference, user or self._user)
-        return _change(await self._call("PauseScript", request, pb.PauseResponse))
+        return _change(await self._ask("PauseScript", request, pb.PauseResponse))
 
     async def resume(self, reference: str = "", *, user: str = "") -> StateChange:
         """Let a paused execution go on."""
         request = pb.ResumeRequest(reference, user or self._user)
-        return _change(await self._call("ResumeScript", request, pb.ResumeResponse))
-
-    async def _call(
-        self, method: str, request: WireMessage, answer: type[Answer], **options: float | None
-    ) -> Answer:
-        timeout = options.get("timeout", self._connection.timeout)
-        # A start would run twice, and a stop without a name would stop what runs next.
-        named = method != "StopScript" or bool(getattr(request, "execution_id", ""))
-        return await self._connection.call(
-            f"/daq.ControlService/{method}",
-            request,
-            answer,
-            timeout=timeout,
-            repeatable=named and method != "StartScript",
-        )
+        return _change(await self._ask("ResumeScript", request, pb.ResumeResponse))
 
 
 def _violations(answer: pb.UploadResponse, check: ScriptCheck, filename: str) -> str:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from daq.client.connection import Answer, WireMessage
-from daq.client.hardware import HardwareCalls, route
 from daq.client.models import (
     Block,
     Frame,
@@ -20,7 +18,8 @@ from daq.client.models import (
     Sample,
     StateUpdate,
 )
-from daq.client.resuming import GapCounter, resuming
+from daq.client.resuming import GapCounter
+from daq.client.service import HardwareCalls
 from daq.core import CommunicationError
 from daq.wire.convert import array_from_wire, scalars_from_wire
 from daq.wire.generated import daq as pb
@@ -52,7 +51,9 @@ class StreamsClient(HardwareCalls):
                 `Sample.averaged` tells how many those are.
         """
         request = pb.MeasurementRequest(list(channels), max_rate_hz, average)
-        points = self._resuming("/daq.ControlService/StreamMeasurements", request, pb.DataPoint)
+        points = self._resuming(
+            "StreamMeasurements", request, pb.DataPoint, service="ControlService"
+        )
         counter = GapCounter()
         async with aclosing(points):
             async for interruptions, point in points:
@@ -75,7 +76,9 @@ class StreamsClient(HardwareCalls):
         import pyarrow as pa  # loads slowly, and only this and reading runs need it
 
         request = pb.BlockRequest(list(channels), max_rate_hz, _accepted(lz4=lz4))
-        messages = self._resuming("/daq.ControlService/StreamBlocks", request, pb.MeasurementBlock)
+        messages = self._resuming(
+            "StreamBlocks", request, pb.MeasurementBlock, service="ControlService"
+        )
         counter = GapCounter()
         async with aclosing(messages):
             async for interruptions, message in messages:
@@ -89,7 +92,7 @@ class StreamsClient(HardwareCalls):
     async def readings(self, device: str, rate_hz: int) -> AsyncGenerator[Sample, None]:
         """Readings of a device, taken at a rate; however many watch, it is read once a period."""
         request = pb.StreamValuesRequest(device, rate_hz)
-        updates = self._resuming(route("StreamValues"), request, pb.ValueUpdate)
+        updates = self._resuming("StreamValues", request, pb.ValueUpdate)
         async with aclosing(updates):
             async for _, u in updates:
                 yield Sample(u.device_id, u.timestamp_ns, u.value, u.units)
@@ -97,7 +100,7 @@ class StreamsClient(HardwareCalls):
     async def positions(self, device: str, rate_hz: int) -> AsyncGenerator[PositionUpdate, None]:
         """Where a device is, at a rate; asks the cache, not the instrument."""
         request = pb.StreamPositionRequest(device, rate_hz)
-        updates = self._resuming(route("StreamPosition"), request, pb.PositionUpdate)
+        updates = self._resuming("StreamPosition", request, pb.PositionUpdate)
         async with aclosing(updates):
             async for _, u in updates:
                 yield PositionUpdate(u.device_id, u.position, u.timestamp_ns, u.is_moving)
@@ -121,7 +124,7 @@ class StreamsClient(HardwareCalls):
         request = pb.StreamFramesRequest(
             device, max_fps, pb.StreamQuality(quality.value), _accepted(lz4=lz4)
         )
-        frames = self._resuming(route("StreamFrames"), request, pb.FrameData)
+        frames = self._resuming("StreamFrames", request, pb.FrameData)
         counter = GapCounter()
         async with aclosing(frames):
             async for interruptions, frame in frames:
@@ -138,7 +141,7 @@ class StreamsClient(HardwareCalls):
         request = pb.DeviceStateSubscribeRequest(
             list(devices), max_rate_hz, seen, include_snapshot=True
         )
-        updates = self._resuming(route("SubscribeDeviceState"), request, pb.DeviceStateUpdate)
+        updates = self._resuming("SubscribeDeviceState", request, pb.DeviceStateUpdate)
         async with aclosing(updates):
             async for _, u in updates:
                 fields = scalars_from_wire(u.fields_json)
@@ -154,7 +157,7 @@ class StreamsClient(HardwareCalls):
     ) -> AsyncGenerator[Sample, None]:
         """Numbers of the cached states as `device.name`, when they change by `deadband` or more."""
         request = pb.StreamObservablesRequest(list(devices), list(names), max_rate_hz, deadband)
-        values = self._resuming(route("StreamObservables"), request, pb.ObservableValue)
+        values = self._resuming("StreamObservables", request, pb.ObservableValue)
         async with aclosing(values):
             async for _, v in values:
                 channel = f"{v.device_id}.{v.observable_name}"
@@ -165,7 +168,7 @@ class StreamsClient(HardwareCalls):
     ) -> AsyncGenerator[ParameterChange, None]:
         """Changes of parameters that anybody made: a client, a script, a hand on a knob."""
         request = pb.StreamParameterChangesRequest(device, list(names))
-        changes = self._resuming(route("StreamParameterChanges"), request, pb.ParameterChange)
+        changes = self._resuming("StreamParameterChanges", request, pb.ParameterChange)
         async with aclosing(changes):
             async for _, c in changes:
                 yield ParameterChange(
@@ -182,12 +185,6 @@ class StreamsClient(HardwareCalls):
         request = pb.StopStreamRequest(device)
         answer = await self._operate("StopStream", request, pb.StopStreamResponse)
         return answer.frames_captured
-
-    def _resuming(
-        self, route: str, request: WireMessage, answer: type[Answer]
-    ) -> AsyncGenerator[tuple[int, Answer], None]:
-        connection = self._connection
-        return resuming(connection, lambda: connection.stream(route, request, answer))
 
 
 def _accepted(*, lz4: bool) -> list[pb.CompressionType]:

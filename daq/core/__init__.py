@@ -102,7 +102,7 @@ from daq.core.requests import (
     Request,
     StopRequested,
 )
-from daq.core.units import Limits, format_quantity
+from daq.core.units import Limits, axis_label, format_quantity, format_time
 
 __all__ = [
     "INTERLOCK_CHANNELS",
@@ -191,9 +191,11 @@ __all__ = [
     "Triggerable",
     "UnknownDeviceError",
     "WavelengthTunable",
+    "axis_label",
     "convert_parameters",
     "error_class",
     "format_quantity",
+    "format_time",
     "merge_blocks",
     "operations_of",
     "parse_scalar",

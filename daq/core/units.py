@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from numbers import Real
 from typing import cast
 
-__all__ = ["Limits", "format_quantity"]
+from daq.core.errors import LimitError
+
+__all__ = ["Limits", "axis_label", "format_quantity", "format_time"]
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 _SCALED = frozenset({"W", "V", "A", "Hz", "s", "J", "Ohm", "F", "T", "N", "Pa", "S/s"})
@@ -30,6 +33,23 @@ class Limits:
 
     def __str__(self) -> str:
         return f"[{self.low:g}, {self.high:g}]"
+
+    def require(self, device: str, quantity: str, value: float, units: str) -> None:
+        """Raise LimitError for a value outside; to be called before anything is changed."""
+        if value not in self:
+            raise LimitError.outside(device, quantity, value, self.low, self.high, units)
+
+
+def axis_label(name: str, units: str) -> str:
+    """`stage (mm)`; the name alone for what has no units."""
+    return f"{name} ({units})" if units else name
+
+
+def format_time(timestamp_ns: int) -> str:
+    """`2025-03-01 12:00:00` in the local time zone, of ns since the epoch; empty for 0."""
+    if not timestamp_ns:
+        return ""
+    return f"{datetime.fromtimestamp(timestamp_ns / 1e9, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def format_quantity(value: float, units: str, digits: int = 4) -> str:

@@ -2,10 +2,11 @@
 
 from daq.drivers.driver import Driver, DriverContext, Timebase
 from daq.drivers.last_will import LastWill, SerialSettings, WillFrame
-from daq.drivers.options import REQUIRED, Options
+from daq.drivers.options import NOT_NEGATIVE, REQUIRED, Options
 from daq.drivers.registry import build_drivers, known_drivers
 
 __all__ = [
+    "NOT_NEGATIVE",
     "REQUIRED",
     "Driver",
     "DriverContext",

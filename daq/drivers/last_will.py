@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+import termios
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from daq.transport import PortSettings
+
 __all__ = ["LastWill", "SerialSettings", "WillFrame"]
+
+_SCHEMES = ("tcp", "socket", "unix", "file")
+"""Of the ports that the guard can open; a plain path is a serial port."""
+_PARITIES = ("N", "E", "O")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +24,7 @@ class SerialSettings:
     baud: int = 9600
     data_bits: int = 8
     parity: str = "N"
-    """`N`, `E` or `O`."""
+    """`N`, `E` or `O`; the guard can set no other."""
     stop_bits: int = 1
     xon_xoff: bool = False
     rts_cts: bool = False
@@ -59,20 +66,28 @@ class LastWill:
     """For people, what it does: `shutter closed, emission off`."""
     serial: SerialSettings = SerialSettings()
 
+    @property
+    def obstacle(self) -> str:
+        """Why nobody could carry it out; empty when the guard can."""
+        scheme, separator, _ = self.port.partition("://")
+        if PortSettings(self.port).is_visa:
+            # In a library that the dead daemon used, anything may be wrong.
+            return f"{self.port} is a VISA resource, and the guard sends to serial ports and TCP"
+        if separator:
+            known = ", ".join(f"{each}://" for each in _SCHEMES)
+            return "" if scheme in _SCHEMES else f"{self.port} is neither a path nor {known}"
+        if not hasattr(termios, f"B{self.serial.baud}"):
+            return f"{self.port}: the guard sets standard rates only, not {self.serial.baud} baud"
+        if self.serial.parity not in _PARITIES:
+            return f"{self.port}: the guard sets parity none, even or odd, no other"
+        return ""
+
     def as_plain(self) -> Mapping[str, Any]:
         """As JSON carries it; bytes as Latin-1 text."""
-        line = self.serial
         return {
             "port": self.port,
             "summary": self.summary,
-            "serial": {
-                "baud": line.baud,
-                "data_bits": line.data_bits,
-                "parity": line.parity,
-                "stop_bits": line.stop_bits,
-                "xon_xoff": line.xon_xoff,
-                "rts_cts": line.rts_cts,
-            },
+            "serial": asdict(self.serial),
             "frames": [
                 {
                     "send": frame.send.decode("latin-1"),

@@ -9,9 +9,13 @@ from typing import Any, Final, TypeVar, cast
 
 from daq.core import ConfigurationError, Limits
 
-__all__ = ["REQUIRED", "Options"]
+__all__ = ["NOT_NEGATIVE", "POSITIVE", "REQUIRED", "Options"]
 
 T = TypeVar("T")
+
+NOT_NEGATIVE = Limits(0.0, math.inf)
+POSITIVE = Limits(1e-12, 1e12)
+"""Finite, because the limits of parameters cross the wire and are shown to people."""
 
 
 class _Required:

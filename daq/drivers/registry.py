@@ -46,9 +46,13 @@ def build_drivers(
     drivers: dict[str, Driver] = {}
     failures: dict[str, str] = {}
     for device_id, config in configs.items():
-        directory = None if config.path is None else config.path.parent
         context = DriverContext(
-            device_id, config.driver, timebase, config.options, shared, directory
+            device_id,
+            config.driver,
+            timebase,
+            options=config.options,
+            shared=shared,
+            directory=None if config.path is None else config.path.parent,
         )
         try:
             drivers[device_id] = _factory(config.driver, offers)(context)

@@ -7,13 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from daq.core import DeviceError, DeviceParameter, LimitError, Scalar
+from daq.core import DeviceError, DeviceParameter, Scalar
 
-__all__ = ["Setting", "SettingsTable", "checked_value"]
+__all__ = ["Setting", "SettingsTable"]
 
 _DTYPES: dict[str, type[Scalar]] = {"bool": bool, "int": int, "float": float, "str": str}
-_REL_TOLERANCE = 1e-4
-"""Instruments round what they are told to a few digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,8 @@ class Setting:
     get: Callable[[], Awaitable[Scalar]]
     set: Callable[[Any], Awaitable[None]] | None = None
     """Takes a value of the parameter's type within its limits."""
+    tolerance: float = 1e-4
+    """Relative, of its readback: instruments round what they are told to a few digits."""
 
 
 class SettingsTable:
@@ -50,10 +50,10 @@ class SettingsTable:
         setting = self._find(name)
         if setting.set is None:
             raise DeviceError(f"{self._id}: the parameter {name!r} can only be read")
-        wanted = checked_value(self._id, setting.parameter, value)
+        wanted = _checked(self._id, setting.parameter, value)
         await setting.set(wanted)
         kept = await setting.get()
-        if not _agree(wanted, kept):
+        if not _agree(wanted, kept, setting.tolerance):
             units = setting.parameter.units
             raise DeviceError(
                 f"{self._id}: {name} was set to {wanted} {units} and is {kept} {units}"
@@ -77,17 +77,14 @@ class SettingsTable:
             ) from None
 
 
-def checked_value(device_id: str, parameter: DeviceParameter, value: Scalar) -> Scalar:
+def _checked(device_id: str, parameter: DeviceParameter, value: Scalar) -> Scalar:
     """`value` in the parameter's type; raises DeviceError, or LimitError where it is outside."""
     if parameter.dtype == "float" and type(value) is int:
         value = float(value)
     if type(value) is not _DTYPES[parameter.dtype]:
         raise DeviceError(f"{device_id}: {parameter.name} takes {parameter.dtype}, not {value!r}")
-    limits = parameter.limits
-    if limits is not None and isinstance(value, int | float) and value not in limits:
-        raise LimitError.outside(
-            device_id, parameter.name, value, limits.low, limits.high, parameter.units
-        )
+    if parameter.limits is not None and isinstance(value, int | float):
+        parameter.limits.require(device_id, parameter.name, value, parameter.units)
     if parameter.choices and value not in parameter.choices:
         raise DeviceError(
             f"{device_id}: {parameter.name} takes one of {', '.join(parameter.choices)}, "
@@ -96,7 +93,7 @@ def checked_value(device_id: str, parameter: DeviceParameter, value: Scalar) -> 
     return value
 
 
-def _agree(wanted: Scalar, kept: Scalar) -> bool:
+def _agree(wanted: Scalar, kept: Scalar, tolerance: float) -> bool:
     if isinstance(wanted, float) and isinstance(kept, float):
-        return math.isclose(wanted, kept, rel_tol=_REL_TOLERANCE, abs_tol=1e-12)
+        return math.isclose(wanted, kept, rel_tol=tolerance, abs_tol=1e-12)
     return wanted == kept

@@ -4,8 +4,9 @@ from daq.experiment.control import Control, StopOrder
 from daq.experiment.execution import Execution
 from daq.experiment.execution_state import TRANSITIONS, Lifecycle
 from daq.experiment.interlocked import InterlockedPrograms
-from daq.experiment.live_run import LiveRun, Provenance, software_versions
+from daq.experiment.live_run import LiveRun
 from daq.experiment.manual_run import ManualRuns
+from daq.experiment.provenance import Provenance, software_versions
 from daq.experiment.queue import ExecutionQueue
 from daq.experiment.run_engine import EngineEvents, RunEngine
 

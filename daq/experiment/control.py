@@ -14,6 +14,7 @@ from types import MappingProxyType
 import trio
 
 from daq.core import (
+    DaqError,
     DeviceStop,
     Ending,
     ExecutionRecord,
@@ -129,11 +130,21 @@ class Control:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._enforce_grace)
-                end = await self._program.run(self._engine)
+                end = await self._run_program()
                 nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 await self._conclude(end)
+
+    async def _run_program(self) -> ProgramEnd:
+        """Whatever the program's host raises fails this execution, and no other."""
+        try:
+            return await self._program.run(self._engine)
+        except DaqError as error:
+            return ProgramEnd(Ending.FAILED, error.message)
+        except Exception as error:
+            log.exception("execution %s failed inside of the daemon", self.execution.id[:8])
+            return ProgramEnd(Ending.FAILED, f"internal error: {type(error).__name__}: {error}")
 
     async def _conclude(self, end: ProgramEnd) -> None:
         """Hardware first, then the record. Each part is bounded by a deadline of its own."""
@@ -196,9 +207,9 @@ class Control:
             self.execution.state,
             self.execution.message,
             trio.current_time() - began,
-            self._devices,
-            self._stopped_at_line,
-            self._escalated,
+            devices=self._devices,
+            line=self._stopped_at_line,
+            escalated=self._escalated,
         )
 
     async def _begin_graceful(self, order: StopOrder) -> None:

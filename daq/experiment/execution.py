@@ -19,7 +19,7 @@ from daq.core import (
     Script,
 )
 from daq.experiment.execution_state import Lifecycle
-from daq.experiment.live_run import Provenance
+from daq.experiment.provenance import Provenance
 
 __all__ = ["Execution", "source_line"]
 
@@ -87,17 +87,17 @@ class Execution:
     def record(self) -> ExecutionRecord:
         """What is kept of it, as of now."""
         return ExecutionRecord(
-            self.id,
-            self.script.id,
-            self.script.name,
-            self.parameters,
-            self.user,
-            self._life.history,
-            self.message,
-            self.traceback,
-            self.line,
-            self.progress,
-            self._run_ids,
+            id=self.id,
+            script_id=self.script.id,
+            script_name=self.script.name,
+            parameters=self.parameters,
+            user=self.user,
+            transitions=self._life.history,
+            message=self.message,
+            traceback=self.traceback,
+            line=self.line,
+            progress=self.progress,
+            run_ids=self._run_ids,
         )
 
     def view(self, queue_position: int = 0) -> ExecutionView:
@@ -107,24 +107,24 @@ class Execution:
         return ExecutionView(
             record,
             self._version,
-            source_line(self.script, record.line),
-            self._progress_message,
-            elapsed,
-            _remaining(record, elapsed),
-            queue_position,
-            self.result,
+            source_line=source_line(self.script, record.line),
+            progress_message=self._progress_message,
+            elapsed_s=elapsed,
+            remaining_s=_remaining(record, elapsed),
+            queue_position=queue_position,
+            result=self.result,
         )
 
     def provenance(self) -> Provenance:
         """What the record of its runs says about where they come from."""
         return Provenance(
-            self.user,
-            self.id,
-            self.script.id,
-            self.script.name,
-            self.script.source,
-            self.script.sha256,
-            self.parameters,
+            user=self.user,
+            execution_id=self.id,
+            script_id=self.script.id,
+            script_name=self.script.name,
+            script_source=self.script.source,
+            script_sha256=self.script.sha256,
+            parameters=self.parameters,
         )
 
     def output_since(self, index: int) -> list[OutputLine]:
@@ -153,6 +153,12 @@ class Execution:
         self._life.enter(state, reason)
         log.info("execution %s is %s%s", self.id[:8], state, f": {reason}" if reason else "")
         self.touch()
+
+    def end_unstarted(self, state: ExecutionState, message: str) -> None:
+        """End it before it ever ran: there is nothing to be made safe, or closed."""
+        self.message = message
+        self.enter(state, message)
+        self.finished.set()
 
     def touch(self) -> None:
         """Tell those who watch that something about it changed."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import socket
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import trio
 
-import daq
 from daq.core import (
     Capability,
     Column,
@@ -22,43 +17,17 @@ from daq.core import (
     Measurement,
     OverloadError,
     RunOutcome,
-    RunStart,
     RunStop,
     RunSummary,
-    Scalar,
     ScriptError,
 )
-from daq.storage import RunRecorder, Storage, clean_text
-from daq.supervision import Device, Supervisor
+from daq.storage import RunRecorder, clean_text
+from daq.supervision import Supervisor
 
-__all__ = ["LiveRun", "Provenance", "plain_values", "run_together", "software_versions"]
+__all__ = ["LiveRun", "plain_values", "run_together"]
 
-SETTINGS_TIMEOUT_S = 2.0
 MAX_STREAMS = 1000
 """In one run; a script that makes a new one for each event has made a mistake."""
-
-
-def software_versions() -> dict[str, str]:
-    """What a run's record says about the software that made it."""
-    names = ("numpy", "h5py", "trio", "grpclib", "RestrictedPython")
-    return {
-        "daq": daq.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a run comes from: the execution and the script behind it, or a person alone."""
-
-    user: str = ""
-    execution_id: str = ""
-    script_id: str = ""
-    script_name: str = ""
-    script_source: str = ""
-    script_sha256: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,61 +42,24 @@ class _Stream:
 class LiveRun:
     """An open run. Everything that it stores is acknowledged before anybody is shown it."""
 
-    def __init__(self, recorder: RunRecorder, supervisor: Supervisor, name: str) -> None:
+    def __init__(self, recorder: RunRecorder, supervisor: Supervisor) -> None:
         self._recorder = recorder
         self._supervisor = supervisor
         self._streams: dict[str, _Stream] = {}
         self._tables: dict[tuple[str, tuple[Column, ...]], _Stream] = {}
         """By the name that was asked for."""
-        self.name = name
 
     @property
     def run_id(self) -> str:
         return self._recorder.run_id
 
-    @classmethod
-    async def open(
-        cls,
-        storage: Storage,
-        supervisor: Supervisor,
-        provenance: Provenance,
-        name: str,
-        metadata: Mapping[str, Any],
-        now_ns: int,
-        durability: str = "process",
-        on_begun: Callable[[LiveRun], None] | None = None,
-    ) -> LiveRun:
-        """Open a run: notes down everything that is known, including all devices' settings.
+    @property
+    def name(self) -> str:
+        return self._recorder.start.name
 
-        `on_begun` gets it before it is ready, and with it the duty to close it, whatever happens.
-        """
-        start = RunStart(
-            run_id=uuid.uuid4().hex,
-            name=name,
-            started_ns=now_ns,
-            user=provenance.user,
-            metadata=dict(metadata),
-            execution_id=provenance.execution_id,
-            script_id=provenance.script_id,
-            script_name=provenance.script_name,
-            script_source=provenance.script_source,
-            script_sha256=provenance.script_sha256,
-            parameters=provenance.parameters,
-            devices=await _settings(supervisor),
-            versions=software_versions(),
-            host=socket.gethostname(),
-            durability=durability,
-        )
-        if on_begun is None:
-            return cls(await storage.open_run(start), supervisor, name)
-        begun: list[LiveRun] = []
-
-        def begin(recorder: RunRecorder) -> None:
-            begun.append(cls(recorder, supervisor, name))
-            on_begun(begun[0])
-
-        await storage.open_run(start, begin)
-        return begun[0]
+    async def wait_ready(self) -> None:
+        """Wait until it takes events; raises StorageError when it never will."""
+        await self._recorder.wait_ready()
 
     async def acquire(self, device_ids: Sequence[str]) -> list[Measurement]:
         """Read the devices, several at once; may be cancelled, nothing is stored yet."""
@@ -216,20 +148,6 @@ async def run_together(steps: Sequence[Any]) -> None:
             nursery.start_soon(run, step, nursery)
     if failures:
         raise failures[0]
-
-
-async def _settings(supervisor: Supervisor) -> dict[str, Mapping[str, Scalar]]:
-    """Every device's settings; one that does not answer in time is left out, not waited for."""
-    settings: dict[str, Mapping[str, Scalar]] = {}
-
-    async def ask(device: Device) -> None:
-        with trio.move_on_after(SETTINGS_TIMEOUT_S):
-            settings[device.id] = await device.settings()
-
-    async with trio.open_nursery() as nursery:
-        for device in supervisor.devices():
-            nursery.start_soon(ask, device)
-    return dict(sorted(settings.items()))
 
 
 def _own_value(name: str, value: Any) -> Any:

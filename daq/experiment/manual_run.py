@@ -6,8 +6,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import trio
+
 from daq.core import Event, NotFoundError, RunOutcome, RunSummary, StateError, StorageError
-from daq.experiment.live_run import LiveRun, Provenance
+from daq.experiment.live_run import LiveRun
+from daq.experiment.provenance import Provenance
 from daq.storage import Storage
 from daq.supervision import Supervisor
 
@@ -25,6 +28,7 @@ class ManualRuns:
         self._now_ns = now_ns
         self._run: LiveRun | None = None
         self._opening = False
+        self._storing = trio.Lock()
 
     async def start(
         self, name: str, metadata: Mapping[str, Any], user: str, durability: str = "process"
@@ -37,15 +41,14 @@ class ManualRuns:
             )
         self._opening = True
         try:
-            self._run = await LiveRun.open(
-                self._storage,
+            start = await Provenance(user=user).start_of_run(
                 self._supervisor,
-                Provenance(user=user),
-                name or "manual",
-                metadata,
-                self._now_ns(),
-                durability,
+                name=name or "manual",
+                metadata=metadata,
+                now_ns=self._now_ns(),
+                durability=durability,
             )
+            self._run = LiveRun(await self._storage.open_run(start), self._supervisor)
         finally:
             self._opening = False
         return self._run.run_id
@@ -56,7 +59,8 @@ class ManualRuns:
         """Read the devices and store one event; returns it as stored."""
         run = self._find(run_id)
         blocks = await run.acquire(device_ids)
-        return await run.store(blocks, values, "primary", self._now_ns())
+        async with self._storing:  # events are numbered, and two clients may record at once
+            return await run.store(blocks, values, "primary", self._now_ns())
 
     async def stop(
         self,

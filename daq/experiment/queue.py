@@ -13,12 +13,14 @@ import trio
 
 from daq.core import (
     AmbiguousError,
+    DaqError,
     ExecutionRecord,
     ExecutionState,
     ExecutionView,
     NotFoundError,
     OutputLine,
     OverloadError,
+    Program,
     ProgramFactory,
     Script,
     ScriptCheck,
@@ -65,8 +67,7 @@ class ExecutionQueue:
         self._ledger = storage.ledger
         self._now_ns = now_ns
         self._grace_s = grace_s
-        self.pause_rules = pause_rules
-        """Of devices, for programs that start from now on."""
+        self._pause_rules = pause_rules
         self.interlocked = InterlockedPrograms(grace_s)
         """What interlocks may do here."""
         self._scripts: dict[str, Script] = {}
@@ -109,26 +110,33 @@ class ExecutionQueue:
             self._arrived = trio.Event()
             await self._arrived.wait()
         execution = self._waiting.pop(0)
-        script = execution.script
-        program = self._factory.program(
-            script.source,
-            filename(script.name),
-            execution.parameters,
-            execution.id,
-            execution.limits,
-        )
-        self._running = control = Control(
-            execution, program, self._supervisor, self._storage, self.pause_rules
-        )
-        self.interlocked.begin(control)
         for waiting in self._waiting:
             waiting.touch()  # it moved up
+        try:
+            program = self._program(execution)
+        except DaqError as error:  # what it asked for is not allowed any more
+            execution.end_unstarted(ExecutionState.ERROR, error.message)
+            return
+        self._running = control = Control(
+            execution, program, self._supervisor, self._storage, self._pause_rules
+        )
+        self.interlocked.begin(control)
         try:
             await control.run()
         finally:
             self._running = None
             self.interlocked.end()
             self._let_go()
+
+    def _program(self, execution: Execution) -> Program:
+        script = execution.script
+        return self._factory.program(
+            script.source,
+            filename(script.name),
+            execution.parameters,
+            execution.id,
+            execution.limits,
+        )
 
     def _let_go(self) -> None:
         """Keep only the record of those that ended long ago."""
@@ -148,7 +156,7 @@ class ExecutionQueue:
 
     def take_over(self, pause_rules: Mapping[str, PauseRule], grace_s: float) -> None:
         """What the configuration says now; the grace counts for stops, the rules for executions."""
-        self.pause_rules = pause_rules
+        self._pause_rules = pause_rules
         self._grace_s = self.interlocked.grace_s = grace_s
 
     # ------------------------------------------------------------------------------------ scripts
@@ -170,14 +178,14 @@ class ExecutionQueue:
             if (known.sha256, known.name, known.metadata) == (sha256, name, dict(metadata)):
                 return known, check
         script = Script(
-            uuid.uuid4().hex,
-            name,
-            source,
-            sha256,
-            self._now_ns(),
-            dict(metadata),
-            check.parameters,
-            check.description,
+            id=uuid.uuid4().hex,
+            name=name,
+            source=source,
+            sha256=sha256,
+            uploaded_ns=self._now_ns(),
+            metadata=dict(metadata),
+            parameters=check.parameters,
+            description=check.description,
         )
         await self._ledger.save_script(script)
         self._scripts[script.id] = script
@@ -211,8 +219,7 @@ class ExecutionQueue:
 
         Raises ParameterError when `main` declares something else, and for other limits.
         """
-        if self._closing:
-            raise StateError("the daemon is shutting down and starts nothing new")
+        self._refuse_at_end()
         if len(self._waiting) >= MAX_WAITING:
             raise OverloadError(f"{MAX_WAITING} executions are waiting already")
         script = self.script(script_ref)
@@ -222,10 +229,15 @@ class ExecutionQueue:
             uuid.uuid4().hex, script, values, user, self._now_ns, self._keeper.note, limits
         )
         await self._ledger.save_execution(execution.record())
+        self._refuse_at_end()  # the next start closes its record
         self._executions[execution.id] = execution
         self._waiting.append(execution)
         self._arrived.set()
         return execution.id
+
+    def _refuse_at_end(self) -> None:
+        if self._closing:
+            raise StateError("the daemon is shutting down and starts nothing new")
 
     def view(self, ref: str = "") -> ExecutionView:
         """One execution by id, prefix or script name; without, the one that runs or ran last."""
@@ -294,9 +306,7 @@ class ExecutionQueue:
             return already_ended(record)
         execution = self._executions[execution_id]
         self._waiting.remove(execution)
-        execution.message = f"cancelled before it started ({order})"
-        execution.enter(ExecutionState.STOPPED, execution.message)
-        execution.finished.set()
+        execution.end_unstarted(ExecutionState.STOPPED, f"cancelled before it started ({order})")
         return StopReport(execution.id, execution.state, execution.message, 0.0)
 
     async def pause(self, ref: str = "", user: str = "") -> ExecutionView:

@@ -37,7 +37,8 @@ from daq.core import (
     StopRequested,
     StorageError,
 )
-from daq.experiment.live_run import LiveRun, Provenance, plain_values, run_together
+from daq.experiment.live_run import LiveRun, plain_values, run_together
+from daq.experiment.provenance import Provenance
 from daq.storage import Storage
 from daq.supervision import (
     Claim,
@@ -266,25 +267,22 @@ class RunEngine:
     async def _open(
         self, name: str, metadata: Mapping[str, Any], durability: str = "process"
     ) -> LiveRun:
+        start = await self._provenance.start_of_run(
+            self._supervisor,
+            name=name,
+            metadata=metadata,
+            now_ns=self._now_ns(),
+            durability=durability,
+        )
+        # From now on it is closed as the program ends, also when it is cut off while it opens.
+        self._run = run = LiveRun(await self._storage.begin_run(start), self._supervisor)
+        self._events.on_run_opened(run.run_id)
         try:
-            return await LiveRun.open(
-                self._storage,
-                self._supervisor,
-                self._provenance,
-                name,
-                metadata,
-                self._now_ns(),
-                durability,
-                self._on_run_begun,
-            )
+            await run.wait_ready()
         except StorageError:
             self._run = None  # it closes itself, as failed
             raise
-
-    def _on_run_begun(self, run: LiveRun) -> None:
-        """From now on it is closed as the program ends, also when it is cut off while it opens."""
-        self._run = run
-        self._events.on_run_opened(run.run_id)
+        return run
 
     async def _close_run(self, request: CloseRun) -> None:
         if self._stop_requested:

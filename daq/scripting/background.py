@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import trio
+from trio_util import wait_any
 
 from daq.core import Call, CallBeside, DaqError, Interpreter, StateError, StopRequested
 
@@ -37,7 +38,7 @@ class BackgroundCall:
             await trio.lowlevel.checkpoint()
             return True
         with trio.move_on_after(max(0.0, timeout)):
-            await _wait_any(self._ended, interrupt)
+            await wait_any(self._ended.wait, interrupt.wait)
         if self._ended.is_set() and self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -50,14 +51,3 @@ class BackgroundCall:
             self._error = error
         finally:
             ended.set()
-
-
-async def _wait_any(*events: trio.Event) -> None:
-    async with trio.open_nursery() as nursery:
-
-        async def wait(event: trio.Event) -> None:
-            await event.wait()
-            nursery.cancel_scope.cancel()
-
-        for event in events:
-            nursery.start_soon(wait, event)

@@ -100,6 +100,10 @@ def _encode(value: object) -> object:
         return msgpack.ExtType(_ARRAY, _encode_array(value))
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, int):
+        raise TypeError(
+            "a whole number beyond 64 bits cannot leave the script; a float or text can"
+        )
     raise TypeError(
         f"{type(value).__name__} cannot leave the script; "
         "plain values, lists, dicts and numeric arrays can"

@@ -20,6 +20,8 @@ _COLUMNS = (
 )
 _MARKS = ", ".join("?" * len(_COLUMNS.split(", ")))
 _PUT = f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608
+_LAST_NS = 2**63 - 1
+"""The end of time, as SQLite counts."""
 _OPEN = "open"
 _SHOWN = 5
 
@@ -86,8 +88,8 @@ class Catalogue:
         conditions: list[tuple[str, Any]] = [
             ("name GLOB ?", name),
             ("outcome = ?", outcome),
-            ("started_ns >= ?", since_ns),
-            ("started_ns < ?", until_ns),
+            ("started_ns >= ?", min(since_ns, _LAST_NS)),
+            ("started_ns < ?", min(until_ns, _LAST_NS)),
             ("execution_id = ?", execution_id),
         ]
         asked = [(text, value) for text, value in conditions if value]

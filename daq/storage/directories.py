@@ -33,10 +33,13 @@ class Directories:
             self.journals.mkdir(parents=True, exist_ok=True)
             self.runs.mkdir(exist_ok=True)
         except OSError as error:
-            raise StorageError(
-                f"{self.root}: cannot be used as the storage directory: {error.strerror}",
-                advice="choose a directory that the daemon may write to",
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"{self.root}: cannot be used as the storage directory: {error.strerror}",
+            advice="choose a directory that the daemon may write to",
+        )
 
     def journal(self, run_id: str) -> Path:
         """The journal of an open run."""
@@ -61,7 +64,10 @@ class Directories:
         The lock goes with the process, however that ends.
         """
         path = self.root / "daq.lock"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise self._unusable(error) from error
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,7 +29,7 @@ from types import MappingProxyType
 import h5py
 import numpy as np
 
-from daq.core import Column, RunStart, RunStop, StorageError
+from daq.core import Column, RunStart, RunStop, StorageError, axis_label
 from daq.storage.block_records import BlockBatch
 from daq.storage.channel import ChannelInfo
 from daq.storage.compression import Filters
@@ -251,7 +251,7 @@ def _time(group: h5py.Group, name: str) -> GrowingDataset:
 
 def _describe(dataset: h5py.Dataset, column: Column, index: int) -> None:
     dataset.attrs["units"] = column.units
-    dataset.attrs["long_name"] = f"{column.name} ({column.units})" if column.units else column.name
+    dataset.attrs["long_name"] = axis_label(column.name, column.units)
     dataset.attrs["column"] = column.name
     dataset.attrs["dtype"] = column.dtype
     dataset.attrs["source"] = column.source

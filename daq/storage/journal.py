@@ -11,6 +11,7 @@ CRC-32 of zlib and not CRC-32C: it is in the standard library and as fast as the
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -164,8 +165,14 @@ class JournalWriter:
         size = self._size
         try:
             os.fdatasync(self._fd)
+            links = os.fstat(self._fd).st_nlink
         except OSError as error:
             raise _storage_error(self.path, "cannot be forced to disk", error) from error
+        if not links:  # the kernel takes what nobody can ever read again, and says nothing
+            raise StorageError(
+                f"{self.path}: was deleted while its run is open: nothing more can be stored in it",
+                advice="leave the storage directory alone while the daemon runs",
+            )
         self._synced = size
 
     def close(self) -> None:
@@ -226,6 +233,14 @@ class JournalReader:
         return scan(memoryview(data))
 
 
+_ADVICE = {
+    errno.ENOENT: "was the storage directory deleted, moved or unmounted while the daemon runs?",
+    errno.EROFS: "its file system is read-only now: look into the system's log, then mount it anew",
+    errno.EACCES: "the daemon's user has to be able to write there",
+    errno.EMFILE: "the daemon has too many files open: raise `ulimit -n`",
+}
+
+
 def _after(buffers: Sequence[Buffer], count: int) -> list[Buffer]:
     """What is left of `buffers` when their first `count` bytes are written."""
     rest: list[Buffer] = []
@@ -241,5 +256,7 @@ def _after(buffers: Sequence[Buffer], count: int) -> list[Buffer]:
 def _storage_error(path: Path, what: str, error: OSError) -> StorageError:
     return StorageError(
         f"{path}: {what}: {error.strerror or error}",
-        advice="make room on the disk, or choose another storage directory",
+        advice=_ADVICE.get(
+            error.errno or 0, "make room on the disk, or choose another storage directory"
+        ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -156,18 +156,29 @@ class Storage:
 
     # ------------------------------------------------------------------------------------ runs
 
-    async def open_run(
-        self, start: RunStart, on_begun: Callable[[RunRecorder], None] | None = None
-    ) -> RunRecorder:
+    async def open_run(self, start: RunStart) -> RunRecorder:
         """Open a run; what the bus carries from now on is stored in it.
 
-        Args:
-            start: What is known of it.
-            on_begun: Given the recorder before it is ready; from then on whoever gets it closes it,
-                also when this is cancelled. Without, a run that nobody waited for is closed here.
+        One that nobody waits for, since this was cancelled, is closed again.
 
-        Raises StorageError when the disk refuses, StateError when storage does not run,
-        ParameterError for a durability that there is not.
+        Raises StorageError when the disk refuses, and what `begin_run` raises.
+        """
+        recorder = await self.begin_run(start)
+        try:
+            await recorder.wait_ready()
+        except trio.Cancelled:
+            reason = "cancelled while it was being opened"
+            recorder.request_close(RunStop(RunOutcome.STOPPED, start.started_ns, reason))
+            raise
+        return recorder
+
+    async def begin_run(self, start: RunStart) -> RunRecorder:
+        """Begin to open a run, for whoever says how it ended even if it was never ready.
+
+        The caller waits until it is ready, and closes it whatever happens.
+
+        Raises StateError when storage does not run, ParameterError for a durability that there is
+        not.
         """
         if start.durability not in DURABILITIES:
             raise ParameterError(
@@ -193,15 +204,6 @@ class Storage:
             raise StateError(f"run {start.run_id} cannot be opened: storage has ended") from error
         except trio.Cancelled:
             del self._open[start.run_id]
-            raise
-        if on_begun is not None:
-            on_begun(recorder)
-        try:
-            await recorder.wait_ready()
-        except trio.Cancelled:
-            if on_begun is None:
-                reason = "cancelled while it was being opened"
-                recorder.request_close(RunStop(RunOutcome.STOPPED, start.started_ns, reason))
             raise
         return recorder
 

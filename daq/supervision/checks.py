@@ -123,8 +123,8 @@ def check_limits(
     device_id: str, quantity: str, value: float, limits: Limits | None, units: str
 ) -> None:
     """Raise LimitError for a value outside, before anything was changed."""
-    if limits is not None and value not in limits:
-        raise LimitError.outside(device_id, quantity, value, limits.low, limits.high, units)
+    if limits is not None:
+        limits.require(device_id, quantity, value, units)
 
 
 def _optional_quantity(

@@ -66,18 +66,18 @@ class Device:
         instrument: Instrument,
         task: DeviceTask,
         timing: Timing,
-        gate: Gate | None = None,
-        out_of_use: OutOfUse | None = None,
+        gate: Gate,
+        out_of_use: OutOfUse,
     ) -> None:
         self._instrument = instrument
         self._task = task
         self._timing = timing
         self._stopper = Stopper(instrument, task, timing)
         self._streamer = Streamer(instrument, task, timing)
-        self._out_of_use = out_of_use or OutOfUse()
+        self._out_of_use = out_of_use
         self._defect = ""
         """Why there is no driver that could reach it."""
-        self.gate = gate or Gate(instrument.id)
+        self.gate = gate
         """Who may command it now."""
         self._offered: Mapping[str, tuple[Operation, Action]] = {
             operation.name: (operation, ACTIONS[operation.name])

@@ -47,12 +47,12 @@ def read_report(path: Path) -> GuardReport:
     """Raises OSError or ValueError for what is no report."""
     content = json.loads(path.read_text(encoding="utf-8"))
     return GuardReport(
-        path,
-        content["reason"],
-        content["timestamp_ns"],
-        content["duration_s"],
-        tuple(content["ports"]),
-        content.get("daemon_killed", False),
+        path=path,
+        reason=content["reason"],
+        timestamp_ns=content["timestamp_ns"],
+        duration_s=content["duration_s"],
+        ports=tuple(content["ports"]),
+        daemon_killed=content.get("daemon_killed", False),
     )
 
 

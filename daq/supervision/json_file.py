@@ -34,6 +34,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise StorageError(
-            f"{path} cannot be read: {error}", advice="repair the file, or delete it"
+            f"{path} cannot be read: {reason}", advice="repair the file, or delete it"
         ) from error

@@ -42,8 +42,10 @@ class OutOfUse:
             self._devices = {name: Disabled(**each) for name, each in known.items()}
         except FileNotFoundError:
             return
-        except (StorageError, AttributeError, TypeError) as error:
+        except (AttributeError, TypeError) as error:
             logger.error("devices that were disabled are in use again: %s: %s", path, error)  # noqa: TRY400
+        except StorageError as error:
+            logger.error("devices that were disabled are in use again: %s", error)  # noqa: TRY400
 
     def __repr__(self) -> str:
         return f"<OutOfUse: {', '.join(self._devices) or 'none'}>"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 
 import trio
 
 from daq.core import (
-    BusyError,
     DaqError,
     DeviceError,
     NotFoundError,
@@ -81,7 +80,7 @@ class Presets:
         if silent:
             note = f"{note} (without {', '.join(silent)})".strip()
         preset = Preset(name, self._timebase.now_ns(), by, note, settings)
-        await trio.to_thread.run_sync(write_json, path, asdict(preset))
+        await trio.to_thread.run_sync(write_json, path, dataclasses.asdict(preset))
         return preset
 
     async def list(self) -> builtins.list[Preset]:
@@ -131,13 +130,16 @@ class Presets:
             if absent:
                 reasons = "; ".join(f"{c.device}.{c.setting}: {c.message}" for c in absent)
                 raise DeviceError(f"the preset {name!r} was not loaded: {reasons}")
-            self._require_free({setting.device.id for setting, _ in wanted}, force=force)
+            if not force:
+                ids = sorted({setting.device.id for setting, _ in wanted})
+                what = "the preset was not loaded: devices are in use"
+                self._supervisor.require_unclaimed(ids, what)
             report: builtins.list[SettingChange] = []
             has_failed = False
             for pair, change in sorted(seen, key=lambda entry: step_of(*entry[0])):
                 done = change if has_failed else await _set(pair, change, by, force=force)
                 if has_failed and change.outcome is SettingOutcome.DIFFERS:
-                    done = _as(change, SettingOutcome.NOT_TRIED)
+                    done = dataclasses.replace(change, outcome=SettingOutcome.NOT_TRIED)
                 has_failed |= done.outcome is SettingOutcome.FAILED
                 report.append(done)
             return report
@@ -158,15 +160,6 @@ class Presets:
                     absent = SettingOutcome.MISSING
                     missing.append(SettingChange(device_id, name, value, absent, message=why))
         return wanted, missing
-
-    def _require_free(self, device_ids: set[str], *, force: bool) -> None:
-        claims = {each: self._supervisor.device(each).gate.claim for each in sorted(device_ids)}
-        taken = [f"{each} by {claim.holder}" for each, claim in claims.items() if claim is not None]
-        if taken and not force:
-            raise BusyError(
-                f"the preset was not loaded: devices are in use: {'; '.join(taken)}",
-                advice="stop it first, or repeat the command with force",
-            )
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -202,27 +195,9 @@ async def _set(pair: Wanted, change: SettingChange, by: str, *, force: bool) -> 
     try:
         after = await setting.apply(wanted, by, force=force)
     except DaqError as error:
-        return _as(change, SettingOutcome.FAILED, message=error.message)
-    return _as(change, SettingOutcome.CHANGED, after=after)
-
-
-def _as(
-    change: SettingChange,
-    outcome: SettingOutcome,
-    *,
-    after: Scalar | None = None,
-    message: str = "",
-) -> SettingChange:
-    return SettingChange(
-        change.device,
-        change.setting,
-        change.wanted,
-        outcome,
-        change.before,
-        after,
-        change.units,
-        message,
-    )
+        failed = SettingOutcome.FAILED
+        return dataclasses.replace(change, outcome=failed, message=error.message)
+    return dataclasses.replace(change, outcome=SettingOutcome.CHANGED, after=after)
 
 
 def _read(path: Path) -> Preset:

@@ -10,8 +10,8 @@ from typing import Any
 
 import trio
 
-from daq.config import Config, DeviceConfig, load_config
-from daq.core import BusyError, ConfigurationError, StateError
+from daq.config import Config, DeviceConfig, UserConfig, load_config, load_users
+from daq.core import ConfigurationError, StateError
 from daq.drivers import Driver, Timebase, build_drivers
 from daq.supervision.interlocks import Interlocks
 from daq.supervision.safety_settings import SafetySettings, read_safety
@@ -49,7 +49,7 @@ class Reloader:
         supervisor: Of its devices.
         interlocks: At work.
         timebase: The daemon's timestamps.
-        on_change: Told the new configuration, and what it says about safety.
+        on_change: Told the new configuration, what it says about safety, and who may call.
     """
 
     def __init__(
@@ -61,12 +61,13 @@ class Reloader:
         interlocks: Interlocks,
         timebase: Timebase,
         *,
-        on_change: Callable[[Config, SafetySettings], None],
+        on_change: Callable[[Config, SafetySettings, Mapping[str, UserConfig]], None],
     ) -> None:
         self._config = config
         self._file = load_config(config.source) if config.source else config
         """What the file said when it was read last, whatever the command line says instead."""
         self._started = self._file
+        self._users = load_users(config.server)
         self._drivers = dict(drivers)
         self._shared = shared
         self._supervisor = supervisor
@@ -100,10 +101,18 @@ class Reloader:
                 advice="start it with --config FILE",
             )
         async with self._turn:
-            config = await trio.to_thread.run_sync(load_config, source)
-            return await self._apply(config, source, by, force=force)
+            config, users = await trio.to_thread.run_sync(self._read, source)
+            return await self._apply(config, users, by, force=force)
 
-    async def _apply(self, config: Config, source: Path, by: str, *, force: bool) -> ReloadReport:
+    def _read(self, source: Path) -> tuple[Config, Mapping[str, UserConfig]]:
+        """What the files say. The door itself stays as it is: only who has a key may change."""
+        config = load_config(source)
+        same = config.server.token_file == self._config.server.token_file
+        return config, load_users(config.server) if same else self._users
+
+    async def _apply(
+        self, config: Config, users: Mapping[str, UserConfig], by: str, *, force: bool
+    ) -> ReloadReport:
         fresh, safety = self._check(config)
         before, after = self._config.devices, config.devices
         removed = sorted(before.keys() - after.keys())
@@ -111,7 +120,8 @@ class Reloader:
         kept = sorted(before.keys() & after.keys())
         changed = [each for each in kept if self._differs(each, after[each], fresh.get(each))]
         if not force:
-            self._require_free([*removed, *changed])
+            what = "the configuration takes devices away that are in use"
+            self._supervisor.require_unclaimed([*removed, *changed], what)
             self._interlocks.require_replaceable(safety.interlocks)
         not_safe: dict[str, str] = {}
         for device_id in (*removed, *changed):
@@ -123,18 +133,21 @@ class Reloader:
         self._config = replace(
             self._config, devices=after, interlocks=config.interlocks, scripts=config.scripts
         )
-        self._on_change(self._config, read_safety(self._config, self._drivers))
-        before_file, self._file = self._file, config
+        self._on_change(self._config, read_safety(self._config, self._drivers), users)
+        applied = [*_applied(self._file, config)]
+        if users != self._users:
+            applied.append("server.token_file")
+        self._file, self._users = config, users
         report = ReloadReport(
             tuple(added),
             tuple(removed),
             tuple(changed),
             tuple(each for each in kept if each not in changed),
             not_safe,
-            applied=tuple(_applied(before_file, config)),
+            applied=tuple(applied),
             needs_restart=tuple(_waiting(self._started, config)),
         )
-        logger.info("%s was read again: %s", source, report)
+        logger.info("%s was read again: %s", config.source, report)
         return report
 
     def _check(self, config: Config) -> tuple[dict[str, Driver], SafetySettings]:
@@ -171,15 +184,6 @@ class Reloader:
         if running is None or fresh is None:
             return running is not fresh
         return running.fingerprint() != fresh.fingerprint()
-
-    def _require_free(self, device_ids: list[str]) -> None:
-        claims = [(each, self._supervisor.device(each).gate.claim) for each in device_ids]
-        in_use = [f"{each} by {claim.holder}" for each, claim in claims if claim is not None]
-        if in_use:
-            raise BusyError(
-                f"the configuration takes devices away that are in use: {'; '.join(in_use)}",
-                advice="stop it first, or repeat the command with force",
-            )
 
     async def _let_go(self, device_id: str, reason: str, not_safe: dict[str, str]) -> None:
         stop = await self._supervisor.remove(device_id, reason)
@@ -226,7 +230,8 @@ def _waiting(started: Config, after: Config) -> Iterator[str]:
 def _differences(before: Any, after: Any) -> Iterator[str]:
     """The options of a table in which two configurations differ."""
     for option in fields(before):
-        if getattr(before, option.name) != getattr(after, option.name):
+        is_option = option.compare  # and no note about where it stands
+        if is_option and getattr(before, option.name) != getattr(after, option.name):
             yield option.name
 
 

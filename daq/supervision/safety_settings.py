@@ -14,14 +14,14 @@ from typing import Any
 
 from daq.config import Config, DeviceConfig, InterlockConfig
 from daq.core import Capability, ConfigurationError, DeviceDescription, Limits
-from daq.drivers import REQUIRED, Driver, LastWill, Options, SerialSettings, WillFrame
+from daq.drivers import NOT_NEGATIVE, REQUIRED, Driver, LastWill, Options, SerialSettings, WillFrame
 from daq.supervision.interlock_rule import Condition
 from daq.supervision.pausing import PauseAction, PauseRule
+from daq.transport import PortSettings
 
 __all__ = ["InterlockSettings", "SafetySettings", "read_safety"]
 
 ACTIONS = ("none", "pause", "stop", "force_stop", "safe")
-_FROM_ZERO = Limits(0.0, math.inf)
 _SOME_TIME = Limits(0.01, math.inf)
 _OPERATIONS = {
     "reading": "read",
@@ -65,24 +65,31 @@ class SafetySettings:
     """By device id; devices of which nothing is said are missing."""
     last_wills: Mapping[str, tuple[LastWill, ...]]
     """By device id; devices without one are missing."""
+    unguarded: Mapping[str, str]
+    """Why nobody carries out the last will that a device's driver declares, by device id."""
 
 
 def read_safety(config: Config, drivers: Mapping[str, Driver]) -> SafetySettings:
     """Read what the configuration says about safety; raises ConfigurationError."""
     rules: dict[str, PauseRule] = {}
     wills: dict[str, tuple[LastWill, ...]] = {}
+    unguarded: dict[str, str] = {}
     for device_id, device in config.devices.items():
         driver = drivers.get(device_id)
         rule = _located(device, lambda d=device, r=driver: _pause_rule(d, r))
         if rule is not None:
             rules[device_id] = rule
-        if found := _located(device, lambda d=device, r=driver: _last_wills(d, r)):
-            wills[device_id] = found
+        declared = _located(device, lambda d=device, r=driver: _last_wills(d, r))
+        if possible := tuple(will for will in declared if not will.obstacle):
+            wills[device_id] = possible
+        for will in declared:
+            if will.obstacle:
+                unguarded[device_id] = f"{device_id}: no last will: {will.obstacle}"
     interlocks = tuple(
         _located(each, lambda e=each: _interlock(e, config.devices, drivers))
         for each in config.interlocks.values()
     )
-    return SafetySettings(interlocks, rules, wills)
+    return SafetySettings(interlocks, rules, wills, unguarded)
 
 
 def _located(table: DeviceConfig | InterlockConfig, read: Any) -> Any:
@@ -111,19 +118,34 @@ def _pause_rule(device: DeviceConfig, driver: Driver | None) -> PauseRule | None
 
 
 def _last_wills(device: DeviceConfig, driver: Driver | None) -> tuple[LastWill, ...]:
-    """What the driver declares, unless the configuration says otherwise."""
-    wanted = device.supervision.get("last_will", True)
-    if wanted is True:
-        return _declared(device.id, driver) if driver else ()
+    """What the driver declares, unless the configuration says otherwise.
+
+    What the configuration asks for has to be possible.
+    """
+    wanted = device.supervision.get("last_will")
     if wanted is False:
         return ()
+    if wanted is None or wanted is True:
+        declared = _declared(device.id, driver) if driver else ()
+        return _possible(f"devices.{device.id}", declared) if wanted else declared
     tables = wanted if isinstance(wanted, list) else [wanted]
     if not all(isinstance(table, Mapping) for table in tables):
         raise ConfigurationError(
             f"devices.{device.id}: last_will = {wanted!r} is not true, false or tables",
             advice='such as last_will = { port = "/dev/ttyUSB0", send = ["OUTP 0\\n"] }',
         )
-    return tuple(_will(Options(f"devices.{device.id}.last_will", table)) for table in tables)
+    owner = f"devices.{device.id}.last_will"
+    return _possible(owner, tuple(_will(Options(owner, table)) for table in tables))
+
+
+def _possible(owner: str, wills: tuple[LastWill, ...]) -> tuple[LastWill, ...]:
+    for will in wills:
+        if will.obstacle:
+            raise ConfigurationError(
+                f"{owner}: a last will cannot be carried out: {will.obstacle}",
+                advice="connect the instrument otherwise, or go without one: last_will = false",
+            )
+    return wills
 
 
 def _declared(device_id: str, driver: Driver) -> tuple[LastWill, ...]:
@@ -159,10 +181,13 @@ def _will(options: Options) -> LastWill:
         xon_xoff=options.boolean("xon_xoff", False),
         rts_cts=options.boolean("rts_cts", False),
     )
-    will = LastWill(options.text("port", REQUIRED, "a port"), frames, serial=serial)
+    address = options.text("port", REQUIRED, "a serial port such as /dev/ttyUSB0, or host:port")
     summary = options.text("summary", "")
     options.finish()
-    return replace(will, summary=summary)
+    try:
+        return LastWill(PortSettings(address).url, frames, summary, serial)
+    except ValueError as error:
+        raise ConfigurationError(f"last_will: port = {error}") from None
 
 
 # ------------------------------------------------------------------------------------- interlocks
@@ -173,7 +198,7 @@ def _interlock(
 ) -> InterlockSettings:
     owner = f"interlocks.{config.name}"
     options = Options(owner, config.options)
-    read_every = options.number("read_every_s", 0.0, "s", _FROM_ZERO) or None
+    read_every = options.number("read_every_s", 0.0, "s", NOT_NEGATIVE) or None
     settings = InterlockSettings(
         name=config.name,
         channel=options.text("channel", REQUIRED, 'a channel such as "laser.wavelength"'),
@@ -234,8 +259,8 @@ def _condition(owner: str, options: Options, read_every: float | None) -> Condit
             clear_below=min(clear_below, clear_inside.high),
             clear_above=max(clear_above, clear_inside.low),
             stale_s=options.number("stale_s", stale, "s", _SOME_TIME),
-            hold_s=options.number("hold_s", 0.0, "s", _FROM_ZERO),
-            clear_s=options.number("clear_s", 0.0, "s", _FROM_ZERO),
+            hold_s=options.number("hold_s", 0.0, "s", NOT_NEGATIVE),
+            clear_s=options.number("clear_s", 0.0, "s", NOT_NEGATIVE),
             latched=options.boolean("latched", False),
         )
     except ValueError as error:

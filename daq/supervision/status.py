@@ -40,14 +40,14 @@ class DeviceStatus:
 
     def snapshot(self, activity: str) -> DeviceSnapshot:
         return DeviceSnapshot(
-            self.id,
-            self.state,
-            self.version,
-            self._changed_ns,
-            self.reason,
-            activity,
-            dict(self._fields),
-            self._next_attempt_ns,
+            id=self.id,
+            state=self.state,
+            version=self.version,
+            timestamp_ns=self._changed_ns,
+            reason=self.reason,
+            activity=activity,
+            fields=dict(self._fields),
+            next_attempt_ns=self._next_attempt_ns,
         )
 
     def touch(self) -> None:

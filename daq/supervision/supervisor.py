@@ -13,7 +13,7 @@ import trio
 from trio_util import AsyncValue
 
 from daq.bus import Bus
-from daq.core import DeviceStop, Measurement, StopOutcome, UnknownDeviceError
+from daq.core import BusyError, DeviceStop, Measurement, StopOutcome, UnknownDeviceError
 from daq.drivers import Driver, DriverContext, Timebase
 from daq.supervision.acquisition import follow_position
 from daq.supervision.device import Acquisition, Device
@@ -102,6 +102,16 @@ class Supervisor:
     def gate(self, device_id: str) -> Gate:
         """Who may command the device of that id, whether or not it is configured now."""
         return self._gates.setdefault(device_id, Gate(device_id))
+
+    def require_unclaimed(self, ids: Iterable[str], what: str) -> None:
+        """Raise BusyError when any is claimed: `what`, the devices, and who has claimed them."""
+        claims = [(each, self.device(each).gate.claim) for each in ids]
+        in_use = [f"{each} by {claim.holder}" for each, claim in claims if claim is not None]
+        if in_use:
+            raise BusyError(
+                f"{what}: {'; '.join(in_use)}",
+                advice="stop it first, or repeat the command with force",
+            )
 
     def devices(self) -> tuple[Device, ...]:
         """Every device, sorted by id."""

@@ -16,6 +16,7 @@ from daq.transport.inbox import ConnectionLostError
 from daq.transport.owed import Accepts, OwedReply
 from daq.transport.patience import Patience
 from daq.transport.port import Connection, Port
+from daq.transport.settings import PortSettings
 from daq.transport.trace import Trace
 
 __all__ = ["Dialect", "Line"]
@@ -66,9 +67,14 @@ class Line:
         return f"<Line of {self._device_id} on {self._port.settings}>"
 
     @property
+    def port_settings(self) -> PortSettings:
+        """How the port is reached and set up."""
+        return self._port.settings
+
+    @property
     def address(self) -> str:
         """The port's address, as configured."""
-        return self._port.settings.address
+        return self.port_settings.address
 
     async def open(self) -> None:
         """Open the port, or join those who have it open. Raises OfflineError."""

@@ -210,9 +210,12 @@ class Ports:
 
 
 def _reason(error: OSError) -> tuple[str, str]:
-    """What went wrong and what helps. pyserial keeps the number and words the rest at length."""
-    number = error.errno
-    what = os.strerror(number) if number is not None else str(error)
+    """What went wrong and what helps. pyserial keeps the number and words the rest at length.
+
+    The numbers of a host that cannot be found are below 0 and not the system's.
+    """
+    number = error.errno or 0
+    what = os.strerror(number) if number > 0 else error.strerror or str(error)
     if number == errno.EAGAIN:
         return "another program has it open", "end that program, or another daemon on this port"
-    return what, _ADVICE.get(number or 0, "")
+    return what, _ADVICE.get(number, "")

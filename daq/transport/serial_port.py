@@ -8,6 +8,7 @@ costs no hand-over between the two worlds.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import termios
@@ -76,12 +77,15 @@ def _log_loop_error(_loop: object, context: Mapping[str, Any]) -> None:
 
 
 async def open_serial(settings: PortSettings) -> SerialStream:
-    """Open and set up a serial port, for this process alone. Raises OSError or ValueError."""
+    """Open and set up a serial port, for this process alone. Raises OSError."""
     loop = _current_loop.get(None)
     if loop is None:
         raise RuntimeError("serial ports are opened within `async with open_serial_loop()`")
     # Some adapters take their time to open and to be set up.
-    port = await trio.to_thread.run_sync(_open, settings)
+    try:
+        port = await trio.to_thread.run_sync(_open, settings)
+    except ValueError as error:  # what pyserial makes of a rate that the port does not do
+        raise OSError(errno.EINVAL, str(error)) from error
     try:
         return SerialStream(loop, port)
     except termios.error as error:  # no OSError: the port does not do what it was asked for

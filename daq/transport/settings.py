@@ -54,6 +54,11 @@ class PortSettings:
             raise ValueError(f"{self.address!r} is not host:port with a port from 1 to 65535")
         return host, int(port)
 
+    @property
+    def url(self) -> str:
+        """`tcp://host:port` of a TCP connection, else the address. Raises ValueError."""
+        return self.address if self.tcp is None else "tcp://{}:{}".format(*self.tcp)
+
     def differences(self, other: PortSettings) -> str:
         """What another use of the same port asks for that this one does not, for people."""
         names = [field.name for field in fields(self) if field.name != "address"]

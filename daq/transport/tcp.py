@@ -15,10 +15,21 @@ _CHUNK = 65536
 
 async def open_tcp(host: str, port: int) -> TcpStream:
     """Connect; raises OSError."""
-    stream = await trio.open_tcp_stream(host, port)
+    try:
+        stream = await trio.open_tcp_stream(host, port)
+    except OSError as error:
+        raise _reason(error) from error
     # A plain socket from here on: what has arrived can then be looked at without waiting, to
     # throw a late reply away before the next question.
     return TcpStream(socket.socket(fileno=stream.socket.detach()))
+
+
+def _reason(error: OSError) -> OSError:
+    """Trio says that all attempts have failed, and why each did only in its cause."""
+    cause = error.__cause__
+    if isinstance(cause, ExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause if isinstance(cause, OSError) else error
 
 
 class TcpStream:

@@ -18,7 +18,7 @@ from tests.benchmarks import (
     stream,
     wire,
 )
-from tests.benchmarks.table import print_table
+from tests.benchmarks.table import print_markdown, print_table
 
 SUITES = {
     "scripts": lambda quick: trio.run(functools.partial(scripts.measure, quick=quick)),
@@ -34,8 +34,10 @@ SUITES = {
 
 parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
 parser.add_argument("--quick", action="store_true", help="short series: shows that all of it works")
+parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
 parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all if none")
 arguments = parser.parse_args()
 if unknown := set(arguments.suites) - set(SUITES):
     parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
-print_table([row for name in arguments.suites or SUITES for row in SUITES[name](arguments.quick)])
+show = print_markdown if arguments.markdown else print_table
+show([row for name in arguments.suites or SUITES for row in SUITES[name](arguments.quick)])

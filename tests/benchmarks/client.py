@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from daq.api.memory import resident_mb
 from daq.client import Bench, connect
 from daq.client.progress import display_for_terminal
 from tests.benchmarks.stream import generate_stubs
@@ -188,8 +189,6 @@ def _scans(bench: Bench, rounds: int, points: int) -> list[Row]:
 
 def _listening(bench: Bench, readings: int) -> Row:
     """Readings to a callback, as fast as they come; memory after a tenth and at the end."""
-    from daq.api.memory import resident_mb  # with it comes trio-asyncio, and bluesky hangs
-
     sizes: list[float] = []
     done = threading.Event()
     count = itertools.count(1)

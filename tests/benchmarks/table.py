@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Row", "print_table", "summary"]
+__all__ = ["Row", "print_markdown", "print_table", "summary"]
+
+_HEAD = ("what", "daq", "peer, same run", "ratio", "goal")
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,22 @@ def summary(seconds: Sequence[float], unit: str = "ms") -> str:
     return f"{middle:.3g} {label} (p99 {p99:.3g}, worst {ordered[-1]:.3g}, n={len(ordered)})"
 
 
+def _cells(row: Row) -> tuple[str, ...]:
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+    return (row.what, row.ours, row.peer, ratio, row.goal)
+
+
+def print_markdown(rows: Sequence[Row]) -> None:
+    for cells in (_HEAD, ("---",) * len(_HEAD), *map(_cells, rows)):
+        print(f"| {' | '.join(cells)} |")
+
+
 def print_table(rows: Sequence[Row]) -> None:
     table = Table(title="daq benchmarks", title_justify="left")
-    for name in ("what", "daq", "peer, same run", "ratio", "goal"):
+    for name in _HEAD:
         table.add_column(name, justify="right" if name == "ratio" else "left", overflow="fold")
     for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        table.add_row(row.what, row.ours, row.peer, ratio, row.goal)
+        table.add_row(*_cells(row))
     console = Console()
     console.width = max(console.width, 150)
     console.print(table)

@@ -1,9 +1,12 @@
 """The daemon as a process: how it comes up, how it ends, what survives."""
 
+import contextlib
 import json
+import resource
 import signal
 import socket
 import time
+from pathlib import Path
 
 import h5py
 import pytest
@@ -146,6 +149,10 @@ def test_a_daemon_behind_tls_and_tokens_is_reached_with_the_options_of_the_comma
         environment = {"DAQ_TLS_CA": str(tmp_path / "ca.pem"), "DAQ_TOKEN": "not-a-token-of-theirs"}
         stranger = cli(*where, "devices", **environment)
         assert "does not know this token" in stranger.stderr
+        tokens.write_text('[jo]\ntoken = "0123456789abcdef-of-jo"\n')
+        assert "server.token_file" in cli(*where, *given, "reload").stdout
+        revoked = cli(*where, *given, "devices")
+        assert "does not know this token" in revoked.stderr
 
 
 def test_a_private_daemon_ignores_what_is_meant_for_others(tmp_path, script):
@@ -170,3 +177,23 @@ def test_json_errors_are_json_too():
     done = cli("client", "--address", "127.0.0.1:1", "--json", "status")
     assert done.returncode == 1
     assert json.loads(done.stdout or done.stderr)["error"]["kind"] == "communication"
+
+
+def test_without_descriptors_it_says_so_once_a_second_and_lets_clients_in_again(daemon):
+    host, port = daemon.address.rsplit(":", 1)
+    in_use = len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+    _, most = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (in_use + 4, most))
+    complaint = "a client was not let in: Too many open files"
+    with contextlib.ExitStack() as clients:
+        for _ in range(20):
+            clients.enter_context(socket.create_connection((host, int(port))))
+        deadline = time.monotonic() + 20
+        while complaint not in daemon.log:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.5)  # in which asyncio alone would have tried a thousand times
+        assert daemon.log.count(complaint) < 30
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (most, most))
+    assert daemon.client("info").returncode == 0
+    assert "Traceback" not in daemon.log

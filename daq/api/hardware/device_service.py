@@ -37,6 +37,7 @@ class DeviceService(TrioService, pb.HardwareServiceBase):
     ) -> None:
         super().__init__(bridge)
         self._supervisor = services.supervisor
+        self._interlocks = services.interlocks
         self._bus = services.bus
         self._command_nursery = command_nursery
 

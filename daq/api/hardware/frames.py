@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -174,14 +174,14 @@ class FrameViewers:
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
         self._started: set[str] = set()
-        self._turn = trio.Lock()
+        self._turns: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
 
     @asynccontextmanager
     async def watching(self, device: Device) -> AsyncGenerator[None, None]:
         """Frames come while inside."""
         self._count[device.id] += 1
         try:
-            async with self._turn:
+            async with self._turns[device.id]:
                 if not device.streaming:
                     await device.start_stream(by=str(caller()))
                     self._started.add(device.id)
@@ -193,7 +193,7 @@ class FrameViewers:
                 await self._leave(device)
 
     async def _leave(self, device: Device) -> None:
-        async with self._turn:
+        async with self._turns[device.id]:
             if self._count[device.id] or device.id not in self._started:
                 return
             self._started.discard(device.id)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import trio
-
-from daq.api.bridge import Bridge
 from daq.api.guard import caller
 from daq.api.hardware.device_service import DeviceService
-from daq.api.services import ApiServices
 from daq.api.trio_service import immediate
 from daq.wire.convert import interlock_to_wire
 from daq.wire.generated import daq as pb
@@ -17,12 +13,6 @@ __all__ = ["InterlockMethods"]
 
 class InterlockMethods(DeviceService):
     """They watch by themselves; here they are only asked."""
-
-    def __init__(
-        self, bridge: Bridge, services: ApiServices, command_nursery: trio.Nursery
-    ) -> None:
-        super().__init__(bridge, services, command_nursery)
-        self._interlocks = services.interlocks
 
     @immediate
     def list_interlocks(self, _request: pb.ListInterlocksRequest) -> pb.ListInterlocksResponse:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import click
 
-from daq.cli.client.session import client, client_command
+from daq.cli.client.session import client, client_command, force_option
 from daq.cli.output import Cell, Output
 from daq.cli.render import device_state_cell
 from daq.client import AsyncClient
 from daq.client.bench_control import DeviceUse, Reload
 
-__all__ = ["FORCE"]
+__all__: list[str] = []
 
 _device = click.argument("device")
-FORCE = click.option("--force", is_flag=True, help="Also while an execution uses it.")
 
 
 @client_command(client)
 @_device
-@FORCE
+@force_option
 async def restart(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Stop DEVICE, let it go and connect it anew, without waiting for the next attempt."""
     use = await daemon.bench.restart(device, force=force)
@@ -28,7 +27,7 @@ async def restart(daemon: AsyncClient, output: Output, device: str, force: bool)
 @client_command(client)
 @_device
 @click.option("--reason", default="", help="For those who find it disabled.")
-@FORCE
+@force_option
 async def disable(
     daemon: AsyncClient, output: Output, device: str, reason: str, force: bool
 ) -> None:
@@ -52,12 +51,12 @@ def _render_use(output: Output, use: DeviceUse) -> None:
 
 
 @client_command(client)
-@FORCE
+@force_option
 async def reload(daemon: AsyncClient, output: Output, force: bool) -> None:
     """Let the daemon read its configuration file again.
 
-    Devices come, go and change, and the others notice nothing. Interlocks and the limits of scripts
-    count from then on; what needs a restart is told. A file with a mistake changes nothing.
+    Devices come, go and change, and the others notice nothing. Interlocks, tokens and the limits of
+    scripts count from then on; what needs a restart is told. A file with a mistake changes nothing.
     """
     report = await daemon.bench.reload(force=force)
     output.show(report, lambda out: _render_reload(out, report))

@@ -7,18 +7,17 @@ from typing import Any
 
 import click
 
-from daq.cli.client.session import client, client_command
+from daq.cli.client.session import client, client_command, force_option
 from daq.cli.output import Cell, Output
 from daq.cli.render import render_devices
 from daq.client import AsyncClient, ParameterReading, Sample
-from daq.core import DeviceParameter, format_quantity
+from daq.core import DaqError, DeviceParameter, format_quantity
 
 __all__ = ["sample_document", "sample_text"]
 
 STOP_TIMEOUT = 2.0
 
 _device = click.argument("device")
-_force = click.option("--force", is_flag=True, help="Also while an execution uses DEVICE.")
 
 
 @client_command(client)
@@ -70,7 +69,7 @@ def sample_text(sample: Sample) -> str:
 @_device
 @click.argument("position", type=float)
 @click.option("--relative", is_flag=True, help="POSITION is a distance from here.")
-@_force
+@force_option
 async def move(
     daemon: AsyncClient, output: Output, device: str, position: float, relative: bool, force: bool
 ) -> None:
@@ -83,15 +82,25 @@ async def move(
     try:
         reached = await operation(device, position)
     except asyncio.CancelledError:
-        async with asyncio.timeout(STOP_TIMEOUT):
-            stopped = await daemon.devices.stop(device)
-        output.note(Cell(f"{device}: {stopped.outcome.value}", "yellow"))
+        await _stop(daemon, output, device)
         raise
     units = await _units(daemon, device)
     output.show(
         {"device": device, "position": reached, "units": units},
         lambda out: out.line(device, " is at ", Cell(format_quantity(reached, units, 6), "bold")),
     )
+
+
+async def _stop(daemon: AsyncClient, output: Output, device: str) -> None:
+    """The daemon stops what nobody waits for; asked once more, it says when it stands."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT):
+            stopped = await daemon.devices.stop(device)
+    except (DaqError, TimeoutError) as error:
+        reason = str(error) or f"no answer within {STOP_TIMEOUT:g} s"
+        output.note(Cell(f"{device} may still move: {reason}", "bold red"))
+    else:
+        output.note(Cell(f"{device}: {stopped.outcome.value}", "yellow"))
 
 
 async def _units(daemon: AsyncClient, device: str) -> str:
@@ -148,7 +157,7 @@ def _accepts(parameter: DeviceParameter) -> str:
 @_device
 @click.argument("name")
 @click.argument("value")
-@_force
+@force_option
 async def set_parameter(
     daemon: AsyncClient, output: Output, device: str, name: str, value: str, force: bool
 ) -> None:

@@ -14,12 +14,11 @@ import click
 
 from daq.cli.client.runs import (
     default_path,
-    identifier_argument,
     runs,
     show_file,
     stream_option,
 )
-from daq.cli.client.session import client_command
+from daq.cli.client.session import client_command, identifier_argument
 from daq.cli.output import Cell, Output
 from daq.cli.progress import progress_bar
 from daq.client import AsyncClient

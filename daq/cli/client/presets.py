@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import click
 
-from daq.cli.client.bench import FORCE
-from daq.cli.client.session import client, client_command
+from daq.cli.client.session import client, client_command, force_option
 from daq.cli.errors import ExitStatus, ReportingGroup
 from daq.cli.output import Cell, Output
-from daq.cli.render import local_time
 from daq.client import AsyncClient
-from daq.core import Preset, SettingChange, SettingOutcome
+from daq.core import Preset, SettingChange, SettingOutcome, format_time
 
 _name = click.argument("name")
 _STYLES = {
@@ -69,7 +67,7 @@ async def compare(daemon: AsyncClient, output: Output, name: str) -> None:
 
 @client_command(presets)
 @_name
-@FORCE
+@force_option
 async def load(daemon: AsyncClient, output: Output, name: str, force: bool) -> int:
     """Set the bench to NAME, and show what that changed.
 
@@ -94,7 +92,7 @@ def _render_list(output: Output, found: list[Preset]) -> None:
     if not found:
         output.line("there are no presets")
         return
-    rows = [(p.name, local_time(p.created_ns), p.by, ", ".join(p.settings), p.note) for p in found]
+    rows = [(p.name, format_time(p.created_ns), p.by, ", ".join(p.settings), p.note) for p in found]
     output.table(["preset", "saved", "by", "devices", "note"], rows)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from daq.cli.client.session import client, client_command
+from daq.cli.client.session import client, client_command, identifier_argument
 from daq.cli.output import SHORT_ID, Cell, Output
 from daq.cli.progress import progress_bar
 from daq.cli.render import render_run, render_runs
@@ -18,9 +18,8 @@ from daq.client import AsyncClient
 from daq.core import RunOutcome
 from daq.wire.convert import RecordedRun
 
-__all__ = ["default_path", "identifier_argument", "runs", "show_file", "stream_option"]
+__all__ = ["default_path", "runs", "show_file", "stream_option"]
 
-identifier_argument = click.argument("identifier", metavar="[ID]", default="", required=False)
 stream_option = click.option(
     "--stream", default="primary", show_default=True, help="Which of its tables."
 )

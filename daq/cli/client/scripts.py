@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from daq.cli.client.session import client, client_command, key_numbers, key_values
+from daq.cli.client.session import (
+    client,
+    client_command,
+    identifier_argument,
+    key_numbers,
+    key_values,
+    parameters_option,
+)
 from daq.cli.following import follow, follow_or_stop, show_end
 from daq.cli.output import Cell, Output
 from daq.cli.render import (
@@ -25,15 +32,6 @@ from daq.core import ExecutionState, signature
 __all__: list[str] = []
 
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-_identifier = click.argument("identifier", metavar="[ID]", default="", required=False)
-_parameters = click.option(
-    "--param",
-    "parameters",
-    metavar="KEY=VALUE",
-    multiple=True,
-    callback=key_values,
-    help="A parameter of the script's main(); may be given several times.",
-)
 _limits = click.option(
     "--limit",
     "limits",
@@ -70,7 +68,7 @@ async def upload(
 
 @client_command(client)
 @click.argument("script")
-@_parameters
+@parameters_option
 @_limits
 @click.option("--watch", is_flag=True, help="Watch it until it ends.")
 async def start(
@@ -95,7 +93,7 @@ async def start(
 @client_command(client)
 @_file
 @_name
-@_parameters
+@parameters_option
 @_limits
 async def run(
     daemon: AsyncClient,
@@ -118,7 +116,7 @@ async def run(
 
 
 @client_command(client)
-@_identifier
+@identifier_argument
 async def status(daemon: AsyncClient, output: Output, identifier: str) -> None:
     """Show an execution: the one that runs, or ran last, without ID."""
     view = await daemon.scripts.status(identifier)
@@ -126,7 +124,7 @@ async def status(daemon: AsyncClient, output: Output, identifier: str) -> None:
 
 
 @client_command(client)
-@_identifier
+@identifier_argument
 async def watch(daemon: AsyncClient, output: Output, identifier: str) -> int:
     """Watch an execution until it ends.
 
@@ -149,14 +147,14 @@ async def _watch(daemon: AsyncClient, output: Output, execution_id: str) -> int:
 
 
 @client_command(client)
-@_identifier
+@identifier_argument
 async def pause(daemon: AsyncClient, output: Output, identifier: str) -> None:
     """Pause an execution at its next checkpoint."""
     _show_change(output, await daemon.scripts.pause(identifier))
 
 
 @client_command(client)
-@_identifier
+@identifier_argument
 async def resume(daemon: AsyncClient, output: Output, identifier: str) -> None:
     """Resume a paused execution."""
     _show_change(output, await daemon.scripts.resume(identifier))
@@ -174,7 +172,7 @@ def _show_change(output: Output, change: StateChange) -> None:
 
 
 @client_command(client)
-@_identifier
+@identifier_argument
 @click.option("--force", is_flag=True, help="Kill it now instead of letting it clean up.")
 @click.option(
     "--grace",

@@ -22,9 +22,15 @@ __all__ = [
     "client",
     "client_command",
     "credential_options",
+    "force_option",
+    "identifier_argument",
     "key_numbers",
     "key_values",
+    "parameters_option",
 ]
+
+force_option = click.option("--force", is_flag=True, help="Also while an execution uses it.")
+identifier_argument = click.argument("identifier", metavar="[ID]", default="", required=False)
 
 Handler = Callable[..., Coroutine[Any, Any, int | None]]
 
@@ -153,6 +159,18 @@ def client_command(
 async def _connected(handler: Handler, session: Session, arguments: dict[str, Any]) -> int | None:
     async with AsyncClient(session.address, credentials=session.shown()) as connection:
         return await handler(connection, Output(as_json=session.as_json), **arguments)
+
+
+def parameters_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--param`, several times, as the dict `parameters`."""
+    return click.option(
+        "--param",
+        "parameters",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=key_values,
+        help="A parameter of the script's main(); may be given several times.",
+    )(function)
 
 
 def key_values(

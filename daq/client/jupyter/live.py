@@ -10,12 +10,10 @@ with live_image(bench["camera"]) as view:  # or for the time of a block
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from daq.client.async_client import AsyncClient
 from daq.client.blocking_stream import BlockingStream
 from daq.client.camera import Camera
 from daq.client.detector import Detector
@@ -27,15 +25,14 @@ from daq.client.models import Frame, FrameQuality, Sample
 from daq.client.portal import Portal
 from daq.client.readings import Readings
 from daq.client.run_log import Run
-from daq.core import DaqError, NotFoundError, ParameterError
+from daq.core import DaqError, NotFoundError, ParameterError, axis_label
+from daq.wire.event_model import Document
 
 __all__ = ["LivePicture", "follow_run", "live_image", "live_plot", "live_run"]
 
 RATE_HZ = 10
 WINDOW_S = 60.0
 JOIN_S = 5.0
-
-Document = tuple[str, dict[str, Any]]
 
 
 class LivePicture(Picture):
@@ -45,8 +42,7 @@ class LivePicture(Picture):
         super().__init__(chart, output, max_fps=max_fps)
         self.error: DaqError | None = None
         """Why a stream ended, when something went wrong."""
-        self._streams: list[BlockingStream[Any]] = []
-        self._readers: list[threading.Thread] = []
+        self._followed: list[tuple[BlockingStream[Any], threading.Thread]] = []
 
     def __repr__(self) -> str:
         state = "live" if self.is_live else f"ended: {self.error}" if self.error else "ended"
@@ -55,15 +51,14 @@ class LivePicture(Picture):
     @property
     def is_live(self) -> bool:
         """Whether data still comes."""
-        return any(reader.is_alive() for reader in self._readers)
+        return any(reader.is_alive() for _, reader in self._followed)
 
     def follow(self, stream: BlockingStream[Any], take: Callable[[Any], object]) -> None:
         """Give each item of the stream to `take`, a method of the chart, until it ends."""
         reader = threading.Thread(
             target=self._read, args=(stream, take), name="daq live", daemon=True
         )
-        self._streams.append(stream)
-        self._readers.append(reader)
+        self._followed.append((stream, reader))
         reader.start()
 
     def _read(self, stream: BlockingStream[Any], take: Callable[[Any], object]) -> None:
@@ -77,15 +72,14 @@ class LivePicture(Picture):
 
     def wait_end(self, timeout: float | None = None) -> bool:
         """Wait until its streams have ended by themselves, as that of a run does."""
-        for reader in self._readers:
+        for _, reader in self._followed:
             reader.join(timeout)
         return not self.is_live
 
     def close(self) -> None:
         """End the streams and draw what came last."""
-        for stream in tuple(self._streams):  # a reader may find more to follow meanwhile
+        for stream, reader in self._followed:  # a reader may find more to follow until it has ended
             stream.close()
-        for reader in self._readers:
             reader.join(JOIN_S)
         super().close()
 
@@ -114,7 +108,7 @@ def live_plot(
         if len(detector.description.channel.shape) > 1:
             raise ParameterError(f"{detector.name} gives images", advice="see them with live_image")
     waves = {d.name for d in detectors if d.description.channel.shape}
-    chart = TraceChart({d.name: _label(d.name, d.units) for d in detectors}, window_s, waves)
+    chart = TraceChart({d.name: axis_label(d.name, d.units) for d in detectors}, window_s, waves)
     picture = LivePicture(chart, output, max_fps)
     for detector in detectors:
         take = _take_waveform if detector.name in waves else _take_reading
@@ -154,12 +148,6 @@ def follow_run(
     portal: Portal, run_id: str, *, max_fps: float = MAX_FPS, output: Output | None = None
 ) -> LivePicture:
     """The same, of a run's id."""
-
-    async def documents(client: AsyncClient) -> AsyncGenerator[Document, None]:
-        async with aclosing(client.runs.documents(run_id)) as received:
-            async for document in received:
-                yield document
-
     chart = RunChart()
     picture = LivePicture(chart, output, max_fps)
     beside: list[BlockingStream[Sample]] = []
@@ -178,7 +166,7 @@ def follow_run(
             )
             picture.follow(beside[0], lambda sample: chart.take_array(sample.channel, sample.array))
 
-    picture.follow(portal.stream(documents), take)
+    picture.follow(portal.stream(lambda client: client.runs.documents(run_id)), take)
     return picture
 
 
@@ -187,10 +175,6 @@ def _need(device: object, wanted: type, done: str) -> None:
         raise ParameterError(
             f"{device!r} cannot be {done}", advice="take one of the bench: bench['power_meter']"
         )
-
-
-def _label(name: str, units: str) -> str:
-    return f"{name} ({units})" if units else name
 
 
 def _take_reading(chart: TraceChart, reading: Readings) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 import ipywidgets
@@ -18,7 +17,7 @@ from daq.client.blocking_stream import BlockingStream
 from daq.client.detector import Detector
 from daq.client.execution import Execution
 from daq.client.html import error_html, progress_html
-from daq.client.models import PositionUpdate
+from daq.client.models import ExecutionUpdate, PositionUpdate
 from daq.client.motor import Motor
 from daq.client.readings import Readings
 from daq.client.status import Status
@@ -46,12 +45,7 @@ class Panel:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
@@ -59,7 +53,7 @@ class Panel:
 
     def close(self) -> None:
         """Follow no longer; the widget stays as it is."""
-        for stream in self._streams:
+        for stream in tuple(self._streams):
             stream.close()
         for thread in self._threads:
             thread.join(JOIN_S)
@@ -84,7 +78,16 @@ class Panel:
     def follow(self, stream: BlockingStream[Any], show: Callable[[Any], object]) -> None:
         """Give each item of the stream to `show`, in a thread."""
         self._streams.append(stream)
-        self.begin(lambda: self._read(stream, show))
+
+        def read() -> None:
+            try:
+                for item in stream:
+                    show(item)
+            finally:
+                stream.close()
+                self._streams.remove(stream)
+
+        self.begin(read)
 
     def begin(self, action: Callable[[], object]) -> None:
         """Do something that takes time, in a thread: the kernel stays free for the next button."""
@@ -98,12 +101,6 @@ class Panel:
             action()
         except DaqError as error:
             self.show_error(error)
-
-    @staticmethod
-    def _read(stream: BlockingStream[Any], show: Callable[[Any], object]) -> None:
-        with stream:
-            for item in stream:
-                show(item)
 
 
 class JogPanel(Panel):
@@ -205,7 +202,7 @@ class ExecutionPanel(Panel):
         self.widget = ipywidgets.VBox(
             [self.progress, ipywidgets.HBox(self._buttons), self.output, self.message]
         )
-        self.begin(self._watch)
+        self.follow(execution.watch(), self._show)
 
     def wait_end(self, timeout: float | None = None) -> bool:
         """Wait until the panel has shown the end of the execution."""
@@ -213,20 +210,13 @@ class ExecutionPanel(Panel):
             thread.join(timeout)
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _watch(self) -> None:
-        stream = self._execution.watch()
-        self._streams.append(stream)
-        with stream:
-            for update in stream:
-                self.progress.value = progress_html(update.view)
-                for line in update.output:
-                    self.output.value = f"{self.output.value}{line.text}\n"[-MOST_OUTPUT:]
-                if update.view.record.state.is_final:
-                    self._end()
-
-    def _end(self) -> None:
-        for button in self._buttons:
-            button.disabled = True
+    def _show(self, update: ExecutionUpdate) -> None:
+        self.progress.value = progress_html(update.view)
+        for line in update.output:
+            self.output.value = f"{self.output.value}{line.text}\n"[-MOST_OUTPUT:]
+        if update.view.record.state.is_final:
+            for button in self._buttons:
+                button.disabled = True
 
     def _hold(self, action: Callable[[], object]) -> Callable[[], None]:
         return lambda: self.begin(action)

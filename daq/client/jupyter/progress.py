@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from types import TracebackType
 from typing import Self
 
 from daq.client.display import print_output
@@ -51,17 +50,12 @@ class NotebookDisplay:
         if self._plot and update.view.record.run_ids:
             self._follow(update.view.record.run_ids[-1])
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and self._view is not None:
             # The wait was left by an interrupt, which stops it: its end was not among the updates.
             with contextlib.suppress(DaqError):
-                status = self._view.record.id
-                self._show(self._portal.call(lambda client: client.scripts.status(status)))
+                shown = self._view.record.id
+                self._show(self._portal.call(lambda client: client.scripts.status(shown)))
         if self._picture is not None:
             self._picture.wait_end(LAST_POINTS_S if kind is None else 0.0)
             self._picture.close()

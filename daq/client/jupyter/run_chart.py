@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from daq.client.jupyter.artists import Curve, Image, Map, Waveform, panels
 from daq.client.jupyter.charts import Points
+from daq.core import axis_label
 
 __all__ = ["RunChart"]
 
@@ -82,7 +83,7 @@ class RunChart:
         self._scalars = scalars[:MOST_PANELS]
         self._arrays = dict(list(arrays.items())[: MOST_PANELS - len(self._scalars)])
         self.outside = tuple(name for name in self._arrays if "external" in keys[name])
-        self._labels = {n: f"{n} ({k['units']})" if k.get("units") else n for n, k in keys.items()}
+        self._labels = {n: axis_label(n, k.get("units") or "") for n, k in keys.items()}
         self._points = Points(1 + len(self._axes) + len(self._scalars))
 
     def _take_page(self, page: Mapping[str, Any]) -> None:

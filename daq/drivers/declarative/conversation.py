@@ -130,11 +130,8 @@ class Conversation(ABC):
     def _require(self, value: Value, given: Scalar) -> None:
         if not fits(value, given):
             raise DeviceError(f"{self.device_id}: {value.name} takes {value.dtype}, not {given!r}")
-        limits = value.limits
-        if limits is not None and given not in limits:
-            raise LimitError.outside(
-                self.device_id, value.name, float(given), limits.low, limits.high, value.units
-            )
+        if value.limits is not None:
+            value.limits.require(self.device_id, value.name, float(given), value.units)
         if isinstance(given, float) and not math.isfinite(given):
             raise LimitError(f"{self.device_id}: {value.name} {given} is not a finite number")
         if value.choices and given not in value.words:

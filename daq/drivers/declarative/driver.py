@@ -10,9 +10,8 @@ from daq.drivers.declarative.loader import load_description, shipped_description
 from daq.drivers.declarative.model import Description
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.last_will import LastWill, WillFrame
-from daq.drivers.line_driver import last_wills, read_dialect, read_port
+from daq.drivers.line_driver import configured_line, last_wills
 from daq.drivers.options import REQUIRED, Options
-from daq.transport import Line, Ports
 
 __all__ = ["DeclarativeDriver", "declarative"]
 
@@ -44,16 +43,13 @@ class DeclarativeDriver(DescribedDriver):
         options = Options(context.device_id, context.options)
         options.text("description", REQUIRED)
         label = options.text("label", "")
-        settings = read_port(options, description.port)
-        dialect = read_dialect(options, description.dialect)
+        line = configured_line(context, options, description.port, description.dialect)
         given = _read_options(options, description)
         limits = read_limits(options, description)
         options.finish()
-        ports: Ports = context.shared.setdefault(Ports, Ports())
-        line = Line(ports.port(settings), context.device_id, dialect)
         conversation = LineConversation(description, line, context.device_id, given)
         super().__init__(context, description, conversation, label, limits)
-        self._settings = settings
+        self._line = line
         self._given = given
 
     def fingerprint(self) -> str:
@@ -68,7 +64,7 @@ class DeclarativeDriver(DescribedDriver):
             WillFrame(template.render(self._given).encode("latin-1") + end)
             for template in will.send
         ]
-        return last_wills(self._settings, frames, will.summary)
+        return last_wills(self._line.port_settings, frames, will.summary)
 
 
 def _read_options(options: Options, description: Description) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import trio
 
-from daq.core import DeviceError, LimitError, Limits, Scalar
+from daq.core import DeviceError, Limits, Scalar
 from daq.drivers.declarative.conversation import Conversation, Look
 from daq.drivers.declarative.model import Motion
 
@@ -206,7 +206,5 @@ class Mover:
                 self._setpoint = None  # nobody goes on with the ramp
 
     def _check_limits(self, position: float) -> None:
-        if position not in self._limits:
-            units = self._talk.value(self._motion.setpoint).units
-            low, high = self._limits.low, self._limits.high
-            raise LimitError.outside(self._id, "position", position, low, high, units)
+        units = self._talk.value(self._motion.setpoint).units
+        self._limits.require(self._id, "position", position, units)

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from daq.core import (
     Capability,
     Category,
-    Channel,
     DeviceDescription,
     DeviceError,
     DeviceParameter,
-    LimitError,
     Limits,
     Reading,
     Scalar,
@@ -30,9 +28,6 @@ __all__ = ["Esp300Axis"]
 
 logger = logging.getLogger(__name__)
 
-# The manual: 19200 baud, 8N1, RTS/CTS. Without the handshake a controller may not answer at all.
-_USUAL = PortSettings("", baudrate=19200, flow_control="hardware")
-_DIALECT = Dialect(end=b"\r", timeout_s=2.0)
 _UNITS = {"mm": 2, "um": 3, "deg": 7, "rad": 9}
 """`SN` of the units that an axis may be configured in here."""
 _ERROR = r"(\d+)\s*,\s*\d+\s*,\s*(.*)"
@@ -52,8 +47,12 @@ class Esp300Axis(LineDriver):
     may take) and those of every `LineDriver`.
     """
 
+    # The manual: 19200 baud, 8N1, RTS/CTS. Without the handshake it may not answer at all.
+    usual_port = PortSettings("", baudrate=19200, flow_control="hardware")
+    usual_dialect = Dialect(end=b"\r", timeout_s=2.0)
+
     def __init__(self, context: DriverContext) -> None:
-        super().__init__(context, _USUAL, _DIALECT)
+        super().__init__(context)
         options = self.options
         self._axis = options.integer("axis", 1, limits=Limits(1, 3))
         self._units = options.choice("units", "mm", _UNITS)
@@ -64,26 +63,19 @@ class Esp300Axis(LineDriver):
         options.finish()
         self._motion = MotionWait(self.is_moving, period_s=0.05)
         self.offer_settings(
-            [
-                self._setting("velocity", "VA", "Cruising speed", f"{units}/s"),
-                self._setting("acceleration", "AC", "Up to it", f"{units}/s²"),
-                self._setting("deceleration", "AG", "Down from it", f"{units}/s²"),
-            ]
+            self._setting("velocity", "VA", "Cruising speed", f"{units}/s"),
+            self._setting("acceleration", "AC", "Up to it", f"{units}/s²"),
+            self._setting("deceleration", "AG", "Down from it", f"{units}/s²"),
         )
 
     @property
     def description(self) -> DeviceDescription:
-        return DeviceDescription(
-            id=self.id,
-            driver=self.context.driver_name,
-            category=Category.STAGE,
-            capabilities=frozenset({Capability.MOVABLE, Capability.PARAMETERIZED}),
-            channel=Channel(self.id, self._units),
-            label=self.label,
-            units=self._units,
+        return self.describe(
+            Category.STAGE,
+            self._units,
+            [Capability.MOVABLE],
             limits=self._limits,
             tolerance=self._tolerance,
-            parameters=self.parameters,
         )
 
     async def identify(self) -> None:
@@ -99,9 +91,7 @@ class Esp300Axis(LineDriver):
             )
 
     async def move_abs(self, position: float) -> None:
-        low, high = self._limits.low, self._limits.high
-        if position not in self._limits:
-            raise LimitError.outside(self.id, "position", position, low, high, self._units)
+        self._limits.require(self.id, "position", position, self._units)
         await self._power_on()
         begun = self._motion.begin()
         command = f"{self._axis}PA{position:.6f}"

@@ -10,11 +10,9 @@ import trio
 from daq.core import (
     Capability,
     Category,
-    Channel,
     DeviceDescription,
     DeviceError,
     DeviceParameter,
-    LimitError,
     Limits,
     Reading,
     Scalar,
@@ -27,10 +25,6 @@ from daq.transport import Dialect, PortSettings
 
 __all__ = ["Meter1830c"]
 
-_USUAL = PortSettings("", baudrate=9600)
-# It drops a command that comes while it carries out the last one.
-_DIALECT = Dialect(end=b"\n", timeout_s=0.5, pause_s=0.01)
-_ATTEMPTS = 3
 _WAVELENGTH = Limits(300.0, 1100.0)
 _FILTERS = ("slow", "medium", "fast")
 _ZERO_S = 0.5
@@ -48,42 +42,34 @@ class Meter1830c(LineDriver):
     Options: those of every `LineDriver`, and `wavelength` (nm), which is set on connecting.
     """
 
+    usual_port = PortSettings("", baudrate=9600)
+    # It drops a command that comes while it carries out the last one.
+    usual_dialect = Dialect(end=b"\n", timeout_s=0.5, pause_s=0.01)
+    attempts = 3
+
     def __init__(self, context: DriverContext) -> None:
-        super().__init__(context, _USUAL, _DIALECT, _ATTEMPTS)
+        super().__init__(context)
         self._wavelength = self.options.number("wavelength", math.nan, "nm", _WAVELENGTH)
         self.options.finish()
         self.offer_settings(
-            [
-                self._switch("attenuator", "A", "The detector's attenuator is in place"),
-                Setting(
-                    DeviceParameter("filter", "str", "Averaging", choices=_FILTERS),
-                    self._filter,
-                    self._set_filter,
-                ),
-                Setting(
-                    DeviceParameter("range", "int", "0 is automatic", limits=Limits(0, 8)),
-                    self._range,
-                    self._set_range,
-                ),
-                self._switch("zero", "Z", "The present power is subtracted"),
-            ]
+            self._switch("attenuator", "A", "The detector's attenuator is in place"),
+            Setting(
+                DeviceParameter("filter", "str", "Averaging", choices=_FILTERS),
+                self._filter,
+                self._set_filter,
+            ),
+            Setting(
+                DeviceParameter("range", "int", "0 is automatic", limits=Limits(0, 8)),
+                self._range,
+                self._set_range,
+            ),
+            self._switch("zero", "Z", "The present power is subtracted"),
         )
 
     @property
     def description(self) -> DeviceDescription:
-        return DeviceDescription(
-            id=self.id,
-            driver=self.context.driver_name,
-            category=Category.POWER_METER,
-            capabilities=frozenset(
-                {Capability.READABLE, Capability.WAVELENGTH_TUNABLE, Capability.PARAMETERIZED}
-            ),
-            channel=Channel(self.id, "W"),
-            label=self.label,
-            units="W",
-            wavelength_limits=_WAVELENGTH,
-            parameters=self.parameters,
-        )
+        offered = (Capability.READABLE, Capability.WAVELENGTH_TUNABLE)
+        return self.describe(Category.POWER_METER, "W", offered, wavelength_limits=_WAVELENGTH)
 
     async def identify(self) -> None:
         await self.line.command("E0")  # whether its echo is on, nobody knows
@@ -116,9 +102,7 @@ class Meter1830c(LineDriver):
         return float((await self.ask("W?", r"(\d{3,4})", "a wavelength in nm"))[1])
 
     async def set_wavelength(self, nm: float) -> None:
-        if nm not in _WAVELENGTH:
-            low, high = _WAVELENGTH.low, _WAVELENGTH.high
-            raise LimitError.outside(self.id, "wavelength", nm, low, high, "nm")
+        _WAVELENGTH.require(self.id, "wavelength", nm, "nm")
         command = f"W{round(nm):04d}"
         await self.line.command(command)
         kept = await self.wavelength()

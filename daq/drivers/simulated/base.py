@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import trio
 
-from daq.core import DeviceError, DeviceParameter, LimitError, Limits, Reading, Scalar
-from daq.drivers.driver import Driver, DriverContext
-from daq.drivers.options import Options
+from daq.core import DeviceParameter, Scalar
+from daq.drivers.configured_driver import ConfiguredDriver
+from daq.drivers.driver import DriverContext
+from daq.drivers.options import NOT_NEGATIVE
+from daq.drivers.settings import Setting
 from daq.drivers.simulated.bench import Bench
 from daq.drivers.simulated.link import open_link, read_fault
 
-__all__ = ["NOT_NEGATIVE", "POSITIVE", "Halt", "Setting", "SimulatedDriver"]
-
-NOT_NEGATIVE = Limits(0.0, math.inf)
-POSITIVE = Limits(1e-12, 1e12)
-"""Finite, because the limits of parameters cross the wire and are shown to people."""
-
-_DTYPES: Mapping[str, type[Scalar]] = {"bool": bool, "int": int, "float": float, "str": str}
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A parameter and the instrument's side of it: how it is read, and how it is set."""
-
-    parameter: DeviceParameter
-    get: Callable[[], Scalar]
-    set: Callable[[Scalar], None] | None = None
+__all__ = ["Halt", "SimulatedDriver"]
 
 
 class Halt:
@@ -55,21 +42,17 @@ class Halt:
         return self._event.is_set()
 
 
-class SimulatedDriver(Driver):
+class SimulatedDriver(ConfiguredDriver):
     """A driver whose instrument is simulated.
 
-    A subclass reads its options in its constructor, ends that with `self.options.finish()`, and
-    gives its settable values as `settings_table`. Whatever it exchanges with its instrument goes
-    over `self.link`, where latency and faults are.
+    Whatever it exchanges with its instrument goes over `self.link`, where latency and faults are.
 
-    Options of every simulated driver: `label`, `seed` (of its noise; random when not given),
-    `latency` (of an exchange, s), and `fault` (a table, see `daq.drivers.simulated.link.Fault`).
+    Options of every simulated driver: `seed` (of its noise; random when not given), `latency` (of
+    an exchange, s), and `fault` (a table, see `daq.drivers.simulated.link.Fault`).
     """
 
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)
-        self.options = Options(context.device_id, context.options)
-        self.label = self.options.text("label", "")
         self.random = self._noise_source()
         self.link = open_link(
             context.device_id,
@@ -77,25 +60,26 @@ class SimulatedDriver(Driver):
             read_fault(self.options.table("fault")),
         )
         self.bench: Bench = context.shared.setdefault(Bench, Bench())
-        self.settings_table: Mapping[str, Setting] = {}
 
-    @property
-    def id(self) -> str:
-        """The device's id, as errors name it."""
-        return self.context.device_id
+    def setting(
+        self,
+        parameter: DeviceParameter,
+        get: Callable[[], Scalar],
+        change: Callable[[Any], None] | None = None,
+        *,
+        tolerance: float = 1e-4,
+    ) -> Setting:
+        """One that is asked for and told over the link; `get` and `change` are its far end."""
+        name = parameter.name
 
-    @property
-    def parameters(self) -> tuple[DeviceParameter, ...]:
-        """What the description says about the settings."""
-        return tuple(setting.parameter for setting in self.settings_table.values())
+        async def ask() -> Scalar:
+            return await self.link.query(f"{name}?", get)
 
-    def offer_settings(self, settings: Iterable[Setting]) -> None:
-        """Say which parameters there are, in the order in which people see them."""
-        self.settings_table = {setting.parameter.name: setting for setting in settings}
+        async def tell(value: Any) -> None:
+            if change is not None:
+                await self.link.command(f"{name} {value}", partial(change, value))
 
-    def reading(self, value: float) -> Reading:
-        """A value that is true now."""
-        return Reading(value, self.context.timebase.now_ns())
+        return Setting(parameter, ask, tell if change else None, tolerance)
 
     async def connect(self) -> None:
         self.link.open()
@@ -105,48 +89,8 @@ class SimulatedDriver(Driver):
         self.link.close()
         await trio.lowlevel.checkpoint()
 
-    async def stop(self) -> bool:
-        await trio.lowlevel.checkpoint()
-        return False
-
-    async def settings(self) -> Mapping[str, Scalar]:
-        values = {name: await self.get_parameter(name) for name in self.settings_table}
-        return {**values, **await self.poll()}
-
-    async def get_parameter(self, name: str) -> Scalar:
-        setting = self._setting(name)
-        return await self.link.query(f"{name}?", setting.get)
-
-    async def set_parameter(self, name: str, value: Scalar) -> None:
-        setting = self._setting(name)
-        if setting.set is None:
-            raise DeviceError(f"{self.id}: the parameter {name!r} can only be read")
-        accepted, apply = self._accepted(setting.parameter, value), setting.set
-        await self.link.command(f"{name} {accepted}", lambda: apply(accepted))
-
     def _noise_source(self) -> np.random.Generator:
         seed = self.options.integer("seed", -1, limits=NOT_NEGATIVE)
         # The id goes in too, so that devices with the same seed do not have the same noise.
         entropy = None if seed < 0 else [seed, zlib.crc32(self.id.encode())]
         return np.random.Generator(np.random.SFC64(entropy))
-
-    def _setting(self, name: str) -> Setting:
-        try:
-            return self.settings_table[name]
-        except KeyError:
-            known = ", ".join(self.settings_table) or "no parameters"
-            raise DeviceError(
-                f"{self.id} has no parameter {name!r}", advice=f"it has: {known}"
-            ) from None
-
-    def _accepted(self, parameter: DeviceParameter, value: Scalar) -> Scalar:
-        if parameter.dtype == "float" and type(value) is int:
-            value = float(value)
-        if type(value) is not _DTYPES[parameter.dtype]:
-            raise DeviceError(f"{self.id}: {parameter.name} takes {parameter.dtype}, not {value!r}")
-        limits = parameter.limits
-        if limits is not None and isinstance(value, int | float) and value not in limits:
-            raise LimitError.outside(
-                self.id, parameter.name, value, limits.low, limits.high, parameter.units
-            )
-        return value

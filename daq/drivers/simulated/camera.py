@@ -12,23 +12,27 @@ from daq.core import (
     BusyError,
     Capability,
     Category,
-    Channel,
     DeviceDescription,
     DeviceError,
     DeviceParameter,
-    LimitError,
     Limits,
     Reading,
     Scalar,
     StateError,
 )
 from daq.drivers.driver import DriverContext
-from daq.drivers.simulated.base import NOT_NEGATIVE, POSITIVE, Halt, Setting, SimulatedDriver
+from daq.drivers.options import NOT_NEGATIVE, POSITIVE
+from daq.drivers.simulated.base import Halt, SimulatedDriver
 from daq.drivers.simulated.bench import Light
 from daq.drivers.simulated.sensor import NoisePool, Sensor
 
 __all__ = ["SimulatedCamera"]
 
+_CAPABILITIES = (
+    Capability.FRAME_PRODUCER,
+    Capability.TRIGGERABLE,
+    Capability.EXPOSURE_CONTROLLABLE,
+)
 _EXPOSURE = Limits(1e-5, 10.0)
 _GAIN = Limits(0.01, 100.0)
 _INLINE_PIXELS = 640 * 480
@@ -58,44 +62,27 @@ class SimulatedCamera(SimulatedDriver):
         self._running = False
         self._armed = False
         self._triggered: Reading | None = None
+        gain = DeviceParameter("gain", "float", "", "counts per electron", limits=_GAIN)
+        pitch = DeviceParameter(
+            "pixel_pitch", "float", "Edge length of a pixel", "mm", writable=False
+        )
         self.offer_settings(
-            [
-                Setting(
-                    DeviceParameter("gain", "float", "", "counts per electron", limits=_GAIN),
-                    lambda: self._gain,
-                    self._set_gain,
-                ),
-                Setting(
-                    DeviceParameter(
-                        "pixel_pitch", "float", "Edge length of a pixel", "mm", writable=False
-                    ),
-                    lambda: self._sensor.pitch,
-                ),
-            ]
+            self.setting(gain, lambda: self._gain, self._set_gain),
+            self.setting(pitch, lambda: self._sensor.pitch),
         )
 
     @property
     def description(self) -> DeviceDescription:
         width, height = self._sensor.size
-        return DeviceDescription(
-            id=self.id,
-            driver=self.context.driver_name,
-            category=Category.CAMERA,
-            capabilities=frozenset(
-                {
-                    Capability.FRAME_PRODUCER,
-                    Capability.TRIGGERABLE,
-                    Capability.EXPOSURE_CONTROLLABLE,
-                    Capability.PARAMETERIZED,
-                }
-            ),
-            channel=Channel(self.id, "counts", "u2", (height, width)),
-            label=self.label,
-            units="counts",
+        return self.describe(
+            Category.CAMERA,
+            "counts",
+            _CAPABILITIES,
+            dtype="u2",
+            shape=(height, width),
             resolution=(width, height),
             bits_per_pixel=self._sensor.bits,
             exposure_limits=_EXPOSURE,
-            parameters=self.parameters,
         )
 
     async def arm(self) -> None:
@@ -146,9 +133,7 @@ class SimulatedCamera(SimulatedDriver):
         return await self.link.query("exposure?", lambda: self._exposure)
 
     async def set_exposure(self, seconds: float) -> None:
-        if seconds not in _EXPOSURE:
-            low, high = _EXPOSURE.low, _EXPOSURE.high
-            raise LimitError.outside(self.id, "exposure", seconds, low, high, "s")
+        _EXPOSURE.require(self.id, "exposure", seconds, "s")
         await self.link.command(f"exposure {seconds:g}", lambda: self._expose_for(seconds))
         if await self.exposure() != seconds:
             raise DeviceError(f"{self.id}: did not take the exposure {seconds:g} s")
@@ -221,5 +206,5 @@ class SimulatedCamera(SimulatedDriver):
     def _expose_for(self, seconds: float) -> None:
         self._exposure = seconds
 
-    def _set_gain(self, value: Scalar) -> None:
-        self._gain = float(value)
+    def _set_gain(self, counts_per_electron: float) -> None:
+        self._gain = counts_per_electron

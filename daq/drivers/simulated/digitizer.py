@@ -13,7 +13,6 @@ from daq.core import (
     BusyError,
     Capability,
     Category,
-    Channel,
     DeviceDescription,
     DeviceError,
     DeviceParameter,
@@ -22,11 +21,15 @@ from daq.core import (
     Scalar,
 )
 from daq.drivers.driver import DriverContext
-from daq.drivers.simulated.base import NOT_NEGATIVE, POSITIVE, Halt, Setting, SimulatedDriver
+from daq.drivers.options import NOT_NEGATIVE, POSITIVE
+from daq.drivers.settings import Setting
+from daq.drivers.simulated.base import Halt, SimulatedDriver
 
 __all__ = ["PulseTrain", "SimulatedDigitizer"]
 
 _SAMPLE_RATE = Limits(1e3, 1e8)
+_RATE_STEP = 0.06
+"""Relative: at the highest rates one nanosecond more for a sample is a tenth."""
 _RANGE = Limits(0.01, 100.0)
 _RECORD = Limits(2, 10_000_000)
 _BLOCKS_PER_SECOND = 50
@@ -79,22 +82,12 @@ class SimulatedDigitizer(SimulatedDriver):
         options.finish()
         self._halt = Halt()
         self._running = False
-        self.offer_settings(self._input_settings())
+        self.offer_settings(*self._input_settings())
 
     @property
     def description(self) -> DeviceDescription:
-        return DeviceDescription(
-            id=self.id,
-            driver=self.context.driver_name,
-            category=Category.DETECTOR,
-            capabilities=frozenset(
-                {Capability.READABLE, Capability.SAMPLE_PRODUCER, Capability.PARAMETERIZED}
-            ),
-            channel=Channel(self.id, "V", "f4", (self._record_length,)),
-            label=self.label,
-            units="V",
-            parameters=self.parameters,
-        )
+        offered, shape = (Capability.READABLE, Capability.SAMPLE_PRODUCER), (self._record_length,)
+        return self.describe(Category.DETECTOR, "V", offered, dtype="f4", shape=shape)
 
     async def read(self) -> Reading:
         count, period_ns = self._record_length, self._period_ns
@@ -175,19 +168,21 @@ class SimulatedDigitizer(SimulatedDriver):
             "record_length", "int", "Samples of one record", "samples", writable=False
         )
         return (
-            Setting(rate, lambda: 1e9 / self._period_ns, self._set_sample_rate),
-            Setting(volts, lambda: self._range, self._set_range),
-            Setting(length, lambda: self._record_length),
+            self.setting(
+                rate, lambda: 1e9 / self._period_ns, self._set_sample_rate, tolerance=_RATE_STEP
+            ),
+            self.setting(volts, lambda: self._range, self._set_range),
+            self.setting(length, lambda: self._record_length),
         )
 
     def _run(self) -> None:
         self._running = True
 
-    def _set_sample_rate(self, value: Scalar) -> None:
-        self._period_ns = _whole_ns(float(value))
+    def _set_sample_rate(self, hertz: float) -> None:
+        self._period_ns = _whole_ns(hertz)
 
-    def _set_range(self, value: Scalar) -> None:
-        self._range = float(value)
+    def _set_range(self, volts: float) -> None:
+        self._range = volts
 
 
 def _whole_ns(rate: float) -> int:

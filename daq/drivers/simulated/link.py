@@ -13,14 +13,12 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from daq.core import DeviceError, Limits, OfflineError
-from daq.drivers.options import REQUIRED, Options
+from daq.core import DeviceError, OfflineError
+from daq.drivers.options import NOT_NEGATIVE, REQUIRED, Options
 
 __all__ = ["Fault", "Link", "SoundLink", "open_link", "read_fault"]
 
 T = TypeVar("T")
-
-_NOT_NEGATIVE = Limits(0.0, math.inf)
 
 
 class Link(Protocol):
@@ -92,10 +90,10 @@ def read_fault(options: Options | None) -> Fault | None:
     usual = Fault(options.choice("kind", REQUIRED, _FAULTS))
     fault = replace(
         usual,
-        after=options.number("after", usual.after, "s", _NOT_NEGATIVE),
-        exchanges=options.integer("exchanges", usual.exchanges, limits=_NOT_NEGATIVE),
-        duration=options.number("duration", usual.duration, "s", _NOT_NEGATIVE),
-        delay=options.number("delay", usual.delay, "s", _NOT_NEGATIVE),
+        after=options.number("after", usual.after, "s", NOT_NEGATIVE),
+        exchanges=options.integer("exchanges", usual.exchanges, limits=NOT_NEGATIVE),
+        duration=options.number("duration", usual.duration, "s", NOT_NEGATIVE),
+        delay=options.number("delay", usual.delay, "s", NOT_NEGATIVE),
         reply=options.text("reply", usual.reply, "the raw reply"),
     )
     options.finish()

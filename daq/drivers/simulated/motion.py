@@ -1,4 +1,4 @@
-"""How a simulated axis moves: trapezoidal profiles (pure), and an axis on Trio's clock."""
+"""How simulated things move: trapezoidal profiles (pure), an axis and a switch on a clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
-__all__ = ["Axis", "Profile", "braking", "trapezoid"]
+__all__ = ["Axis", "Profile", "Switch", "braking", "trapezoid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ def trapezoid(start: float, end: float, velocity: float, acceleration: float) ->
     if speed == 0.0:
         return Profile(start, end)
     ramp = speed / acceleration
-    return Profile(start, end, speed, ramp, max(0.0, distance / speed - ramp), ramp)
+    cruise = max(0.0, distance / speed - ramp)
+    return Profile(start, end, speed, ramp=ramp, cruise=cruise, brake=ramp)
 
 
 def braking(start: float, velocity: float, acceleration: float) -> Profile:
@@ -146,3 +147,23 @@ class Axis:
         self._carriage_began = self.carriage()
         self._profile = profile
         self._began = self._clock()
+
+
+class Switch:
+    """What takes `delay_s` to open or close, or to go on or off; on its way it is as it was."""
+
+    def __init__(
+        self, is_on: bool, delay_s: float, clock: Callable[[], float] = trio.current_time
+    ) -> None:
+        self.delay_s = delay_s
+        self._clock = clock
+        self._before = self._after = is_on
+        self._arrives = -math.inf
+
+    def is_on(self) -> bool:
+        return self._after if self._clock() >= self._arrives else self._before
+
+    def turn(self, on: bool) -> None:
+        """Set off; returns at once."""
+        self._before, self._after = self.is_on(), on
+        self._arrives = self._clock() + self.delay_s

@@ -10,7 +10,6 @@ import trio
 from daq.core import (
     Capability,
     Category,
-    Channel,
     DeviceDescription,
     DeviceParameter,
     Limits,
@@ -18,7 +17,8 @@ from daq.core import (
     Scalar,
 )
 from daq.drivers.driver import DriverContext
-from daq.drivers.simulated.base import NOT_NEGATIVE, Setting, SimulatedDriver
+from daq.drivers.options import NOT_NEGATIVE
+from daq.drivers.simulated.base import SimulatedDriver
 
 __all__ = ["SimulatedPowerMeter"]
 
@@ -39,36 +39,18 @@ class SimulatedPowerMeter(SimulatedDriver):
         self._integration_time = self.options.number("integration_time", 0.001, "s", NOT_NEGATIVE)
         self._averaging = self.options.integer("averaging", 1, limits=_AVERAGING)
         self.options.finish()
+        averaging = DeviceParameter(
+            "averaging", "int", "Samples averaged in a reading", limits=_AVERAGING
+        )
+        time = DeviceParameter("integration_time", "float", "Of one sample", "s", writable=False)
         self.offer_settings(
-            [
-                Setting(
-                    DeviceParameter(
-                        "averaging", "int", "Samples averaged in a reading", limits=_AVERAGING
-                    ),
-                    lambda: self._averaging,
-                    self._set_averaging,
-                ),
-                Setting(
-                    DeviceParameter(
-                        "integration_time", "float", "Of one sample", "s", writable=False
-                    ),
-                    lambda: self._integration_time,
-                ),
-            ]
+            self.setting(averaging, lambda: self._averaging, self._set_averaging),
+            self.setting(time, lambda: self._integration_time),
         )
 
     @property
     def description(self) -> DeviceDescription:
-        return DeviceDescription(
-            id=self.id,
-            driver=self.context.driver_name,
-            category=Category.POWER_METER,
-            capabilities=frozenset({Capability.READABLE, Capability.PARAMETERIZED}),
-            channel=Channel(self.id, "W"),
-            label=self.label,
-            units="W",
-            parameters=self.parameters,
-        )
+        return self.describe(Category.POWER_METER, "W", [Capability.READABLE])
 
     async def read(self) -> Reading:
         await trio.sleep(self._integration_time * self._averaging)
@@ -82,5 +64,5 @@ class SimulatedPowerMeter(SimulatedDriver):
         sigma = math.hypot(self._noise * power, self._dark_noise) / math.sqrt(self._averaging)
         return power + sigma * float(self.random.standard_normal())
 
-    def _set_averaging(self, value: Scalar) -> None:
-        self._averaging = int(value)
+    def _set_averaging(self, samples: int) -> None:
+        self._averaging = samples

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from daq.core import (
     Capability,
     Category,
-    Channel,
     DeviceDescription,
     DeviceParameter,
-    LimitError,
     Limits,
     Reading,
     Scalar,
 )
 from daq.drivers.driver import DriverContext
-from daq.drivers.simulated.base import NOT_NEGATIVE, POSITIVE, Setting, SimulatedDriver
+from daq.drivers.options import NOT_NEGATIVE, POSITIVE
+from daq.drivers.settings import Setting
+from daq.drivers.simulated.base import SimulatedDriver
 from daq.drivers.simulated.bench import Focus
 from daq.drivers.simulated.motion import Axis
 from daq.drivers.simulated.positioner import Positioner
@@ -70,27 +71,20 @@ class SimulatedAxis(SimulatedDriver):
             timeout=options.number("timeout", 1.0, "s", NOT_NEGATIVE),
             noise=options.number("noise", defaults.noise, units, NOT_NEGATIVE),
         )
-        self.offer_settings(self._motion_settings())
+        self.offer_settings(*self._motion_settings())
 
     @property
     def description(self) -> DeviceDescription:
-        return DeviceDescription(
-            id=self.id,
-            driver=self.context.driver_name,
-            category=Category.STAGE,
-            capabilities=frozenset({Capability.MOVABLE, Capability.PARAMETERIZED}),
-            channel=Channel(self.id, self._units),
-            label=self.label,
-            units=self._units,
+        return self.describe(
+            Category.STAGE,
+            self._units,
+            [Capability.MOVABLE],
             limits=self._limits,
             tolerance=self._tolerance,
-            parameters=self.parameters,
         )
 
     async def move_abs(self, position: float) -> None:
-        if position not in self._limits:
-            low, high = self._limits.low, self._limits.high
-            raise LimitError.outside(self.id, "position", position, low, high, self._units)
+        self._limits.require(self.id, "position", position, self._units)
         await self._positioner.go(position, f"move {position:.6g}")
 
     async def position(self) -> Reading:
@@ -113,28 +107,15 @@ class SimulatedAxis(SimulatedDriver):
 
     def _motion_settings(self) -> tuple[Setting, ...]:
         axis, units = self._axis, self._units
-
-        def set_velocity(value: Scalar) -> None:
-            axis.velocity = float(value)
-
-        def set_acceleration(value: Scalar) -> None:
-            axis.acceleration = float(value)
-
+        speed = DeviceParameter(
+            "velocity", "float", "Cruising speed", f"{units}/s", limits=POSITIVE
+        )
+        ramp = DeviceParameter(
+            "acceleration", "float", "Up to it and down", f"{units}/s²", limits=POSITIVE
+        )
         return (
-            Setting(
-                DeviceParameter(
-                    "velocity", "float", "Cruising speed", f"{units}/s", limits=POSITIVE
-                ),
-                lambda: axis.velocity,
-                set_velocity,
-            ),
-            Setting(
-                DeviceParameter(
-                    "acceleration", "float", "Up to it and down", f"{units}/s²", limits=POSITIVE
-                ),
-                lambda: axis.acceleration,
-                set_acceleration,
-            ),
+            self.setting(speed, lambda: axis.velocity, partial(setattr, axis, "velocity")),
+            self.setting(ramp, lambda: axis.acceleration, partial(setattr, axis, "acceleration")),
         )
 
 
@@ -147,7 +128,14 @@ class SimulatedStage(SimulatedAxis):
     which the edge stands in the middle of the beam.
     """
 
-    DEFAULTS = AxisDefaults("mm", Limits(-10.0, 10.0), 10.0, 1000.0, 0.002, 0.0001)
+    DEFAULTS = AxisDefaults(
+        units="mm",
+        limits=Limits(-10.0, 10.0),
+        velocity=10.0,
+        acceleration=1000.0,
+        tolerance=0.002,
+        noise=0.0001,
+    )
 
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context, self.DEFAULTS)
@@ -170,7 +158,14 @@ class SimulatedRotator(SimulatedAxis):
     and `polariser_offset` (the position at which the polariser's axis is at 0 degrees).
     """
 
-    DEFAULTS = AxisDefaults("deg", Limits(-360.0, 360.0), 360.0, 14400.0, 0.02, 0.001)
+    DEFAULTS = AxisDefaults(
+        units="deg",
+        limits=Limits(-360.0, 360.0),
+        velocity=360.0,
+        acceleration=14400.0,
+        tolerance=0.02,
+        noise=0.001,
+    )
 
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context, self.DEFAULTS)

@@ -6,7 +6,7 @@ import math
 import re
 from collections import deque
 
-from daq.drivers.simulated.motion import Axis
+from daq.drivers.simulated.motion import Axis, Switch
 from daq.drivers.simulators.instrument import Clock, LineInstrument
 
 __all__ = ["MaiTaiSimulator"]
@@ -47,8 +47,8 @@ class MaiTaiSimulator(LineInstrument):
         self._warm_up_s = warm_up_s
         self._tuning = Axis(800.0, nm_per_s, 1e6, clock=clock)
         self._wanted = 800.0
-        self._shutter = _Delayed(clock, shutter_s)
-        self._emission = _Delayed(clock, start_s)
+        self._shutter = Switch(False, shutter_s, clock)
+        self._emission = Switch(False, start_s, clock)
         self._errors: deque[str] = deque(maxlen=10)
 
     @property
@@ -70,15 +70,15 @@ class MaiTaiSimulator(LineInstrument):
     def _answer(self, word: str) -> str | None:
         answers = {
             "*IDN": lambda: _IDENTITY,
-            "*STB": lambda: str((_EMITS | _MODELOCKED) * self._emission.value),
+            "*STB": lambda: str((_EMITS | _MODELOCKED) * self._emission.is_on()),
             "WAV": lambda: f"{self._wanted:.0f}nm",
             "READ:WAV": lambda: f"{self._tuning.position():.0f}nm",
             "WAV:MIN": lambda: f"{_LOW:.0f}nm",
             "WAV:MAX": lambda: f"{_HIGH:.0f}nm",
             "READ:POW": lambda: _watts(self._power()),
             "READ:PCTW": lambda: f"{100 * self._warmth():.2f}%",
-            "PLAS:POW": lambda: f"{13.43 * self._emission.value:.2f}W",
-            "SHUT": lambda: str(int(self._shutter.value)),
+            "PLAS:POW": lambda: f"{13.43 * self._emission.is_on():.2f}W",
+            "SHUT": lambda: str(int(self._shutter.is_on())),
             "SYST:ERR": lambda: self._errors.popleft() if self._errors else '0, "No error"',
         }
         return answers[word]() if word in answers else None
@@ -110,9 +110,9 @@ class MaiTaiSimulator(LineInstrument):
         if not self.stuck:
             self._tuning.begin(nm)
 
-    def _switch(self, what: _Delayed, wanted: bool) -> None:
+    def _switch(self, what: Switch, wanted: bool) -> None:
         if not self.stuck:
-            what.switch(wanted)
+            what.turn(wanted)
 
     def _warmth(self) -> float:
         left = max(0.0, self._warm_at - self.clock())
@@ -120,25 +120,7 @@ class MaiTaiSimulator(LineInstrument):
 
     def _power(self) -> float:
         detuned = (self._tuning.position() - _PEAK_NM) / _WIDTH_NM
-        return _PEAK_W * math.exp(-0.5 * detuned**2) * self._emission.value
-
-
-class _Delayed:
-    """A switch that takes its time; on its way it is still as it was."""
-
-    def __init__(self, clock: Clock, delay_s: float) -> None:
-        self._clock = clock
-        self._delay_s = delay_s
-        self._before = self._after = False
-        self._arrives = -math.inf
-
-    @property
-    def value(self) -> bool:
-        return self._after if self._clock() >= self._arrives else self._before
-
-    def switch(self, wanted: bool) -> None:
-        self._before, self._after = self.value, wanted
-        self._arrives = self._clock() + self._delay_s
+        return _PEAK_W * math.exp(-0.5 * detuned**2) * self._emission.is_on()
 
 
 def _watts(power: float) -> str:

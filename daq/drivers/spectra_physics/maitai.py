@@ -2,93 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import trio
 
-from daq.core import (
-    Capability,
-    Category,
-    Channel,
-    DeviceDescription,
-    DeviceError,
-    DeviceParameter,
-    InterlockError,
-    LimitError,
-    Limits,
-    Reading,
-    Scalar,
-)
+from daq.core import DeviceError, DeviceParameter, InterlockError, Limits, Reading
 from daq.drivers.driver import DriverContext
 from daq.drivers.last_will import LastWill
 from daq.drivers.line_driver import LineDriver
 from daq.drivers.quantities import parse_quantity
 from daq.drivers.settings import Setting
+from daq.drivers.tunable_laser import TunableLaser
 from daq.transport import Dialect, PortSettings
 
 __all__ = ["MaiTai"]
 
-# The manual: RS-232 at 9600 baud, 8N1, XON/XOFF. Its USB port comes up at 115200 baud without.
-_USUAL = PortSettings("", baudrate=9600, flow_control="software")
-_DIALECT = Dialect(end=b"\n", timeout_s=2.0, pause_s=0.02)
-_ATTEMPTS = 2
 _EMITS = 1
 """Bit of the status byte."""
 _LOOK_S = 0.1
 _SECONDS = Limits(0.1, 3600.0)
 
 
-class MaiTai(LineDriver):
+class MaiTai(TunableLaser, LineDriver):
     """Tunes, switches its emission and its shutter, and reads its power in W.
 
     Commands are silent: each is followed by questions until the laser says that it is so, or by an
     error after its time is up. The emission is not switched on before it is warm, nor while the
-    shutter is open. `make_safe` closes the shutter and leaves the emission, so that it stays warm.
+    shutter is open.
 
     Options: `wavelength_limits` (nm), `wavelength_tolerance` (nm; it tells whole ones),
-    `tuning_timeout`, `shutter_timeout`, `emission_timeout` (s), `close_on_stop`, and those of every
-    `LineDriver`.
+    `tuning_timeout`, `shutter_timeout`, `emission_timeout` (s), and those of every `TunableLaser`
+    and `LineDriver`.
     """
 
+    # The manual: RS-232 at 9600 baud, 8N1, XON/XOFF. Its USB port comes up at 115200 baud without.
+    usual_port = PortSettings("", baudrate=9600, flow_control="software")
+    usual_dialect = Dialect(end=b"\n", timeout_s=2.0, pause_s=0.02)
+    attempts = 2
+
     def __init__(self, context: DriverContext) -> None:
-        super().__init__(context, _USUAL, _DIALECT, _ATTEMPTS)
+        super().__init__(context)
         options = self.options
-        self._range = options.limits("wavelength_limits", Limits(690.0, 1040.0), "nm")
+        self.wavelength_limits = options.limits("wavelength_limits", Limits(690.0, 1040.0), "nm")
         self._tolerance = options.number("wavelength_tolerance", 1.0, "nm", Limits(0.1, 10.0))
         self._tuning_timeout = options.number("tuning_timeout", 60.0, "s", _SECONDS)
         self._shutter_timeout = options.number("shutter_timeout", 3.0, "s", _SECONDS)
         self._emission_timeout = options.number("emission_timeout", 60.0, "s", _SECONDS)
-        self._close_on_stop = options.boolean("close_on_stop", True)
         options.finish()
         self._halts = 0
         self._tuning = False
         self.offer_settings(
-            [
-                self._told("warm_up", "READ:PCTW?", "%", "How warm it is; it emits from 100 on"),
-                self._told("pump_power", "PLAS:POW?", "W", "Of the pump laser"),
-            ]
-        )
-
-    @property
-    def description(self) -> DeviceDescription:
-        return DeviceDescription(
-            id=self.id,
-            driver=self.context.driver_name,
-            category=Category.LASER,
-            capabilities=frozenset(
-                {
-                    Capability.READABLE,
-                    Capability.SHUTTER_CONTROLLABLE,
-                    Capability.WAVELENGTH_TUNABLE,
-                    Capability.EMISSION_CONTROLLABLE,
-                    Capability.PARAMETERIZED,
-                }
-            ),
-            channel=Channel(self.id, "W"),
-            label=self.label,
-            units="W",
-            wavelength_limits=self._range,
-            parameters=self.parameters,
+            self._told("warm_up", "READ:PCTW?", "%", "How warm it is; it emits from 100 on"),
+            self._told("pump_power", "PLAS:POW?", "W", "Of the pump laser"),
         )
 
     async def identify(self) -> None:
@@ -97,14 +62,7 @@ class MaiTai(LineDriver):
             raise self.wrong_instrument("*IDN?", reply, "Spectra Physics,MaiTai,...")
 
     async def read(self) -> Reading:
-        """The power before the shutter."""
         return self.reading(await self._quantity("READ:POW?", "W"))
-
-    async def open_shutter(self) -> None:
-        await self._switch_shutter(True)
-
-    async def close_shutter(self) -> None:
-        await self._switch_shutter(False)
 
     async def is_shutter_open(self) -> bool:
         return (await self.ask("SHUT?", "([01])", "0 or 1"))[1] == "1"
@@ -113,9 +71,7 @@ class MaiTai(LineDriver):
         return await self._quantity("READ:WAV?", "nm")
 
     async def set_wavelength(self, nm: float) -> None:
-        if nm not in self._range:
-            low, high = self._range.low, self._range.high
-            raise LimitError.outside(self.id, "wavelength", nm, low, high, "nm")
+        self.wavelength_limits.require(self.id, "wavelength", nm, "nm")
         begun, self._tuning = self._halts, True
         await self.line.command(f"WAV {nm:.0f}")
         kept = await self._quantity("WAV?", "nm")
@@ -164,26 +120,10 @@ class MaiTai(LineDriver):
         self._tuning = False
         return True
 
-    async def make_safe(self) -> bool:
-        """End the tuning and close the shutter, unless `close_on_stop` is off."""
-        stopped = await self.stop()
-        if not self._close_on_stop or not await self.is_shutter_open():
-            return stopped
-        await self.close_shutter()
-        return True
-
     def last_will(self) -> tuple[LastWill, ...]:
-        return self.will_of("SHUT 0", "shutter closed") if self._close_on_stop else ()
+        return self.will_of("SHUT 0", "shutter closed") if self.close_on_stop else ()
 
-    async def poll(self) -> Mapping[str, Scalar]:
-        return {
-            "reading": float((await self.read()).value),
-            "is_open": await self.is_shutter_open(),
-            "wavelength": await self.wavelength(),
-            "emission": await self.emission(),
-        }
-
-    async def _switch_shutter(self, wanted: bool) -> None:
+    async def switch_shutter(self, wanted: bool) -> None:
         command = f"SHUT {wanted:d}"
         await self.line.command(command)
 

@@ -10,11 +10,9 @@ import trio
 from daq.core import (
     Capability,
     Category,
-    Channel,
     DeviceDescription,
     DeviceError,
     DeviceParameter,
-    LimitError,
     Limits,
     Reading,
     Scalar,
@@ -28,9 +26,6 @@ from daq.transport import Dialect, PortSettings
 
 __all__ = ["Ell14"]
 
-_USUAL = PortSettings("", baudrate=9600)
-_DIALECT = Dialect(end=b"", timeout_s=0.5, pause_s=0.015)
-_ATTEMPTS = 3
 _ADDRESSES = tuple("0123456789ABCDEF")
 _MODEL = "0E"
 _LOOK_S, _SETTLED = 0.025, 3
@@ -67,8 +62,12 @@ class Ell14(LineDriver):
     every `LineDriver`.
     """
 
+    usual_port = PortSettings("", baudrate=9600)
+    usual_dialect = Dialect(end=b"", timeout_s=0.5, pause_s=0.015)
+    attempts = 3
+
     def __init__(self, context: DriverContext) -> None:
-        super().__init__(context, _USUAL, _DIALECT, _ATTEMPTS)
+        super().__init__(context)
         options = self.options
         self._address = options.choice("address", "0", _ADDRESSES)
         self._limits = options.limits("limits", Limits(0.0, 360.0), "deg")
@@ -78,30 +77,21 @@ class Ell14(LineDriver):
         self._pulses_per_degree = 0.0
         self._motion = MotionWait(self.is_moving, _LOOK_S, _SETTLED)
         self.offer_settings(
-            [
-                Setting(
-                    DeviceParameter(
-                        "velocity", "int", "Of its highest speed", "%", limits=_VELOCITY
-                    ),
-                    self._velocity,
-                    self._set_velocity,
-                )
-            ]
+            Setting(
+                DeviceParameter("velocity", "int", "Of its highest speed", "%", limits=_VELOCITY),
+                self._velocity,
+                self._set_velocity,
+            )
         )
 
     @property
     def description(self) -> DeviceDescription:
-        return DeviceDescription(
-            id=self.id,
-            driver=self.context.driver_name,
-            category=Category.STAGE,
-            capabilities=frozenset({Capability.MOVABLE, Capability.PARAMETERIZED}),
-            channel=Channel(self.id, "deg"),
-            label=self.label,
-            units="deg",
+        return self.describe(
+            Category.STAGE,
+            "deg",
+            [Capability.MOVABLE],
             limits=self._limits,
             tolerance=self._tolerance,
-            parameters=self.parameters,
         )
 
     async def identify(self) -> None:
@@ -112,9 +102,7 @@ class Ell14(LineDriver):
         self._pulses_per_degree = pulses / 360.0
 
     async def move_abs(self, position: float) -> None:
-        if position not in self._limits:
-            low, high = self._limits.low, self._limits.high
-            raise LimitError.outside(self.id, "position", position, low, high, "deg")
+        self._limits.require(self.id, "position", position, "deg")
         await self._wait_ready()
         command = f"ma{round(position * self._pulses_per_degree) & 0xFFFFFFFF:08X}"
         await self._move(command)

@@ -193,27 +193,33 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
     storage = Storage(directory, bus)
     interlocks = Interlocks((), supervisor, bus, timebase)
     queue = FakeQueue()
-    info = DaemonInfo("0.1", "bench", trio.current_time(), str(directory), {"daq": "0.1"})
+    info = DaemonInfo(
+        version="0.1",
+        host="bench",
+        started=trio.current_time(),
+        data_directory=str(directory),
+        versions={"daq": "0.1"},
+    )
     services = ApiServices(
-        queue,
-        supervisor,
-        storage,
-        ManualRuns(supervisor, storage, timebase.now_ns),
-        bus,
-        FakeSandbox(),
-        info,
-        interlocks,
-        Guard({}, directory / "guard", supervisor, settings=GuardConfig()),
-        Reloader(
+        info=info,
+        bus=bus,
+        storage=storage,
+        supervisor=supervisor,
+        queue=queue,
+        manual_runs=ManualRuns(supervisor, storage, timebase.now_ns),
+        sandbox=FakeSandbox(),
+        interlocks=interlocks,
+        guard=Guard({}, directory / "guard", supervisor, settings=GuardConfig()),
+        reloader=Reloader(
             Config(devices=configs),
             drivers,
             {},
             supervisor,
             interlocks,
             timebase,
-            on_change=lambda config, safety: None,
+            on_change=lambda config, safety, users: None,
         ),
-        Presets(directory / "presets", supervisor, timebase),
+        presets=Presets(directory / "presets", supervisor, timebase),
     )
     api_scope, ended = trio.CancelScope(), trio.Event()
     async with trio.open_nursery() as storage_nursery:

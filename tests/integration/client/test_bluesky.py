@@ -133,6 +133,7 @@ def test_an_abort_stops_the_motor(bench: Bench, engine: RunEngine) -> None:
             engine(bps.mv(stage, 9.0))
         engine.abort()
         assert stage.wait_settled(timeout=10) < 8.0
+        assert not stage.is_moving
     finally:
         interrupter.join()
         stage.parameters.velocity = 20.0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import socket
 import termios
 import time
 import tty
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+import serial
 import trio
 
 from daq.core import OfflineError
@@ -210,3 +212,37 @@ async def test_a_serial_server_over_tcp(tmp_path):
         await line.close()
         with pytest.raises(OfflineError, match="cannot be opened"):
             await line.open()
+
+
+async def test_a_connection_that_is_refused_is_told_with_the_reason():
+    line = Line(Ports().port(PortSettings("127.0.0.1:1")), "device")
+    with pytest.raises(OfflineError) as caught:
+        await line.open()
+    assert (
+        caught.value.message == "device: the port 127.0.0.1:1 cannot be opened: Connection refused"
+    )
+    assert "nothing listens there" in caught.value.advice
+
+
+async def test_a_host_that_is_not_known_is_told_in_words(monkeypatch):
+    async def find_nobody(*_):
+        await trio.lowlevel.checkpoint()
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(trio, "open_tcp_stream", find_nobody)
+    line = Line(Ports().port(PortSettings("nobody:4001")), "device")
+    with pytest.raises(OfflineError, match="cannot be opened: Name or service not known"):
+        await line.open()
+
+
+async def test_a_rate_that_the_port_does_not_do_is_told_with_the_settings(monkeypatch):
+    def refuse(port, rate):
+        raise ValueError(f"Failed to set custom baud rate ({rate})")
+
+    monkeypatch.setattr(serial.Serial, "_set_special_baudrate", refuse)
+    with terminal() as (_, name):
+        async with open_serial_loop():
+            line = Line(Ports().port(PortSettings(name, baudrate=12345)), "device")
+            with pytest.raises(OfflineError, match="Invalid argument") as caught:
+                await line.open()
+    assert "it cannot be set up like this: baud rate" in caught.value.advice

@@ -89,7 +89,8 @@ async def test_silence_and_a_lost_resource_are_told_with_the_command(options):
 async def test_a_resource_that_is_not_there_is_offline(options):
     options |= {"port": "GPIB0::7::INSTR", "visa_library": "nothing.yaml@sim"}
     driver = declarative(DriverContext("supply", "declarative", Timebase(), options))
-    assert driver.last_will() == ()
+    (will,) = driver.last_will()
+    assert "is a VISA resource, and the guard sends to serial ports and TCP" in will.obstacle
     with pytest.raises(OfflineError, match="supply: the port GPIB0::7::INSTR cannot be opened"):
         await driver.connect()
 

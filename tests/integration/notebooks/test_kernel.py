@@ -175,6 +175,7 @@ def test_an_interrupt_stops_the_scan_and_leaves_a_usable_kernel(
     assert run.name == "long"
     assert str(run.summary.outcome) == "stopped"
     bench.motor("stage").wait_settled(30)
+    assert not bench.motor("stage").is_moving
     assert kernel.run("%mov stage 0").status == "ok"
     assert bench.motor("stage").position == pytest.approx(0.0, abs=0.01)
 
@@ -197,6 +198,8 @@ def test_an_interrupt_of_a_move_stops_all_that_move(kernel: Kernel, bench: Bench
         assert "KeyboardInterrupt" in outcome.traceback
         assert stage.wait_settled(30) < 8
         assert rotator.wait_settled(30) < 290
+        assert not stage.is_moving
+        assert not rotator.is_moving
     finally:
         watcher.join(30)
         stage.parameters.velocity, rotator.parameters.velocity = before

@@ -9,7 +9,7 @@ import inspect
 import pytest
 import trustme
 
-from daq.api.access import OPEN, READING, Access, read_access
+from daq.api.access import READING, Access, read_access
 from daq.api.tls import read_tls
 from daq.config import UserConfig, parse_config
 from daq.core import AuthenticationError, ConfigurationError, PermissionDeniedError
@@ -63,8 +63,8 @@ def test_health_is_for_everybody_and_reflection_for_every_token():
 
 def test_without_tokens_a_certificate_says_who_calls():
     subject = {"subject": ((("organizationName", "lab"),), (("commonName", "jo"),))}
-    assert OPEN.user(MOVE, None, subject) == "jo"
-    assert OPEN.user(MOVE, None, None) == ""
+    assert Access().user(MOVE, None, subject) == "jo"
+    assert Access().user(MOVE, None, None) == ""
 
 
 CHANGING = {
@@ -87,10 +87,10 @@ def test_every_method_is_known_to_read_or_to_change():
 @pytest.mark.parametrize(
     ("host", "access", "expected"),
     [
-        ("127.0.0.1", OPEN, []),
-        ("::1", OPEN, []),
-        ("localhost", OPEN, []),
-        ("0.0.0.0", OPEN, ["can move the instruments", "can be read in the network"]),
+        ("127.0.0.1", Access(), []),
+        ("::1", Access(), []),
+        ("localhost", Access(), []),
+        ("0.0.0.0", Access(), ["can move the instruments", "can be read in the network"]),
         ("bench.lab", ACCESS, ["tokens included, can be read in the network"]),
     ],
 )

@@ -106,6 +106,24 @@ async def test_a_camera_that_does_not_let_go_holds_nobody_up(autojump_clock):
     assert trio.current_time() - started < 4
 
 
+async def test_a_camera_that_does_not_start_holds_up_only_its_own_viewers(autojump_clock):
+    class Stuck(Camera):
+        id = "stuck"
+
+        async def start_stream(self, count=None, *, by: str = "") -> None:
+            await trio.sleep_forever()
+
+    viewers, camera = FrameViewers(), Camera()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(viewers.watching(Stuck()).__aenter__)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(4):
+            async with viewers.watching(camera):
+                pass
+        nursery.cancel_scope.cancel()
+    assert camera.log == ["start", "stop"]
+
+
 async def test_a_stream_that_ends_badly_is_logged_not_raised(autojump_clock, caplog):
     class Failing(Camera):
         async def stop_stream(self) -> int:

@@ -54,6 +54,15 @@ def test_a_good_configuration_shows_its_devices(tmp_path: Path) -> None:
     assert lines[3:] == ["DEVICE  DRIVER           PROBLEM", "edge    simulated.stage"]
 
 
+def test_a_last_will_that_cannot_be_carried_out_is_told(tmp_path: Path) -> None:
+    text = '[devices.laser]\ndriver = "spectra_physics.maitai"\nport = "/dev/x"\nparity = "mark"\n'
+    path = write(tmp_path / "bench.toml", text)
+    result = check(path)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: laser: no last will: /dev/x: the guard sets parity")
+    assert set(json.loads(check(path, "--json").stdout)["unguarded"]) == {"laser"}
+
+
 def test_every_device_that_cannot_be_built_is_told(tmp_path: Path) -> None:
     text = '[devices.edge]\ndriver = "simulated.stag"\n[devices.spare]\ndriver = "nothing"\n'
     path = write(tmp_path / "bench.toml", text)

@@ -327,6 +327,25 @@ def test_a_move_takes_a_negative_position_and_tells_the_readback() -> None:
     assert document == {"device": "stage", "position": -2.5004, "units": "mm"}
 
 
+def test_an_interrupted_move_says_when_nobody_knows_that_it_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def interrupted(_request: object) -> pb.MoveResponse:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def silent(_request: object) -> pb.StopMotionResponse:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr("daq.cli.client.devices.STOP_TIMEOUT", 0.2)
+    with FakeDaemon({"MoveAbsolute": interrupted, "StopMotion": silent}) as daemon:
+        result = ask(daemon, "move", "stage", "2")
+    assert result.exit_code == 130
+    assert result.stderr == "stage may still move: no answer within 0.2 s\n"
+
+
 def test_an_error_of_the_daemon_is_one_message_on_stderr_with_its_advice() -> None:
     def refuse(request: object) -> None:
         raise LimitError.outside("stage", "position", 12.0, -10.0, 10.0, "mm")

@@ -77,7 +77,7 @@ def test_the_live_display_waits_for_the_first_update() -> None:
 
 def test_a_table_has_colours_on_a_terminal_only() -> None:
     output = terminal()
-    output.table(["device", "time>"], [(Cell("stage", "green"), "1 s")], title="stopped")
+    output.table(["device", "time>"], [(Cell("stage", "green"), "1 s")])
     assert "\x1b[32mstage" in written(output.console)
 
 

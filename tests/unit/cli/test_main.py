@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import logging
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from daq import __version__
 from daq.cli.documents import plain, to_json
 from daq.cli.errors import ReportingGroup, exit_status
 from daq.cli.main import cli
+from daq.cli.output import Output
+from daq.cli.serve import configure_logging
 from daq.config import Config
 from daq.core import BusyError, ConfigurationError, ExecutionState, Limits, StopOutcome
 
@@ -184,3 +187,24 @@ def test_any_answer_becomes_plain_json() -> None:
     assert to_json({"µ": np.float64(1.5), "n": np.int64(2), "s": {3}}) == (
         '{"µ": 1.5, "n": 2, "s": [3]}'
     )
+
+
+def test_a_text_of_somebody_else_forges_no_line_of_the_log() -> None:
+    stream = io.StringIO()
+    configure_logging("info", stream)
+    try:
+        logging.getLogger("daq").info("disabled: %s", "x\n2026 ERROR forged\x1b[2J\0")
+    finally:
+        logging.basicConfig(force=True)
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith("daq: disabled: x")
+    assert second == "    2026 ERROR forged\\x1b[2J\\x00"
+
+
+def test_a_table_has_one_line_for_each_row_whatever_names_hold(capsys) -> None:
+    Output().table(["name", "points>"], [["a\nb\x1b[2J", "1"], ["x" * 5000, "2"]])
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["NAME", "POINTS"]
+    assert first.startswith("a\\nb\\x1b[2J ")
+    assert "xxx... " in second
+    assert len(second) < 600

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from contextlib import aclosing
+from typing import cast
 
 import pytest
 
@@ -12,6 +14,7 @@ from daq.core import (
     CommunicationError,
     ConfigurationError,
     LimitError,
+    ParameterError,
 )
 from daq.core import TimeoutError as NoAnswerError
 from daq.wire.generated import daq as pb
@@ -201,3 +204,31 @@ def test_what_does_not_speak_grpc_is_told_apart() -> None:
 
     with pytest.raises(CommunicationError):
         asyncio.run(ask())
+
+
+def test_what_the_wire_cannot_carry_is_told_before_it_is_sent() -> None:
+    async def ask(address: str) -> None:
+        async with AsyncClient(address) as client:
+            with pytest.raises(ParameterError, match=r"half a character .*'\\ud800'"):
+                await client.scripts.upload("x = '\ud800'")
+            with pytest.raises(ParameterError, match="seconds from 0 on, not nan"):
+                await client.devices.move_abs("stage", 1.0, timeout=float("nan"))
+            with pytest.raises(ParameterError, match="ListRuns cannot be called with that"):
+                await client.runs.list(limit=cast("int", "many"))
+
+    with FakeDaemon() as daemon:
+        asyncio.run(ask(daemon.address))
+
+
+def test_a_client_that_is_closed_while_it_connects_leaves_no_connection() -> None:
+    async def ask(address: str) -> None:
+        client = AsyncClient(address)
+        async with client:
+            asking = asyncio.create_task(client.info())
+            await asyncio.sleep(0)
+        with pytest.raises(CommunicationError, match="closed while it was connecting"):
+            await asking
+
+    with FakeDaemon() as daemon:  # what is left open is a warning, and so an error
+        asyncio.run(ask(daemon.address))
+        gc.collect()

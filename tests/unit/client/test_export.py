@@ -81,3 +81,10 @@ def test_nothing_to_write_and_unknown_formats_are_told(tmp_path: Path) -> None:
         write_batches([batch(0)], "xls", tmp_path / "run.xls")
     with pytest.raises(StorageError, match=r"missing/run\.csv: cannot be written"):
         write_batches([batch(0)], "csv", tmp_path / "missing" / "run.csv")
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path) -> None:
+    target = tmp_path / "nowhere" / "run.csv"
+    with pytest.raises(StorageError) as caught:
+        write_batches([batch(0)], "csv", target)
+    assert caught.value.message == f"{target}: cannot be written: No such file or directory"

@@ -1,11 +1,12 @@
 import math
+from datetime import datetime
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.core import Limits, format_quantity
+from daq.core import Limits, axis_label, format_quantity, format_time
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
@@ -73,3 +74,14 @@ def test_a_scaled_quantity_keeps_its_value_and_three_digits_before_the_point(val
     factor |= {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
     assert float(number) * factor[unit.removesuffix("W")] == pytest.approx(value, rel=1e-3)
     assert 1 <= float(number) < 1000
+
+
+def test_a_label_has_the_units_in_brackets_where_there_are_any():
+    assert axis_label("stage", "mm") == "stage (mm)"
+    assert axis_label("count", "") == "count"
+
+
+def test_a_time_is_local_and_none_is_empty():
+    noon = datetime(2025, 3, 1, 12).astimezone()
+    assert format_time(round(noon.timestamp() * 1e9)) == "2025-03-01 12:00:00"
+    assert format_time(0) == ""

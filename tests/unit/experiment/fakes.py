@@ -96,9 +96,10 @@ class FakeFactory:
 
 
 class FakeRecorder:
-    def __init__(self, start):
+    def __init__(self, start, opening_s):
         self.start = start
         self.run_id = start.run_id
+        self.opening_s = opening_s
         self.events = []
         self.stop = None
         self.fail_with = None
@@ -106,6 +107,9 @@ class FakeRecorder:
     @property
     def points(self):
         return len(self.events)
+
+    async def wait_ready(self):
+        await trio.sleep(self.opening_s)
 
     async def append(self, event):
         await trio.lowlevel.checkpoint()
@@ -124,12 +128,14 @@ class FakeStorage:
         self.runs = []
         self.opening_s = 0.0
 
-    async def open_run(self, start, on_begun=None):
+    async def begin_run(self, start):
         await trio.lowlevel.checkpoint()
-        self.runs.append(recorder := FakeRecorder(start))
-        if on_begun is not None:
-            on_begun(recorder)
-        await trio.sleep(self.opening_s)
+        self.runs.append(recorder := FakeRecorder(start, self.opening_s))
+        return recorder
+
+    async def open_run(self, start):
+        recorder = await self.begin_run(start)
+        await recorder.wait_ready()
         return recorder
 
 

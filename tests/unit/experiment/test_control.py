@@ -8,11 +8,13 @@ import trio
 from daq.core import (
     Call,
     CloseRun,
+    Describe,
     DeviceError,
     ExecutionState,
     LimitError,
     Log,
     OpenRun,
+    ParameterError,
     Pause,
     Point,
     Record,
@@ -68,6 +70,25 @@ async def test_a_scan_stores_readbacks_and_completes(autojump_clock):
         assert run.start.devices["stage"]["position"] == 0.0
         assert run.stop.outcome is RunOutcome.COMPLETED
         assert bench.stage.safe == 0  # what a script leaves on purpose stays as it is
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ParameterError("the parameters cannot be handed over"), "the parameters cannot be handed"),
+        (ZeroDivisionError("oh"), "internal error: ZeroDivisionError: oh"),
+    ],
+)
+async def test_a_program_that_cannot_be_run_fails_alone(autojump_clock, caplog, error, message):
+    async def body(program, interpreter):
+        await interpreter.perform(Describe("stage"))
+        raise error
+
+    async with running(body) as (execution, _, bench, _):
+        await execution.finished.wait()
+        assert execution.state is ExecutionState.ERROR
+        assert message in execution.message
+        assert bench.stage.safe == 1
 
 
 async def test_an_event_is_acknowledged_before_it_is_shown(autojump_clock):

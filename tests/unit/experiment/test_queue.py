@@ -68,6 +68,46 @@ async def test_executions_run_one_after_the_other_in_order(autojump_clock):
         assert views[1].record.started_ns >= views[0].record.ended_ns
 
 
+async def test_one_that_may_not_run_any_more_fails_and_the_next_one_runs(autojump_clock):
+    class Strict(FakeFactory):
+        def program(self, source, filename, parameters, execution_id, limits):
+            if limits:
+                raise ParameterError("memory_mb can be lowered for one start, not raised")
+            return super().program(source, filename, parameters, execution_id, limits)
+
+        def check_limits(self, limits):
+            pass  # when it was started, the limits of the sandbox were higher
+
+    async with queue() as (q, factory):
+        q._factory = Strict(**factory.bodies)
+        await upload(q, "chat")
+        first = await q.start("chat", {}, "", {"memory_mb": 400})
+        second = await q.start("chat", {}, "")
+        view = await finished(q, first)
+        assert (view.record.state, view.record.started_ns) == (ExecutionState.ERROR, 0)
+        assert "memory_mb can be lowered" in view.record.message
+        assert (await finished(q, second)).record.state is ExecutionState.COMPLETED
+
+
+async def test_what_is_started_while_the_daemon_ends_never_runs(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        refused = []
+
+        async def start():
+            try:
+                await q.start("nap", {}, "")
+            except StateError as error:
+                refused.append(error.message)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start)
+            await trio.lowlevel.checkpoint()
+            await q.shutdown("the daemon received SIGTERM")
+        assert refused == ["the daemon is shutting down and starts nothing new"]
+        assert q.views() == []
+
+
 async def test_a_waiting_execution_can_be_cancelled_and_never_starts(autojump_clock):
     async with queue() as (q, _):
         await upload(q, "nap")
@@ -296,3 +336,14 @@ async def test_of_those_that_ended_long_ago_only_the_record_is_kept(autojump_clo
         assert [line.text for line in (await q.output(ids[0]))[0]] == ["hello"]
         assert (await q.view_with_result(ids[0])).result == {"n": 1}
         assert (await q.stop(ids[0])).message == "had already ended: COMPLETED"
+
+
+async def test_a_stop_with_a_grace_that_is_no_number_changes_nothing(autojump_clock):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        execution = await q.start("nap", {}, "ada")
+        await trio.sleep(1)
+        with pytest.raises(ParameterError, match="a number of seconds, not nan"):
+            await q.stop(execution, grace_s=float("nan"))
+        assert q.view(execution).record.state is ExecutionState.RUNNING
+        assert (await finished(q, execution)).record.state is ExecutionState.COMPLETED

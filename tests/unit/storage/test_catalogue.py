@@ -174,3 +174,9 @@ async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None
 async def test_a_closed_database_says_so(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="the database is closed"):
         await Catalogue(Database(tmp_path / "x.sqlite")).find()
+
+
+async def test_times_beyond_what_the_database_counts_find_what_they_should(tmp_path: Path) -> None:
+    async with catalogue(tmp_path, run(1)) as runs:
+        assert await runs.page(since_ns=2**64) == ([], 0)
+        assert (await runs.page(until_ns=2**64))[1] == 1

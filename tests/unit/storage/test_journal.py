@@ -191,3 +191,22 @@ def test_a_write_of_more_parts_than_the_kernel_takes_at_once_is_one_write(tmp_pa
     ]
     reader.close()
     writer.close()
+
+
+def test_a_journal_that_was_deleted_takes_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "gone.journal"
+    writer = JournalWriter(path)
+    writer.write(encode_record(1, b"kept"))
+    writer.sync()
+    path.unlink()
+    writer.write(encode_record(1, b"lost"))
+    with pytest.raises(StorageError, match="was deleted while its run is open") as caught:
+        writer.sync()
+    assert "leave the storage directory alone" in caught.value.advice
+    writer.close()
+
+
+def test_the_advice_fits_what_went_wrong(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be created") as caught:
+        JournalWriter(tmp_path / "nowhere" / "x.journal")
+    assert "deleted, moved or unmounted" in caught.value.advice

@@ -29,6 +29,7 @@ from daq.core import (
     StorageError,
 )
 from daq.storage import RunRecorder, Storage, records
+from daq.storage.directories import Directories
 from daq.storage.encoder import RunEncoder
 from daq.storage.hdf5_file import RunFile
 from daq.storage.journal import JournalWriter, encode_record
@@ -412,3 +413,10 @@ async def test_large_events_and_small_ones_keep_their_order(tmp_path: Path) -> N
         )
         assert waves[:, 0].tolist() == [float(i) for i in range(20)]
         assert (waves == waves[:, :1]).all()
+
+
+async def test_a_directory_that_cannot_be_locked_says_so(tmp_path: Path) -> None:
+    (tmp_path / "daq.lock").mkdir()
+    refusal = pytest.raises(StorageError, match="used as the storage directory: Is a directory")
+    with refusal, Directories(tmp_path).locked():
+        pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -174,3 +174,18 @@ async def test_a_broken_file_says_so(tmp_path):
         (tmp_path / "presets" / "bad.json").write_text("{")
         with pytest.raises(StorageError, match=r"bad\.json cannot be read"):
             await presets.get("bad")
+
+
+async def test_many_may_save_list_and_delete_at_once(tmp_path):
+    async with bench_with_presets(tmp_path) as (_, presets), trio.open_nursery() as nursery:
+
+        async def save_and_delete(name):
+            for _ in range(5):
+                await presets.save(name, ["stage"], replace=True)
+                await presets.list()
+                with suppress(NotFoundError):
+                    await presets.delete(name)
+
+        for name in ("a", "a", "b"):
+            nursery.start_soon(save_and_delete, name)
+    assert list((tmp_path / "presets").iterdir()) == []

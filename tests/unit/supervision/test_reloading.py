@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import trio
 
 from daq.bus import Bus
-from daq.config import Config, load_config
+from daq.config import Config, UserConfig, load_config
 from daq.core import (
     BusyError,
     ConfigurationError,
@@ -43,6 +44,7 @@ class Bench:
     interlocks: Interlocks
     programs: FakePrograms
     safety: list[SafetySettings] = field(default_factory=list)
+    users: list[set[str]] = field(default_factory=list)
 
     def write(self, *tables: str) -> None:
         self.file.write_text("\n".join(tables))
@@ -61,11 +63,13 @@ async def bench_of(folder: Path, *tables: str):
     bus = Bus()
     supervisor = Supervisor(drivers, bus, timebase, failures)
     safety: list[SafetySettings] = []
+    users: list[set[str]] = []
     interlocks = Interlocks(read_safety(config, drivers).interlocks, supervisor, bus, timebase)
 
-    def take_over(_: Config, now: SafetySettings) -> None:
+    def take_over(_: Config, now: SafetySettings, keys: Mapping[str, UserConfig]) -> None:
         interlocks.take_over(now.interlocks)
         safety.append(now)
+        users.append(set(keys))
 
     reloader = Reloader(
         config, drivers, shared, supervisor, interlocks, timebase, on_change=take_over
@@ -74,7 +78,7 @@ async def bench_of(folder: Path, *tables: str):
         await nursery.start(supervisor.run)
         programs = FakePrograms()
         await nursery.start(interlocks.run, programs)
-        yield Bench(file, supervisor, reloader, interlocks, programs, safety)
+        yield Bench(file, supervisor, reloader, interlocks, programs, safety, users)
         nursery.cancel_scope.cancel()
 
 
@@ -124,7 +128,7 @@ async def test_what_is_in_progress_on_another_device_goes_on(tmp_path, autojump_
 async def test_a_device_is_safe_before_it_is_let_go(tmp_path):
     async with bench_of(tmp_path, LASER, STAGE) as bench:
         driver = bench.supervisor.device("laser")._instrument.driver
-        assert driver._shutter.is_open()
+        assert driver._shutter.is_on()
         bench.write(STAGE)
         report = await bench.reloader.reload()
         assert not driver._shutter._after
@@ -186,6 +190,33 @@ async def test_what_cannot_count_at_once_is_told_with_the_reason_until_it_is_und
         assert (report.needs_restart, report.applied) == (waiting, ())
         bench.write(tables.format(2, 200), STAGE)
         assert (await bench.reloader.reload()).needs_restart == ()
+
+
+async def test_a_line_more_above_a_table_is_no_change_of_it(tmp_path):
+    server = "[server]\nport = 1\n"
+    async with bench_of(tmp_path, server, STAGE) as bench:
+        bench.write("# a line more", server, STAGE)
+        report = await bench.reloader.reload()
+        assert (report.needs_restart, report.applied) == ((), ())
+
+
+async def test_tokens_come_and_go_and_the_door_itself_stays(tmp_path):
+    tokens, server = tmp_path / "tokens.toml", '[server]\ntoken_file = "tokens.toml"\n'
+    maria, jo = (f'[{name}]\ntoken = "0123456789abcdef-{name}"\n' for name in ("maria", "jo"))
+    tokens.write_text(maria + jo)
+    async with bench_of(tmp_path, server, STAGE) as bench:
+        assert (await bench.reloader.reload()).applied == ()
+        tokens.write_text(jo)
+        assert (await bench.reloader.reload()).applied == ("server.token_file",)
+        tokens.write_text(jo + "[maria]\n")
+        bench.write(server, METER)
+        with pytest.raises(ConfigurationError, match=r"bench.toml, line 2: token_file: .* line 3"):
+            await bench.reloader.reload()
+        assert bench.state("stage") is DeviceState.READY
+        bench.write(STAGE)
+        (waiting,) = (await bench.reloader.reload()).needs_restart
+        assert waiting.startswith("server.token_file: ")
+        assert bench.users == [{"maria", "jo"}, {"jo"}, {"jo"}]
 
 
 HOT = '[interlocks.{}]\nchannel = "meter"\nabove = {:g}\nrefuse_moves = ["stage"]\n'

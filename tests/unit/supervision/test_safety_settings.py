@@ -6,7 +6,7 @@ import pytest
 
 from daq.config import parse_config
 from daq.core import ConfigurationError
-from daq.drivers import LastWill, Timebase, WillFrame
+from daq.drivers import LastWill, SerialSettings, Timebase, WillFrame
 from daq.supervision import PauseAction, read_safety
 
 from .fakes import FakeLaser, FakeStage
@@ -126,7 +126,40 @@ async def test_a_driver_s_last_will_can_be_replaced_and_switched_off():
         'last_will = { send = ["A"] }',
         'last_will = { port = "x", send = ["A"], replay = "B" }',
         'last_will = { port = "x", send = ["A"], reply = "(" }',
+        'last_will = { port = "lab:99999", send = ["A"] }',
+        'last_will = { port = "http://lab", send = ["A"] }',
+        'last_will = { port = "GPIB0::24::INSTR", send = ["A"] }',
+        'last_will = { port = "/dev/ttyUSB0", send = ["A"], baud = 12345 }',
     ],
 )
 def test_a_wrong_last_will_is_refused(line):
     assert "last_will" in refused(f"{BENCH}{line}")
+
+
+@pytest.mark.parametrize("port", ["lab:4001", "tcp://lab:4001", "socket://lab:4001"])
+def test_a_last_will_s_port_is_written_as_every_other(port):
+    (will,) = read(f'{BENCH}last_will = {{ port = "{port}", send = ["A"] }}').last_wills["laser"]
+    assert will.port == "tcp://lab:4001"
+
+
+@pytest.mark.parametrize(
+    ("serial", "port", "why"),
+    [
+        (SerialSettings(), "GPIB0::24::INSTR", "GPIB0::24::INSTR is a VISA resource"),
+        (SerialSettings(baud=12345), "/dev/x", "standard rates only, not 12345 baud"),
+        (SerialSettings(parity="M"), "/dev/x", "parity none, even or odd, no other"),
+    ],
+)
+async def test_a_last_will_that_nobody_can_carry_out_is_told_and_refused_if_asked_for(
+    serial, port, why
+):
+    class WilledLaser(FakeLaser):
+        def last_will(self):
+            return (LastWill(port, (WillFrame(b"OFF\r"),), serial=serial),)
+
+    drivers = {"laser": WilledLaser("laser", Timebase())}
+    safety = read(BENCH, drivers)
+    assert safety.last_wills == {}
+    assert why in safety.unguarded["laser"]
+    assert read(f"{BENCH}last_will = false", drivers).unguarded == {}
+    assert why in refused(f"{BENCH}last_will = true", drivers)

@@ -64,8 +64,10 @@ async def test_the_place_where_a_device_was_stopped_is_published(autojump_clock)
 async def test_what_was_stopped_or_has_arrived_is_known_to_stand(autojump_clock):
     stage = FakeStage("stage", Timebase())
 
-    async def slow_answer():
+    async def late_answer():
+        seen = stage.fields()
         await trio.sleep(0.15)
+        return seen
 
     async with supervised(stage) as bench, trio.open_nursery() as nursery:
         device = bench.supervisor.device("stage")
@@ -79,7 +81,7 @@ async def test_what_was_stopped_or_has_arrived_is_known_to_stand(autojump_clock)
         assert device.snapshot().fields["moving"] is True
         await device.stop()
         assert device.snapshot().fields["moving"] is False
-        stage.on_poll = slow_answer  # what was seen before the arrival comes after it
+        stage.poll = late_answer  # what it saw before the arrival comes after it
         await device.call("move_abs", 3)
         for _ in range(20):
             assert device.snapshot().fields["moving"] is False

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from daq.core import BusyError, DeviceState, OfflineError, StopOutcome
 from daq.drivers import Timebase
 from daq.supervision import Claim, OutOfUse, Timing
+from daq.supervision.out_of_use import Disabled
 from tests.unit.supervision.fakes import (
     FakeLaser,
     FakeMeter,
@@ -54,6 +56,45 @@ async def test_an_enabled_device_comes_back_at_once(autojump_clock):
         assert trio.current_time() == began
         await device.enable()
         assert device.snapshot().state is DeviceState.READY
+
+
+async def test_a_device_that_was_disabled_twice_comes_back_by_one_enable(autojump_clock):
+    async with supervised(FakeMeter("meter", Timebase())) as bench:
+        device = bench.supervisor.device("meter")
+        await device.disable("dirty")
+        await trio.testing.wait_all_tasks_blocked()
+        await device.disable("broken too")
+        assert device.snapshot().reason == "disabled: broken too"
+        with trio.fail_after(60):
+            await device.enable()
+            await reaches(bench, "meter", DeviceState.READY)
+
+
+async def test_a_device_that_is_enabled_and_disabled_in_one_moment_is_left_alone(autojump_clock):
+    meter = FakeMeter("meter", Timebase())
+    async with supervised(meter) as bench:
+        device = bench.supervisor.device("meter")
+        await device.disable()
+        await trio.sleep(60)
+        device._task.enable()
+        device._task.disable(Disabled("after all", 1))
+        await trio.sleep(60)
+        assert device.snapshot().reason == "after all"
+        assert meter.log.count("connect") == 1
+
+
+async def test_what_was_said_last_is_remembered_however_many_say_it_at_once(tmp_path):
+    file = tmp_path / "disabled.json"
+    memory = OutOfUse(file)
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(memory.add, f"d{number}", Disabled("dirty", 1))
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(19):
+            nursery.start_soon(memory.remove, f"d{number}")
+    assert OutOfUse(file).find("d19") == Disabled("dirty", 1)
+    assert repr(OutOfUse(file)) == "<OutOfUse: d19>"
+    assert [path.name for path in tmp_path.iterdir()] == ["disabled.json"]
 
 
 async def test_a_disabled_device_stays_so_over_a_restart_of_the_daemon(tmp_path, autojump_clock):

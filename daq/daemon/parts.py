@@ -1,0 +1,121 @@
+"""The parts of the daemon, each introduced to those that it needs."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+
+import daq
+from daq.api import Access, ApiServices, DaemonInfo
+from daq.bus import Bus
+from daq.config import Config, UserConfig
+from daq.drivers import Timebase, build_drivers
+from daq.experiment import ExecutionQueue, ManualRuns, software_versions
+from daq.scripting import Sandbox, SandboxLimits
+from daq.storage import Storage
+from daq.supervision import (
+    Guard,
+    Interlocks,
+    OutOfUse,
+    Presets,
+    Reloader,
+    SafetySettings,
+    Supervisor,
+    read_safety,
+)
+
+__all__ = ["compose"]
+
+log = logging.getLogger(__name__)
+
+
+def compose(config: Config, access: Access) -> ApiServices:
+    """Build everything that lives in the daemon; nothing runs yet.
+
+    Raises ConfigurationError for what cannot be built as it is configured.
+    """
+    directory, timebase, bus = config.storage.directory, Timebase(), Bus()
+    storage = Storage(
+        directory,
+        bus,
+        compression=config.storage.compression,
+        buffer_bytes=config.storage.buffer_mb << 20,
+    )
+    shared: dict[Any, Any] = {}
+    drivers, failures = build_drivers(config.devices, timebase, shared)
+    out_of_use = OutOfUse(directory / "disabled.json")
+    supervisor = Supervisor(drivers, bus, timebase, failures, out_of_use=out_of_use)
+    safety = read_safety(config, drivers)
+    _tell_unguarded(safety)
+    interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase)
+    guard = Guard(safety.last_wills, directory / "guard", supervisor, settings=config.guard)
+    sandbox = Sandbox(_sandbox_limits(config))
+    queue = ExecutionQueue(
+        sandbox,
+        supervisor,
+        storage,
+        timebase.now_ns,
+        grace_s=config.scripts.grace_s,
+        pause_rules=safety.pause_rules,
+    )
+
+    def take_over(config: Config, safety: SafetySettings, users: Mapping[str, UserConfig]) -> None:
+        """The configuration was read again: this is what it says now."""
+        access.take_over(users)
+        _tell_unguarded(safety)
+        guard.take_over(safety.last_wills)
+        interlocks.take_over(safety.interlocks)
+        queue.take_over(safety.pause_rules, config.scripts.grace_s)
+        sandbox.use_limits(_sandbox_limits(config))
+
+    return ApiServices(
+        info=_describe(config),
+        bus=bus,
+        storage=storage,
+        supervisor=supervisor,
+        guard=guard,
+        interlocks=interlocks,
+        reloader=Reloader(
+            config, drivers, shared, supervisor, interlocks, timebase, on_change=take_over
+        ),
+        presets=Presets(directory / "presets", supervisor, timebase),
+        sandbox=sandbox,
+        queue=queue,
+        manual_runs=ManualRuns(supervisor, storage, timebase.now_ns),
+    )
+
+
+def _tell_unguarded(safety: SafetySettings) -> None:
+    """What the guard will not do is said while all is well."""
+    for why in safety.unguarded.values():
+        log.warning(why)
+
+
+def _describe(config: Config) -> DaemonInfo:
+    return DaemonInfo(
+        version=daq.__version__,
+        host=socket.gethostname(),
+        started=trio.current_time(),
+        data_directory=str(config.storage.directory),
+        versions=software_versions(),
+        ring_path=str(config.ring_path or ""),
+    )
+
+
+def _sandbox_limits(config: Config) -> SandboxLimits:
+    scripts = config.scripts
+    return SandboxLimits(
+        memory_mb=scripts.memory_mb,
+        max_duration_s=scripts.max_duration_s,
+        max_output_mb=scripts.max_output_mb,
+        max_output_lines=scripts.max_output_lines,
+        max_records=scripts.max_records,
+        max_runs=scripts.max_runs,
+        max_source_bytes=scripts.max_source_bytes,
+        check_timeout_s=scripts.check_timeout_s,
+        allow_unconfined=scripts.allow_unconfined,
+    )

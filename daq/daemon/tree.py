@@ -1,0 +1,138 @@
+"""The composition root: who lives in whom, on one page.
+
+    storage ⊃ bus ⊃ devices ⊃ executions ⊃ api
+
+The outermost lives longest. Start goes outside in, each part ready before the next begins; the end
+goes inside out, so that whoever still produces data finds somebody to store it.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import trio
+
+from daq.api import Access, ApiServices, read_access, serve_api
+from daq.bus import feed_ring
+from daq.bus.ring_writer import RingWriter
+from daq.config import Config
+from daq.core import DeviceState, StopOutcome, StorageError
+from daq.daemon.hangup import reload_on_hangup
+from daq.daemon.parts import compose
+from daq.supervision import Guard, Supervisor
+from daq.transport import open_serial_loop
+
+__all__ = ["run_daemon", "serve"]
+
+log = logging.getLogger(__name__)
+
+DESCRIPTORS = 16384
+"""Files, sockets and serial ports that may be open at the same time, where the system allows it."""
+SAFE_S = 2.0
+"""What each device gets to reach its safe state when the daemon ends."""
+
+
+async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
+    """The whole nursery tree; `announce` is called once, with the address, when all is up."""
+    config = config.with_overrides(directory=config.storage.directory.absolute())
+    access = read_access(config.server)
+    parts = compose(config, access)
+    # A signal that comes before all is ready ends the daemon as soon as it is.
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as storing:
+            await storing.start(parts.storage.run)
+            if ring := await _make_ring(config):
+                await storing.start(feed_ring, parts.bus, ring)
+            async with open_serial_loop(), trio.open_nursery() as devices:
+                await devices.start(parts.guard.run, parts.queue.interlocked)
+                await devices.start(parts.supervisor.run)
+                try:
+                    async with trio.open_nursery() as executions:
+                        await executions.start(parts.sandbox.run)
+                        await executions.start(parts.queue.run)
+                        await executions.start(parts.interlocks.run, parts.queue.interlocked)
+                        await executions.start(reload_on_hangup, parts.reloader)
+                        async with trio.open_nursery() as api:
+                            announce(await _start_api(config, parts, access, api))
+                            await _serve_until(signals, parts)
+                            api.cancel_scope.cancel()
+                        executions.cancel_scope.cancel()
+                finally:
+                    await _leave_safe(parts.supervisor, parts.guard)
+                devices.cancel_scope.cancel()
+            storing.cancel_scope.cancel()
+    log.info("ended cleanly")
+
+
+async def _make_ring(config: Config) -> RingWriter | None:
+    """The ring is a courtesy to other processes: the daemon does not stay down for want of it."""
+    if config.ring_path is None:
+        return None
+    size = config.ring.size_mb << 20
+    try:
+        return await trio.to_thread.run_sync(RingWriter, config.ring_path, size)
+    except StorageError as error:
+        log.error("there is no ring for other processes: %s", error.message)  # noqa: TRY400
+        return None
+
+
+async def _start_api(config: Config, parts: ApiServices, access: Access, api: trio.Nursery) -> str:
+    """Serve gRPC, and Arrow Flight beside it where that is configured; gives gRPC's address."""
+    server = config.server
+    for warning in access.warnings(server.host):
+        log.warning(warning)
+    if server.flight_port is not None:
+        from daq.api.flight import serve_flight  # loads another gRPC stack
+
+        address = await api.start(
+            serve_flight, parts.storage, config.ring_path, server.host, server.flight_port, access
+        )
+        parts = replace(parts, info=replace(parts.info, flight_address=address))
+    return str(await api.start(serve_api, parts, server.host, server.port, access))
+
+
+async def _serve_until(signals: AsyncIterator[int], parts: ApiServices) -> None:
+    """Wait for a signal, then end gracefully; clients can watch. A second signal ends at once."""
+    reason = f"the daemon received {signal.Signals(await anext(signals)).name}"
+    log.info("%s, ending", reason)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_on_next, signals, nursery.cancel_scope)
+        await parts.queue.shutdown(reason)
+        await parts.manual_runs.shutdown(reason)
+        nursery.cancel_scope.cancel()
+
+
+async def _cancel_on_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    log.warning("second signal: what still runs is killed")
+    scope.cancel()
+
+
+async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
+    """Nobody watches the bench any more: every device, touched or not, goes to its safe state."""
+    ready = {d.id for d in supervisor.devices() if d.snapshot().state is DeviceState.READY}
+    with trio.CancelScope(shield=True):  # bounded by what each device gets
+        stops = await supervisor.stop_devices(timeout=SAFE_S, safe=True, by="the end of the daemon")
+        failed = [s for s in stops if s.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE)]
+        for stop in failed:
+            log.error("device %s was not made safe: %s", stop.device, stop.message)
+        # One that was offline all along is nothing new; one that failed now is the guard's.
+        await guard.stand_down(ready & {stop.device for stop in failed})
+
+
+def serve(config: Config, announce: Callable[[str], None]) -> None:
+    """Run a daemon until SIGINT or SIGTERM; `announce` is called once with the address."""
+    _allow_many_descriptors()
+    trio.run(run_daemon, config, announce)
+
+
+def _allow_many_descriptors() -> None:
+    """A serial port takes five: what most systems allow at first is 200 instruments' worth."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(DESCRIPTORS, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,0 +1,86 @@
+"""Where a run comes from: who and what is behind it, and everything that is noted when it opens."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import trio
+
+import daq
+from daq.core import RunStart, Scalar
+from daq.supervision import Device, Supervisor
+
+__all__ = ["Provenance", "software_versions"]
+
+SETTINGS_TIMEOUT_S = 2.0
+
+
+def software_versions() -> dict[str, str]:
+    """What a run's record says about the software that made it."""
+    names = ("numpy", "h5py", "trio", "grpclib", "RestrictedPython")
+    return {
+        "daq": daq.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a run comes from: the execution and the script behind it, or a person alone."""
+
+    user: str = ""
+    execution_id: str = ""
+    script_id: str = ""
+    script_name: str = ""
+    script_source: str = ""
+    script_sha256: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    async def start_of_run(
+        self,
+        supervisor: Supervisor,
+        *,
+        name: str,
+        metadata: Mapping[str, Any],
+        now_ns: int,
+        durability: str,
+    ) -> RunStart:
+        """Everything that is known of a run that opens now, all devices' settings included."""
+        return RunStart(
+            run_id=uuid.uuid4().hex,
+            name=name,
+            started_ns=now_ns,
+            user=self.user,
+            metadata=dict(metadata),
+            execution_id=self.execution_id,
+            script_id=self.script_id,
+            script_name=self.script_name,
+            script_source=self.script_source,
+            script_sha256=self.script_sha256,
+            parameters=self.parameters,
+            devices=await _settings(supervisor),
+            versions=software_versions(),
+            host=socket.gethostname(),
+            durability=durability,
+        )
+
+
+async def _settings(supervisor: Supervisor) -> dict[str, Mapping[str, Scalar]]:
+    """Every device's settings; one that does not answer in time is left out, not waited for."""
+    settings: dict[str, Mapping[str, Scalar]] = {}
+
+    async def ask(device: Device) -> None:
+        with trio.move_on_after(SETTINGS_TIMEOUT_S):
+            settings[device.id] = await device.settings()
+
+    async with trio.open_nursery() as nursery:
+        for device in supervisor.devices():
+            nursery.start_soon(ask, device)
+    return dict(sorted(settings.items()))
