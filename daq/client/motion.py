@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from daq.client.service import HardwareCalls
-from daq.core import DeviceError
+from daq.core import DeviceError, ParameterError
 from daq.wire.generated import daq as pb
 
 __all__ = ["MotionCalls"]
+
+_LONGEST_S = 2**32 / 1e3
+"""As many milliseconds as the wire carries."""
 
 
 class MotionCalls(HardwareCalls):
@@ -47,8 +52,12 @@ class MotionCalls(HardwareCalls):
 
     def _patience(self, timeout: float | None) -> float | None:
         """The daemon notices first that the time is over: it then stops the motion and says so."""
-        return None if timeout is None else timeout + self._connection.timeout
+        return None if timeout in (None, math.inf) else timeout + self._connection.timeout
 
 
 def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else max(1, round(seconds * 1e3))
+    if seconds is None or seconds == math.inf:
+        return None
+    if not 0 <= seconds < _LONGEST_S:
+        raise ParameterError(f"a timeout is a number of seconds from 0 on, not {seconds!r}")
+    return max(1, round(seconds * 1e3))

@@ -119,7 +119,8 @@ async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
         stops = await supervisor.stop_devices(timeout=SAFE_S, safe=True, by="the end of the daemon")
         failed = [s for s in stops if s.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE)]
         for stop in failed:
-            log.error("device %s was not made safe: %s", stop.device, stop.message)
+            level = logging.ERROR if stop.device in ready else logging.INFO
+            log.log(level, "device %s was not made safe: %s", stop.device, stop.message)
         # One that was offline all along is nothing new; one that failed now is the guard's.
         await guard.stand_down(ready & {stop.device for stop in failed})
 

@@ -82,7 +82,7 @@ def last_wills(
         baud=settings.baudrate,
         data_bits=settings.data_bits,
         parity=settings.parity[0].upper(),
-        stop_bits=int(settings.stop_bits),
+        stop_bits=1 if settings.stop_bits == 1 else 2,  # as pyserial: POSIX knows no 1.5
         xon_xoff=settings.flow_control == "software",
         rts_cts=settings.flow_control == "hardware",
     )

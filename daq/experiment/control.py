@@ -7,6 +7,7 @@ hardware safe, run closed, what happened on record.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from daq.core import (
     ExecutionRecord,
     ExecutionState,
     Log,
+    ParameterError,
     Program,
     ProgramEnd,
     RunOutcome,
@@ -59,6 +61,10 @@ class StopOrder:
     grace_s: float
     reason: str = ""
     user: str = ""
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.grace_s):
+            raise ParameterError("the grace of a stop is a number of seconds, not nan")
 
     def __str__(self) -> str:
         kind = "force stop" if self.force else "stop"

@@ -76,12 +76,14 @@ class LiveRun:
         columns = tuple(self._column(block) for block in blocks) + tuple(
             _own_column(name, value) for name, value in own
         )
-        table = self._stream(clean_text(stream), columns)
         row = {block.channel: block.last() for block in blocks} | dict(own)
         if len(row) != len(columns):
             raise ScriptError(
                 f"an event has one value per name, but these came twice: {_twice(columns)}"
             )
+        if not columns:
+            raise ScriptError("there is nothing to record: name devices, or give values")
+        table = self._stream(clean_text(stream), columns)
         times = {block.channel: int(block.timestamps[-1]) for block in blocks}
         event = Event(
             table.name, table.count, now_ns, columns, row, times | {n: now_ns for n, _ in own}

@@ -102,7 +102,7 @@ def _encode(value: object) -> object:
         return value.item()
     if isinstance(value, int):
         raise TypeError(
-            "a whole number beyond 64 bits cannot leave the script; a float or text can"
+            "a whole number beyond 64 bits cannot enter or leave a script; a float or text can"
         )
     raise TypeError(
         f"{type(value).__name__} cannot leave the script; "

@@ -57,6 +57,8 @@ class ConfinedProcess:
         self._trace = trace
         self._locating = trio.Lock()
         self._waiting = trio.Lock()
+        self._is_over = False
+        """Its descriptors are closed, or are about to be."""
 
     # Talking
 
@@ -108,6 +110,8 @@ class ConfinedProcess:
 
     def signal(self, number: int) -> None:
         """Send a signal, unless it is gone."""
+        if self._is_over:
+            return
         try:
             signal.pidfd_send_signal(self._spawned.pidfd, number)
         except ProcessLookupError:
@@ -157,7 +161,10 @@ class ConfinedProcess:
         dump = b""
         with trio.move_on_after(timeout):
             while not (line := _top_line(dump)):
-                await trio.lowlevel.wait_readable(self._trace)
+                try:
+                    await trio.lowlevel.wait_readable(self._trace)
+                except trio.ClosedResourceError:
+                    break
                 data = self._read_trace()  # a dump comes in pieces
                 if not data:
                     break  # the process has ended
@@ -170,6 +177,8 @@ class ConfinedProcess:
         return _top_line(self._read_trace())
 
     def _read_trace(self) -> bytes:
+        if self._is_over:
+            return b""
         try:
             return os.read(self._trace, _TRACE_BYTES)
         except BlockingIOError:
@@ -180,9 +189,14 @@ class ConfinedProcess:
     async def aclose(self) -> None:
         """Kill it and wait, bounded, until it is gone; then let everything go."""
         self.kill()
-        with trio.move_on_after(_GONE_S, shield=True):
-            await self.wait_gone()
-        await trio.aclose_forcefully(self._stream)
+        try:
+            with trio.move_on_after(_GONE_S, shield=True):
+                await self.wait_gone()
+            await trio.aclose_forcefully(self._stream)
+        finally:
+            # Somebody may be asking where it stands: its descriptors are another's next.
+            self._is_over = True
+            trio.lowlevel.notify_closing(self._trace)
 
     async def __aenter__(self) -> Self:
         return self

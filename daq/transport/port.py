@@ -68,11 +68,13 @@ class Connection:
         if frame is not None:
             await trio.lowlevel.checkpoint()
         while frame is None:
-            gap_s = math.inf if framing.idle_s is None or not self._buffer else framing.idle_s
-            try:
-                await Patience(gap_s).wait(self._receive)
-            except trio.TooSlowError:
-                return self._take_all()
+            if framing.idle_s is None or not self._buffer:
+                await self._receive()
+            else:
+                try:
+                    await Patience(framing.idle_s).wait(self._receive)
+                except trio.TooSlowError:
+                    return self._take_all()
             frame = self._split(framing)
         return frame
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from grpclib.const import Cardinality, Handler
 
-from daq.api.access import OPEN
+from daq.api.access import Access
 from daq.api.guard import Guarded, OpenCalls
 from daq.core import LimitError
 
@@ -27,7 +27,7 @@ class FakeStream:
 def guarded(handle):
     handler = Handler(handle, Cardinality.UNARY_UNARY, None, None)
     service = SimpleNamespace(__mapping__=lambda: {"/daq.X/Y": handler})
-    return Guarded(service, OpenCalls(), OPEN).__mapping__()["/daq.X/Y"].func
+    return Guarded(service, OpenCalls(), Access()).__mapping__()["/daq.X/Y"].func
 
 
 @pytest.mark.parametrize("verdict", [LimitError("stage: too far"), None])
