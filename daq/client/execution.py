@@ -52,6 +52,7 @@ def begin(
 
     call = portal.start(start)
     try:
+        call.wait()
         return Execution(portal, call.future.result(), name, places)
     except KeyboardInterrupt:
         Execution(portal, call.future.result(START_S), name, places).stop(reason="Ctrl-C")

@@ -149,6 +149,7 @@ class Portal:
             raise StateError("the client's own thread cannot wait for itself")
         call = self.start(action)
         try:
+            call.wait()
             return call.future.result()
         except asyncio.CancelledError:
             raise CommunicationError("the connection was closed during the call") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import functools
 import threading
@@ -78,13 +77,12 @@ class Status(Generic[Result]):
         """
         if timeout != 0.0:
             self._call.check_here()
-        try:
-            error = self._call.future.exception(timeout)
-        except concurrent.futures.TimeoutError:
+        if not self._call.wait(timeout):
             raise NotDoneError(
                 f"{self._what} has not ended after {timeout:g} s",
                 advice="it goes on; `cancel()` stops it",
-            ) from None
+            )
+        error = self._call.future.exception()
         if isinstance(error, asyncio.CancelledError):
             return DeviceError(f"{self._what} was cancelled")
         return error

@@ -3,6 +3,7 @@
 from daq.supervision.device import Device
 from daq.supervision.gate import Claim, Gate
 from daq.supervision.guard import Guard, GuardStatistics
+from daq.supervision.hangup import reload_on_hangup
 from daq.supervision.interlocks import Interlocks, Programs
 from daq.supervision.out_of_use import OutOfUse
 from daq.supervision.pausing import (
@@ -43,5 +44,6 @@ __all__ = [
     "hold_devices",
     "read_safety",
     "refuse_vetoed",
+    "reload_on_hangup",
     "restore_devices",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -17,7 +18,7 @@ from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest
 
 from daq.client import AsyncClient
-from daq.core import DaqError, ExecutionView, RunOutcome, RunSummary
+from daq.core import DaqError, ExecutionView, NotFoundError, RunOutcome, RunSummary
 
 from .chaos_bench import DEVICES, ChaosDaemon, Instruments, suspicious
 from .chaos_deeds import Findings, Vandal
@@ -95,7 +96,7 @@ async def _rampage(
         async with asyncio.TaskGroup() as group:
             for vandal in vandals:
                 group.create_task(vandal.rage(until))
-        await _restore_order(daemon, client, vandals)
+        await _restore_order(daemon, client)
         prober.cancel()
         await asyncio.wait([prober])
         runs = (await client.runs.list(limit=100_000)).runs
@@ -132,15 +133,11 @@ async def _probe(address: str, findings: Findings) -> None:
         channel.close()
 
 
-async def _restore_order(daemon: ChaosDaemon, client: AsyncClient, vandals: list[Vandal]) -> None:
+async def _restore_order(daemon: ChaosDaemon, client: AsyncClient) -> None:
     """Stop everything, take every device into use: the daemon does what it always did."""
     daemon.configure()
-    for vandal in vandals:
-        for run in vandal.manual:
-            try:
-                await client.runs.stop(run)
-            except DaqError:
-                continue  # somebody has closed it already
+    with contextlib.suppress(NotFoundError):
+        await client.runs.stop()  # also one whose client left before it learnt its id
     for view in await client.scripts.executions(limit=100_000):
         if not view.record.state.is_final:
             await client.scripts.stop(view.record.id, force=True)

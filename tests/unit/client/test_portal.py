@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import queue
+import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from daq.client import AsyncClient, Credentials, Status, connect
+from daq.client.call import Action
 from daq.client.portal import Portal
 from daq.client.status import MotionProgress
 from daq.core import CommunicationError, ConfigurationError, DeviceError, StateError
@@ -133,6 +137,53 @@ def test_callbacks_that_raise_are_logged_and_the_others_called(
     assert "a callback's own fault" in caplog.text
     assert isinstance(status.exception(), DeviceError)
     assert repr(status) == "Status(failed)"
+
+
+@pytest.fixture
+def restarted_waits() -> Iterator[None]:
+    """Signals as the handlers of some libraries have them: a wait goes on where it was."""
+    signal.siginterrupt(signal.SIGINT, False)
+    yield
+    signal.siginterrupt(signal.SIGINT, True)
+
+
+def wait_for_a_call(portal: Portal, action: Action[float]) -> None:
+    portal.call(action)
+
+
+def wait_for_a_status(portal: Portal, action: Action[float]) -> None:
+    Status(portal, portal.start(action), "stage: the move").wait()
+
+
+def wait_for_an_item(portal: Portal, action: Action[float]) -> None:
+    async def items(client: AsyncClient) -> AsyncGenerator[float, None]:
+        yield await action(client)
+
+    with portal.stream(items) as stream:
+        next(stream)
+
+
+@pytest.mark.usefixtures("restarted_waits")
+@pytest.mark.parametrize("wait", [wait_for_a_call, wait_for_a_status, wait_for_an_item])
+def test_ctrl_c_is_heard_also_where_interrupted_waits_are_restarted(
+    portal: Portal, wait: Callable[[Portal, Action[float]], None]
+) -> None:
+    begun = threading.Event()
+
+    async def move(client: AsyncClient) -> float:
+        begun.set()
+        return await client.devices.move_abs("stage", 1.0)
+
+    def press() -> None:
+        assert begun.wait(10)
+        time.sleep(0.1)  # so that it waits; what is late is heard in any case
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        wait(portal, move)
+    presser.join()
 
 
 def test_watching_a_motion_ends_quietly_when_the_device_is_lost(portal: Portal) -> None:

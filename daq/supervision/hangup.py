@@ -9,7 +9,7 @@ import signal
 import trio
 
 from daq.core import DaqError
-from daq.supervision import Reloader
+from daq.supervision.reloading import Reloader
 
 __all__ = ["reload_on_hangup"]
 

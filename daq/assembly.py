@@ -28,12 +28,12 @@ from daq.supervision import (
     read_safety,
 )
 
-__all__ = ["compose"]
+__all__ = ["assemble"]
 
 log = logging.getLogger(__name__)
 
 
-def compose(config: Config, access: Access) -> ApiServices:
+def assemble(config: Config, access: Access) -> ApiServices:
     """Build everything that lives in the daemon; nothing runs yet.
 
     Raises ConfigurationError for what cannot be built as it is configured.

@@ -17,13 +17,12 @@ from dataclasses import replace
 import trio
 
 from daq.api import Access, ApiServices, read_access, serve_api
+from daq.assembly import assemble
 from daq.bus import feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
 from daq.core import DeviceState, StopOutcome, StorageError
-from daq.daemon.hangup import reload_on_hangup
-from daq.daemon.parts import compose
-from daq.supervision import Guard, Supervisor
+from daq.supervision import Guard, Supervisor, reload_on_hangup
 from daq.transport import open_serial_loop
 
 __all__ = ["run_daemon", "serve"]
@@ -40,7 +39,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     """The whole nursery tree; `announce` is called once, with the address, when all is up."""
     config = config.with_overrides(directory=config.storage.directory.absolute())
     access = read_access(config.server)
-    parts = compose(config, access)
+    parts = assemble(config, access)
     # A signal that comes before all is ready ends the daemon as soon as it is.
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as storing:
