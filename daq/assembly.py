@@ -74,6 +74,7 @@ def assemble(config: Config, access: Access) -> ApiServices:
 
     return ApiServices(
         info=_describe(config),
+        timebase=timebase,
         bus=bus,
         storage=storage,
         supervisor=supervisor,

@@ -44,6 +44,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as storing:
             await storing.start(parts.storage.run)
+            storing.start_soon(parts.timebase.follow_wall_clock, parts.storage.is_idle)
             if ring := await _make_ring(config):
                 await storing.start(feed_ring, parts.bus, ring)
             async with open_serial_loop(), trio.open_nursery() as devices:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from daq.bus import Bus
+from daq.drivers import Timebase
 from daq.experiment import ExecutionQueue, ManualRuns
 from daq.scripting import Sandbox
 from daq.storage import Storage
@@ -36,6 +37,7 @@ class ApiServices:
     """The parts of the daemon; clients reach all of them."""
 
     info: DaemonInfo
+    timebase: Timebase
     bus: Bus
     storage: Storage
     supervisor: Supervisor

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Generic, Self, TypeVar
 
 from daq.client.async_client import AsyncClient
-from daq.client.call import HEARD_S, Action, Call
+from daq.client.call import FOREVER_S, Action, Call
 
 __all__ = ["BlockingStream"]
 
@@ -109,7 +109,7 @@ class _Pump(Generic[Item]):
                 if self._ended:
                     raise StopIteration
                 call.check_here()
-                self._changed.wait(HEARD_S)
+                self._changed.wait(FOREVER_S)
             was_full = len(self._items) >= self._depth
             item = self._items.popleft()
             if was_full and not self._ended:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
-import math
 import os
-import time
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -15,11 +13,11 @@ from typing import Generic, TypeVar
 from daq.client.async_client import AsyncClient
 from daq.core import StateError
 
-__all__ = ["HEARD_S", "Action", "Call"]
+__all__ = ["FOREVER_S", "Action", "Call"]
 
-HEARD_S = 0.2
-"""No wait is longer in one piece, in seconds. Where a library such as polars has put its own signal
-handler, a wait goes on after Ctrl-C, and Python would hear of it only at the end."""
+FOREVER_S = threading.TIMEOUT_MAX
+"""How long to wait where there is no limit. Where a library such as polars has put a signal handler
+of its own, Linux goes on with a wait without a timeout, and Python hears of Ctrl-C at its end."""
 
 Result = TypeVar("Result")
 Action = Callable[[AsyncClient], Awaitable[Result]]
@@ -47,17 +45,6 @@ class Call(Generic[Result]):
                 f"this was begun in process {self._pid}, of which this one is a fork",
                 advice="wait for it there, or begin anew here",
             )
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end, at most `timeout` seconds; whether it has come. Ctrl-C is heard."""
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while not self.future.done():
-            left = deadline - time.monotonic()
-            if left <= 0.0:
-                return False
-            with contextlib.suppress(concurrent.futures.TimeoutError):
-                self.future.exception(min(left, HEARD_S))
-        return True
 
     def cancel(self) -> None:
         """Ask it to end; `future` is done when it has."""

@@ -10,6 +10,7 @@ from typing import Any
 from daq import core
 from daq.client.async_client import AsyncClient
 from daq.client.blocking_stream import BlockingStream
+from daq.client.call import FOREVER_S
 from daq.client.display import DisplayFactory
 from daq.client.html import execution_html
 from daq.client.literals import parse_literal
@@ -52,8 +53,7 @@ def begin(
 
     call = portal.start(start)
     try:
-        call.wait()
-        return Execution(portal, call.future.result(), name, places)
+        return Execution(portal, call.future.result(FOREVER_S), name, places)
     except KeyboardInterrupt:
         Execution(portal, call.future.result(START_S), name, places).stop(reason="Ctrl-C")
         raise

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from daq.client.async_client import AsyncClient
 from daq.client.blocking_stream import BlockingStream
-from daq.client.call import Action, Call
+from daq.client.call import FOREVER_S, Action, Call
 from daq.core import CommunicationError, StateError
 
 __all__ = ["Portal"]
@@ -149,8 +149,7 @@ class Portal:
             raise StateError("the client's own thread cannot wait for itself")
         call = self.start(action)
         try:
-            call.wait()
-            return call.future.result()
+            return call.future.result(FOREVER_S)
         except asyncio.CancelledError:
             raise CommunicationError("the connection was closed during the call") from None
         except KeyboardInterrupt:

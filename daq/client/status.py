@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import functools
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
-from daq.client.call import Call
+from daq.client.call import FOREVER_S, Call
 from daq.client.portal import Portal
 from daq.core import DaqError, DeviceError
 from daq.core import TimeoutError as NotDoneError
@@ -77,12 +78,13 @@ class Status(Generic[Result]):
         """
         if timeout != 0.0:
             self._call.check_here()
-        if not self._call.wait(timeout):
+        try:
+            error = self._call.future.exception(FOREVER_S if timeout is None else timeout)
+        except concurrent.futures.TimeoutError:
             raise NotDoneError(
                 f"{self._what} has not ended after {timeout:g} s",
                 advice="it goes on; `cancel()` stops it",
-            )
-        error = self._call.future.exception()
+            ) from None
         if isinstance(error, asyncio.CancelledError):
             return DeviceError(f"{self._what} was cancelled")
         return error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,29 +12,9 @@ import trio
 
 from daq.core import DeviceDescription
 from daq.drivers.last_will import LastWill
+from daq.drivers.timebase import Timebase
 
-__all__ = ["Driver", "DriverContext", "Timebase"]
-
-
-class Timebase:
-    """Timestamps that follow Trio's clock: steady in real time, virtual in tests.
-
-    Anchored to the wall clock once; `re_anchor` follows it again after it was stepped.
-    """
-
-    def __init__(self) -> None:
-        self._epoch_ns = 0
-        self._origin = 0.0
-        self.re_anchor()
-
-    def re_anchor(self) -> None:
-        """Take the wall clock's time as true now. Needs a running Trio loop."""
-        self._epoch_ns = time.time_ns()
-        self._origin = trio.current_time()
-
-    def now_ns(self) -> int:
-        """Now, ns since the epoch."""
-        return self._epoch_ns + round((trio.current_time() - self._origin) * 1e9)
+__all__ = ["Driver", "DriverContext"]
 
 
 @dataclass(frozen=True, slots=True)

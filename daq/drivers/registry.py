@@ -9,7 +9,8 @@ from typing import Any
 
 from daq.config import DeviceConfig
 from daq.core import ConfigurationError
-from daq.drivers.driver import Driver, DriverContext, Timebase
+from daq.drivers.driver import Driver, DriverContext
+from daq.drivers.timebase import Timebase
 
 __all__ = ["ENTRY_POINT_GROUP", "build_drivers", "known_drivers"]
 

@@ -81,6 +81,10 @@ class Storage:
         """What somebody should know before working."""
         return (self._database.damage,) if self._database.damage else ()
 
+    def is_idle(self) -> bool:
+        """Whether no run is open."""
+        return not self._open
+
     def __repr__(self) -> str:
         return f"<Storage {self._directories.root} {len(self._open)} open>"
 

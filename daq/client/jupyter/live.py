@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from daq.client.blocking_stream import BlockingStream
+from daq.client.call import FOREVER_S
 from daq.client.camera import Camera
 from daq.client.detector import Detector
 from daq.client.execution import Execution
@@ -73,7 +74,7 @@ class LivePicture(Picture):
     def wait_end(self, timeout: float | None = None) -> bool:
         """Wait until its streams have ended by themselves, as that of a run does."""
         for _, reader in self._followed:
-            reader.join(timeout)
+            reader.join(FOREVER_S if timeout is None else timeout)
         return not self.is_live
 
     def close(self) -> None:

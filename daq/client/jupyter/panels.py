@@ -14,6 +14,7 @@ from typing import Any, Self
 import ipywidgets
 
 from daq.client.blocking_stream import BlockingStream
+from daq.client.call import FOREVER_S
 from daq.client.detector import Detector
 from daq.client.execution import Execution
 from daq.client.html import error_html, progress_html
@@ -207,7 +208,7 @@ class ExecutionPanel(Panel):
     def wait_end(self, timeout: float | None = None) -> bool:
         """Wait until the panel has shown the end of the execution."""
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(FOREVER_S if timeout is None else timeout)
         return not any(thread.is_alive() for thread in self._threads)
 
     def _show(self, update: ExecutionUpdate) -> None:

@@ -202,6 +202,7 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
     )
     services = ApiServices(
         info=info,
+        timebase=timebase,
         bus=bus,
         storage=storage,
         supervisor=supervisor,
