@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from textwrap import dedent
 
-__all__ = ["HOSTILE", "REFUSED", "Hostile", "Yields"]
+__all__ = ["HOSTILE", "PREFACE_LINES", "REFUSED", "Hostile", "Yields"]
 
 PREFACE = "stage = device('slow_stage')\nstage.position()\nprint('go')\n"
+PREFACE_LINES = PREFACE.count("\n")
 
 
 class Yields(Enum):

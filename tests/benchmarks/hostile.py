@@ -17,7 +17,7 @@ import trio
 from daq.core import StopReport
 from tests.benchmarks.lab import Lab, open_lab
 from tests.benchmarks.table import Row, summary
-from tests.hostile_scripts import HOSTILE, Hostile, Yields
+from tests.hostile_scripts import HOSTILE, PREFACE_LINES, Hostile, Yields
 
 __all__ = ["Heartbeat", "Meeting", "measure", "meet"]
 
@@ -101,8 +101,12 @@ async def _wait_for_worst(lab: Lab, execution_id: str) -> None:
         view = lab.queue.view(execution_id)
         lines, _ = await lab.queue.output(execution_id)
         if lines or view.record.state.is_final:
-            return
+            break
         version = await lab.queue.wait_changed(execution_id, version)
+    while not lab.queue.view(execution_id).record.state.is_final:
+        if await lab.queue.locate(execution_id) > PREFACE_LINES:
+            return
+        await trio.sleep(0.001)
 
 
 @dataclass

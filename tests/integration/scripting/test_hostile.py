@@ -10,7 +10,7 @@ import trio
 from daq.core import StopOutcome
 from tests.benchmarks.hostile import Heartbeat, meet
 from tests.benchmarks.lab import open_lab
-from tests.hostile_scripts import HOSTILE, PREFACE, REFUSED, Yields
+from tests.hostile_scripts import HOSTILE, PREFACE_LINES, REFUSED, Yields
 
 LONGEST_FORCE_S = 2.0
 RESPONSIVE_S = 1.0
@@ -66,7 +66,7 @@ def _problem(meeting, script, *, force, delay_s) -> str:
         return "a device was not stopped"
     if force and report.duration_s > LONGEST_FORCE_S:
         return "it took too long"
-    if report.line <= PREFACE.count("\n"):
+    if report.line <= PREFACE_LINES:
         return "the answer does not say where it stood"
     return ""
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from grpclib.const import Handler, Status
+from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
 
 from daq.core import DaqError
@@ -17,6 +18,28 @@ from daq.wire.generated import daq as pb
 from daq.wire.status import to_status
 
 Answer = Callable[[Any], Any]
+
+_PASSES = 5
+"""Of the loop, in which who has knocked is let in: asyncio (3.11) loses a connection that it is
+just accepting when it is told to close."""
+
+
+class _Accepting(Server):
+    """Knows its connections, also those on which nothing was asked yet."""
+
+    def __init__(self, handlers: list[Any]) -> None:
+        super().__init__(handlers)
+        self._accepted: list[H2Protocol] = []
+
+    def _protocol_factory(self) -> H2Protocol:
+        self._accepted.append(super()._protocol_factory())
+        return self._accepted[-1]
+
+    def abort_connections(self) -> None:
+        for protocol in self._accepted:
+            connection = getattr(protocol, "connection", None)  # there is none before it was made
+            if hasattr(connection, "_transport"):  # nor this once it was closed
+                connection._transport.abort()
 
 
 class FakeDaemon:
@@ -34,7 +57,6 @@ class FakeDaemon:
         self.cancelled: list[str] = []
         self.stream_ended = threading.Event()
         self.address = ""
-        self._transports: set[asyncio.Transport] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, daemon=True)
 
@@ -53,13 +75,7 @@ class FakeDaemon:
 
     def cut(self) -> None:
         """Break every connection, but go on listening: a network that failed for a moment."""
-
-        def abort() -> None:
-            for transport in self._transports:
-                transport.abort()
-            self._transports.clear()
-
-        self._loop.call_soon_threadsafe(abort)
+        self._loop.call_soon_threadsafe(self._server.abort_connections)
 
     def __exit__(
         self,
@@ -79,15 +95,16 @@ class FakeDaemon:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        server = Server([self])
+        server = self._server = _Accepting([self])
         await server.start("127.0.0.1", 0)
         assert server._server is not None
         self.address = f"127.0.0.1:{server._server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stopping.wait()
+        for _ in range(_PASSES):
+            await asyncio.sleep(0)
         server.close()
-        for transport in self._transports:
-            transport.abort()
+        server.abort_connections()
         await asyncio.wait_for(server.wait_closed(), 5)
 
     def __mapping__(self) -> dict[str, Handler]:
@@ -104,7 +121,6 @@ class FakeDaemon:
 
     def _handler(self, method: str) -> Callable[[Stream[Any, Any]], Any]:
         async def handle(stream: Stream[Any, Any]) -> None:
-            self._transports.add(stream._stream._transport)
             request = await stream.recv_message()
             self.requests.append((method, request))
             try:

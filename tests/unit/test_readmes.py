@@ -1,0 +1,29 @@
+"""What the READMEs name is there: files, and the ends of their links."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("daq", "proto", "scripts", "tests")
+READMES = [ROOT / "README.md", *(p for f in FOLDERS for p in sorted((ROOT / f).rglob("README.md")))]
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("readme", READMES, ids=relative)
+def test_its_links_lead_somewhere(readme):
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", readme.read_text())
+    assert [target for target in targets if not (readme.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("readme", READMES, ids=relative)
+def test_the_modules_that_it_names_exist(readme):
+    names = set(re.findall(r"`([\w/]+\.py)`", readme.read_text()))
+    modules = [f"/{relative(path)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    assert {n for n in names if not any(path.endswith(f"/{n}") for path in modules)} == set()
