@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from daq.core import StopReport
+from daq.core import StopOutcome, StopReport
 from tests.benchmarks.lab import Lab, open_lab
 from tests.benchmarks.table import Row, summary
 from tests.hostile_scripts import HOSTILE, PREFACE_LINES, Hostile, Yields
@@ -26,6 +26,7 @@ GRACE_S = 0.1
 """For those that only force ends."""
 PATIENT_GRACE_S = 30.0
 PATIENCE_S = 60.0
+BLOCKED_ROUNDS = 10
 PEER_PATIENCE_S = 3.0
 """A plan that an abort has not ended after this time is counted as never ended."""
 PEER_PLANS = {
@@ -95,7 +96,8 @@ async def meet(lab: Lab, script: Hostile, *, force: bool, after_s: float = 0.02)
     return meeting
 
 
-async def _wait_for_worst(lab: Lab, execution_id: str) -> None:
+async def _wait_for_worst(lab: Lab, execution_id: str, line: int = PREFACE_LINES) -> None:
+    """Until it has printed something, and stands behind that line."""
     version = -1
     while True:
         view = lab.queue.view(execution_id)
@@ -104,7 +106,7 @@ async def _wait_for_worst(lab: Lab, execution_id: str) -> None:
             break
         version = await lab.queue.wait_changed(execution_id, version)
     while not lab.queue.view(execution_id).record.state.is_final:
-        if await lab.queue.locate(execution_id) > PREFACE_LINES:
+        if await lab.queue.locate(execution_id) > line:
             return
         await trio.sleep(0.001)
 
@@ -131,9 +133,10 @@ async def measure(*, quick: bool) -> list[Row]:
             for script in chosen:
                 for force in (False, True):
                     await _one(lab, heartbeat, script, series[script.name, force], force=force)
+        blocked = [await _stop_blocked(lab) for _ in range(min(rounds, BLOCKED_ROUNDS))]
         nursery.cancel_scope.cancel()
     peers = await _peers(rounds, together=quick)
-    return [*_rows(chosen, series, peers), _total(series)]
+    return [*_rows(chosen, series, peers), _blocked_row(blocked, peers), _total(series)]
 
 
 async def _peers(rounds: int, *, together: bool) -> dict[str, list[float]]:
@@ -185,8 +188,35 @@ def _rows(
                 ratio,
                 _goal(script, force=force),
             )
-    blocked = peers["blocking driver"]
-    yield Row("a driver that blocks its thread: see `instruments`", "", _shown("", blocked))
+
+
+async def _stop_blocked(lab: Lab) -> tuple[float, float]:
+    """Stop a script whose device is stuck in a thread; seconds to the answer and to the others."""
+    lab.slow_stage.stopped_at = None
+    execution_id = await lab.submit(
+        "device('slow_stage').position()\nprint('go')\ndevice('stuck_stage').move_abs(1.0)"
+    )
+    await _wait_for_worst(lab, execution_id, line=2)
+    began = trio.current_time()
+    report = await lab.queue.stop(execution_id)
+    outcomes = {stop.device: stop.outcome for stop in report.devices}
+    assert outcomes["stuck_stage"] is StopOutcome.UNREACHABLE
+    stopped_at = lab.slow_stage.stopped_at
+    assert stopped_at is not None
+    lab.stuck_stage.let_go.set()
+    while not lab.supervisor.device("stuck_stage").snapshot().state.is_online:
+        await trio.sleep(0.01)
+    return report.duration_s, stopped_at - began
+
+
+def _blocked_row(ours: list[tuple[float, float]], peers: dict[str, list[float]]) -> Row:
+    answers, others = zip(*ours, strict=True)
+    return Row(
+        "stop: a driver stuck in a thread; the other devices",
+        f"{summary(answers)}, told as unreachable; others {summary(others)}",
+        _shown("driver that blocks", peers["blocking driver"]),
+        goal="2 s always",
+    )
 
 
 def _described(series: _Series) -> str:
@@ -205,7 +235,7 @@ def _goal(script: Hostile, *, force: bool) -> str:
 
 
 def _shown(plan: str, aborts: list[float]) -> str:
-    label = f"bluesky RE.abort(), {plan or 'driver that blocks'}: "
+    label = f"bluesky RE.abort(), {plan}: "
     if math.inf in aborts:
         return f"{label}never (killed after {PEER_PATIENCE_S:g} s)"
     return label + summary(aborts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -69,6 +70,18 @@ class InstantStage(Driver):
         return {"position": self.at}
 
 
+class StuckStage(InstantStage):
+    """Its moves block a thread, out of reach of any cancellation, until it is let go."""
+
+    def __init__(self, context: DriverContext) -> None:
+        super().__init__(context)
+        self.let_go = threading.Event()
+
+    async def move_abs(self, position: float) -> None:
+        await trio.to_thread.run_sync(self.let_go.wait)
+        self.let_go.clear()
+
+
 class InstantMeter(Driver):
     """Always reads one watt."""
 
@@ -103,8 +116,10 @@ class Lab:
     queue: ExecutionQueue
     storage: Storage
     sandbox: Sandbox
+    supervisor: Supervisor
     stage: InstantStage
     slow_stage: InstantStage
+    stuck_stage: StuckStage
 
     async def submit(self, source: str) -> str:
         """Upload and start a script; returns the execution's id."""
@@ -145,6 +160,7 @@ async def open_lab() -> AsyncIterator[Lab]:
             "slow_stage": InstantStage(
                 DriverContext("slow_stage", "benchmark.stage", timebase, slow)
             ),
+            "stuck_stage": StuckStage(DriverContext("stuck_stage", "benchmark.stage", timebase)),
             "meter": InstantMeter(DriverContext("meter", "benchmark.meter", timebase)),
         }
         supervisor = Supervisor(drivers, bus, timebase)
@@ -157,6 +173,14 @@ async def open_lab() -> AsyncIterator[Lab]:
                 await nursery.start(supervisor.run)
                 await nursery.start(sandbox.run)
                 await nursery.start(queue.run)
-                yield Lab(queue, storage, sandbox, drivers["stage"], drivers["slow_stage"])
+                yield Lab(
+                    queue,
+                    storage,
+                    sandbox,
+                    supervisor,
+                    drivers["stage"],
+                    drivers["slow_stage"],
+                    drivers["stuck_stage"],
+                )
                 nursery.cancel_scope.cancel()
             storing.cancel_scope.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ def summary(seconds: Sequence[float], unit: str = "ms") -> str:
     """Median, 99th percentile and worst of a series."""
     scale = {"ms": 1e3, "us": 1e6}[unit]
     ordered = sorted(value * scale for value in seconds)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    p99 = ordered[math.ceil(len(ordered) * 0.99) - 1]
     label = "µs" if unit == "us" else unit
     middle = statistics.median(ordered)
     return f"{middle:.3g} {label} (p99 {p99:.3g}, worst {ordered[-1]:.3g}, n={len(ordered)})"
