@@ -121,12 +121,20 @@ class Lab:
     slow_stage: InstantStage
     stuck_stage: StuckStage
 
-    async def submit(self, source: str) -> str:
-        """Upload and start a script; returns the execution's id."""
+    async def upload(self, source: str) -> str:
+        """Check and keep a script; returns its id."""
         script, check = await self.queue.upload(source, "benchmark.py", {})
         if script is None:
             raise AssertionError(check.diagnostics)
-        return await self.queue.start(script.id, {}, "benchmark")
+        return script.id
+
+    async def start(self, script_id: str) -> str:
+        """Start a script; returns the execution's id."""
+        return await self.queue.start(script_id, {}, "benchmark")
+
+    async def submit(self, source: str) -> str:
+        """Upload and start a script; returns the execution's id."""
+        return await self.start(await self.upload(source))
 
     async def finish(self, execution_id: str) -> str:
         """Wait for the end; returns the state."""
@@ -139,7 +147,10 @@ class Lab:
 
     async def run(self, source: str) -> list[str]:
         """Run a script that must complete; returns what it printed."""
-        execution_id = await self.submit(source)
+        return await self.printed(await self.submit(source))
+
+    async def printed(self, execution_id: str) -> list[str]:
+        """What an execution that must complete printed, once it has ended."""
         state = await self.finish(execution_id)
         if state != "COMPLETED":
             record = self.queue.view(execution_id).record
