@@ -18,7 +18,7 @@ from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest
 
 from daq.client import AsyncClient
-from daq.core import DaqError, ExecutionView, NotFoundError, RunOutcome, RunSummary
+from daq.core import DaqError, ExecutionView, NotFoundError, OfflineError, RunOutcome, RunSummary
 
 from .chaos_bench import DEVICES, ChaosDaemon, Instruments, suspicious
 from .chaos_deeds import Findings, Vandal
@@ -145,12 +145,24 @@ async def _restore_order(daemon: ChaosDaemon, client: AsyncClient) -> None:
     for device in DEVICES:
         if (await client.devices.state(device)).state == "disabled":
             await client.bench.enable(device)
-    await _all_ready(client)
+    await _all_in_use(client)
     await client.devices.forced.move_abs("slow_stage", 0.0)
-    for device in DEVICES:
-        await client.devices.read(device)
     view = await client.scripts.wait(await _started(client, "scan(['meter'], 'esp', 0, 1, 3)"))
     assert view.record.state == "COMPLETED", view.record.message
+
+
+async def _all_in_use(client: AsyncClient) -> None:
+    """A plug that was pulled in a poll is noticed when that gives up: until then it is `ready`."""
+    deadline = time.monotonic() + QUIET_S
+    while True:
+        await _all_ready(client)
+        try:
+            for device in DEVICES:
+                await client.devices.read(device)
+        except OfflineError:
+            assert time.monotonic() < deadline
+        else:
+            return
 
 
 async def _all_ready(client: AsyncClient) -> None:
