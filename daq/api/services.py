@@ -34,7 +34,7 @@ class DaemonInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
-    """The parts of the daemon; clients reach all of them."""
+    """The parts of the daemon: its nursery tree runs them, the API hands requests to them."""
 
     info: DaemonInfo
     timebase: Timebase

@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -21,8 +22,12 @@ __all__ = ["Provenance", "software_versions"]
 SETTINGS_TIMEOUT_S = 2.0
 
 
+@cache
 def software_versions() -> dict[str, str]:
-    """What a run's record says about the software that made it."""
+    """What a run's record says about the software that made it.
+
+    Looked up once: it reads files, and the event loop waits for them.
+    """
     names = ("numpy", "h5py", "trio", "grpclib", "RestrictedPython")
     return {
         "daq": daq.__version__,

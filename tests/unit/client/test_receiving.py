@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from daq.client.inbox import ADMITTED_BYTES, LARGE_BYTES, Inbox
 from daq.client.receiving import BULK_BYTES, ClientProtocol
+from tests.unit.fake_transport import Transport
 
 WINDOW = 4 << 20
 CLIENT = H2Configuration(
@@ -55,24 +56,6 @@ def test_the_inside_of_the_libraries_is_where_it_was():
     assert {name for name in vars(buffer) if not name.startswith("_")} == {
         name for name in vars(Inbox) if not name.startswith("_")
     }
-
-
-class Transport:
-    def __init__(self) -> None:
-        self.written = b""
-        self.closed = False
-
-    def get_extra_info(self, _name, default=None):
-        return default
-
-    def write(self, data) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class Talk:

@@ -33,6 +33,7 @@ from daq.wire.grpc_tuning import (
     receive_message,
     tune,
 )
+from tests.unit.fake_transport import Transport
 
 
 @pytest.mark.parametrize(
@@ -79,24 +80,6 @@ def test_the_window_of_a_clients_connection_is_not_that_of_one_stream():
         CLIENT_CONFIGURATION.http2_connection_window_size
         > 100 * CLIENT_CONFIGURATION.http2_stream_window_size
     )
-
-
-class Transport:
-    def __init__(self) -> None:
-        self.written = b""
-        self.closed = False
-
-    def get_extra_info(self, _name, default=None):
-        return default
-
-    def write(self, data) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class Handler(grpclib.protocol.AbstractHandler):
