@@ -86,7 +86,7 @@ async def _start_api(config: Config, parts: ApiServices, access: Access, api: tr
     for warning in access.warnings(server.host):
         log.warning(warning)
     if server.flight_port is not None:
-        from daq.api.flight import serve_flight  # loads another gRPC stack
+        from daq.api.flight.flight import serve_flight  # loads another gRPC stack
 
         address = await api.start(
             serve_flight, parts.storage, config.ring_path, server.host, server.flight_port, access

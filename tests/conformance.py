@@ -26,8 +26,8 @@ from daq.drivers.simulated import (
     SimulatedRotator,
     SimulatedStage,
 )
-from daq.drivers.simulators import SimulatedInstrument
-from daq.drivers.simulators.instrument import Clock
+from daq.simulators import SimulatedInstrument
+from daq.simulators.instrument import Clock
 from daq.testing.driver_subject import Subject
 from daq.testing.instruments import plug_loopback
 from daq.testing.report import print_report

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from daq.api.bridge import Bridge
-from daq.api.guard import caller
+from daq.api.door.bridge import Bridge
+from daq.api.door.guard import caller
+from daq.api.door.trio_service import TrioService, unary
 from daq.api.services import ApiServices
-from daq.api.trio_service import TrioService, unary
 from daq.core import DeviceStop
 from daq.supervision import Device
 from daq.wire.convert import clean, preset_to_wire, report_to_wire

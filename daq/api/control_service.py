@@ -9,14 +9,14 @@ from dataclasses import asdict
 
 import trio
 
-from daq.api.block_stream import stream_blocks
-from daq.api.bridge import Bridge, Emit
-from daq.api.guard import caller
-from daq.api.measurement_stream import stream_measurements
-from daq.api.memory import resident_mb
+from daq.api.door.bridge import Bridge, Emit
+from daq.api.door.guard import caller
+from daq.api.door.memory import resident_mb
+from daq.api.door.trio_service import TrioService, immediate, streaming, unary
 from daq.api.services import ApiServices
-from daq.api.trio_service import TrioService, immediate, streaming, unary
-from daq.api.watching import located, watch_execution
+from daq.api.streams.block_stream import stream_blocks
+from daq.api.streams.measurement_stream import stream_measurements
+from daq.api.streams.watching import located, watch_execution
 from daq.core import ExecutionState, ExecutionView, NotFoundError
 from daq.scripting import SandboxStatistics
 from daq.supervision import GuardStatistics

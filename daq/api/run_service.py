@@ -6,12 +6,12 @@ from contextlib import aclosing
 
 import trio
 
-from daq.api.bridge import Bridge, Emit
-from daq.api.document_stream import stream_documents
-from daq.api.guard import caller
-from daq.api.ipc import events_to_ipc
+from daq.api.door.bridge import Bridge, Emit
+from daq.api.door.guard import caller
+from daq.api.door.ipc import events_to_ipc
+from daq.api.door.trio_service import TrioService, streaming, unary
 from daq.api.services import ApiServices
-from daq.api.trio_service import TrioService, streaming, unary
+from daq.api.streams.document_stream import stream_documents
 from daq.core import ConfigurationError, RunOutcome
 from daq.wire.convert import (
     clean,

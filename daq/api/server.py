@@ -16,12 +16,12 @@ from grpclib.health.check import ServiceStatus
 from grpclib.health.service import OVERALL, Health
 from grpclib.reflection.service import ServerReflection
 
-from daq.api.access import Access
 from daq.api.bench_service import BenchService
-from daq.api.bridge import Bridge
 from daq.api.control_service import ControlService
-from daq.api.grpc_hardening import BACKLOG, HardenedServer, tune_allocator
-from daq.api.guard import Guarded, OpenCalls
+from daq.api.door.access import Access
+from daq.api.door.bridge import Bridge
+from daq.api.door.grpc_hardening import BACKLOG, HardenedServer, tune_allocator
+from daq.api.door.guard import Guarded, OpenCalls
 from daq.api.hardware import HardwareService
 from daq.api.run_service import RunService
 from daq.api.services import ApiServices

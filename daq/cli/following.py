@@ -7,10 +7,10 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 
-from daq.cli.display import Display, display_for
-from daq.cli.errors import exit_status
-from daq.cli.output import Cell, Output
-from daq.cli.render import duration, position_in_script, render_stop, state_cell
+from daq.cli.showing.display import Display, display_for
+from daq.cli.showing.errors import exit_status
+from daq.cli.showing.output import Cell, Output
+from daq.cli.showing.render import duration, position_in_script, render_stop, state_cell
 from daq.client import AsyncClient
 from daq.core import (
     CommunicationError,

@@ -12,20 +12,29 @@ from collections.abc import Mapping
 import click
 
 from daq import __version__
-from daq.cli.errors import ReportingGroup
+from daq.cli.showing.errors import ReportingGroup
 
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
-    "demo": ("daq.cli.demo", "A whole session on the simulated bench, in one command."),
-    "serve": ("daq.cli.serve", "Run the daemon until Ctrl-C or SIGTERM."),
-    "run": ("daq.cli.run", "Run a script without a daemon: start one, run, leave."),
-    "simulate": ("daq.cli.simulate", "Simulate a serial instrument on a pty or a TCP port."),
-    "discover": ("daq.cli.discover", "List the serial ports and the instruments that answer."),
-    "check": ("daq.cli.check", "Check a script, a configuration or an instrument's description."),
-    "client": ("daq.cli.client", "Talk to a running daemon."),
-    "shell": ("daq.cli.shell", "IPython with the bench's devices as names."),
-    "completion": ("daq.cli.completion", "Print the shell's completion script."),
+    "demo": (".demo", "A whole session on the simulated bench, in one command."),
+    "serve": (".commands.serve", "Run the daemon until Ctrl-C or SIGTERM."),
+    "run": (".commands.run", "Run a script without a daemon: start one, run, leave."),
+    "simulate": (
+        ".commands.simulate",
+        "Simulate a serial instrument on a pty or a TCP port.",
+    ),
+    "discover": (
+        ".commands.discover",
+        "List the serial ports and the instruments that answer.",
+    ),
+    "check": (
+        ".commands.check",
+        "Check a script, a configuration or an instrument's description.",
+    ),
+    "client": (".client", "Talk to a running daemon."),
+    "shell": (".commands.shell", "IPython with the bench's devices as names."),
+    "completion": (".completion", "Print the shell's completion script."),
 }
 
 
@@ -43,7 +52,7 @@ class LazyGroup(ReportingGroup):
         if cmd_name not in self._modules:
             return None
         module, _ = self._modules[cmd_name]
-        command = getattr(importlib.import_module(module), cmd_name)
+        command = getattr(importlib.import_module(module, __package__), cmd_name)
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}.{cmd_name} is not a command")
         return command

@@ -6,21 +6,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from daq.client.async_client import AsyncClient
-    from daq.client.bench import Bench, RemoteFunction
-    from daq.client.blocking_stream import BlockingStream
-    from daq.client.camera import Camera, Digitizer
-    from daq.client.connecting import connect
-    from daq.client.connection import DEFAULT_ADDRESS, default_address
-    from daq.client.credentials import Credentials
-    from daq.client.detector import Detector, Signal, Subscription
-    from daq.client.device import Device
-    from daq.client.devices import DevicesClient
-    from daq.client.display import Display
-    from daq.client.execution import Execution
-    from daq.client.light import Laser, Shutter
-    from daq.client.manual_run import ManualRun
-    from daq.client.models import (
+    from daq.client.bench.bench import Bench, RemoteFunction
+    from daq.client.bench.camera import Camera, Digitizer
+    from daq.client.bench.connecting import connect
+    from daq.client.bench.detector import Detector, Signal, Subscription
+    from daq.client.bench.device import Device
+    from daq.client.bench.light import Laser, Shutter
+    from daq.client.bench.manual_run import ManualRun
+    from daq.client.bench.motor import Motor
+    from daq.client.bench.readings import Readings
+    from daq.client.blocking.blocking_stream import BlockingStream
+    from daq.client.blocking.status import Status
+    from daq.client.calls.async_client import AsyncClient
+    from daq.client.calls.devices import DevicesClient
+    from daq.client.calls.models import (
         Block,
         DaemonInfo,
         DeviceInfo,
@@ -39,45 +38,46 @@ if TYPE_CHECKING:
         StateUpdate,
         UploadedScript,
     )
-    from daq.client.motor import Motor
-    from daq.client.readings import Readings
-    from daq.client.run_log import Run, RunLog
-    from daq.client.runs import RunsClient
-    from daq.client.scripts import ScriptsClient
-    from daq.client.status import Status
-    from daq.client.streams import StreamsClient
+    from daq.client.calls.runs import RunsClient
+    from daq.client.calls.scripts import ScriptsClient
+    from daq.client.calls.streams import StreamsClient
+    from daq.client.recorded.run_log import Run, RunLog
+    from daq.client.rpc.connection import DEFAULT_ADDRESS, default_address
+    from daq.client.rpc.credentials import Credentials
+    from daq.client.sending.execution import Execution
+    from daq.client.showing.display import Display
 
 _MODULES = {
-    "AsyncClient": "async_client",
-    "Bench": "bench",
-    "BlockingStream": "blocking_stream",
-    "Camera": "camera",
-    "Credentials": "credentials",
-    "DEFAULT_ADDRESS": "connection",
-    "Detector": "detector",
-    "Device": "device",
-    "DevicesClient": "devices",
-    "Digitizer": "camera",
-    "Display": "display",
-    "Execution": "execution",
-    "Laser": "light",
-    "ManualRun": "manual_run",
-    "Motor": "motor",
-    "Readings": "readings",
-    "RemoteFunction": "bench",
-    "Run": "run_log",
-    "RunLog": "run_log",
-    "RunsClient": "runs",
-    "ScriptsClient": "scripts",
-    "Shutter": "light",
-    "Signal": "detector",
-    "Status": "status",
-    "StreamsClient": "streams",
-    "Subscription": "detector",
-    "connect": "connecting",
-    "default_address": "connection",
+    "AsyncClient": "calls.async_client",
+    "Bench": "bench.bench",
+    "BlockingStream": "blocking.blocking_stream",
+    "Camera": "bench.camera",
+    "Credentials": "rpc.credentials",
+    "DEFAULT_ADDRESS": "rpc.connection",
+    "Detector": "bench.detector",
+    "Device": "bench.device",
+    "DevicesClient": "calls.devices",
+    "Digitizer": "bench.camera",
+    "Display": "showing.display",
+    "Execution": "sending.execution",
+    "Laser": "bench.light",
+    "ManualRun": "bench.manual_run",
+    "Motor": "bench.motor",
+    "Readings": "bench.readings",
+    "RemoteFunction": "bench.bench",
+    "Run": "recorded.run_log",
+    "RunLog": "recorded.run_log",
+    "RunsClient": "calls.runs",
+    "ScriptsClient": "calls.scripts",
+    "Shutter": "bench.light",
+    "Signal": "bench.detector",
+    "Status": "blocking.status",
+    "StreamsClient": "calls.streams",
+    "Subscription": "bench.detector",
+    "connect": "bench.connecting",
+    "default_address": "rpc.connection",
 }
-"""Where the names are that are not in `models`."""
+"""Where the names are that are not in `calls.models`."""
 
 __all__ = [
     "DEFAULT_ADDRESS",
@@ -131,7 +131,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'models')}")
+    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'calls.models')}")
     return getattr(module, name)
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from daq.scripting.limits import SandboxLimits
-    from daq.scripting.sandbox import Sandbox, SandboxStatistics
+    from daq.scripting.parent.sandbox import Sandbox, SandboxStatistics
 
 __all__ = ["Sandbox", "SandboxLimits", "SandboxStatistics"]
 
 _HOMES = {
-    "Sandbox": "daq.scripting.sandbox",
+    "Sandbox": "daq.scripting.parent.sandbox",
     "SandboxLimits": "daq.scripting.limits",
-    "SandboxStatistics": "daq.scripting.sandbox",
+    "SandboxStatistics": "daq.scripting.parent.sandbox",
 }
 
 

@@ -1,10 +1,10 @@
 """Durable storage: journal, recorder, HDF5 files, catalogue, ledger, recovery."""
 
-from daq.storage.hdf5_reader import StreamInfo
-from daq.storage.ledger import Ledger
-from daq.storage.rebuild import Rebuilding
+from daq.storage.catalogue.ledger import Ledger
+from daq.storage.catalogue.rebuild import Rebuilding
+from daq.storage.files.hdf5_reader import StreamInfo
+from daq.storage.journal.records import clean_text
 from daq.storage.recorder import RunRecorder
-from daq.storage.records import clean_text
 from daq.storage.run_reader import RunDescription
 from daq.storage.storage import Storage
 

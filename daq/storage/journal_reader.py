@@ -11,10 +11,10 @@ import numpy as np
 import trio
 
 from daq.core import EventBlock, StorageError
-from daq.storage.hdf5_reader import select_columns
+from daq.storage.files.hdf5_reader import select_columns
+from daq.storage.journal.replay import Batch, JournalReplay
+from daq.storage.journal.row_records import RowBatch
 from daq.storage.recorder import RunRecorder
-from daq.storage.replay import Batch, JournalReplay
-from daq.storage.row_records import RowBatch
 
 __all__ = ["follow_journal", "read_journal"]
 

@@ -1,8 +1,8 @@
 """Records one run: events as they are taken, and what the bus carries beside them.
 
 `append` returns when the event is in the journal; the HDF5 file follows the journal from behind
-(see `daq.storage.conversion`), so it delays nothing and holds nothing in memory. Only large samples
-go to the HDF5 file first, since that is where they stay (see `daq.storage.placed`).
+(see `files/conversion.py`), so it delays nothing and holds nothing in memory. Only large samples
+go to the HDF5 file first, since that is where they stay (see `daq.storage.journal.placed`).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from daq.core import (
     StateError,
     StorageError,
 )
-from daq.storage.catalogue import Catalogue
-from daq.storage.compression import Filters
-from daq.storage.conversion import Conversion, discard_journal
-from daq.storage.directories import Directories
+from daq.storage.catalogue.catalogue import Catalogue
 from daq.storage.disk_watch import DiskWatch
-from daq.storage.run_journal import RunJournal, again, begin_journal, in_thread
+from daq.storage.files.compression import Filters
+from daq.storage.files.conversion import Conversion, discard_journal
+from daq.storage.files.directories import Directories
+from daq.storage.files.summaries import close_summary, summarize
+from daq.storage.journal.run_journal import RunJournal, again, begin_journal, in_thread
 from daq.storage.stall_watch import StallWatch
-from daq.storage.summaries import close_summary, summarize
 
 __all__ = ["BUFFER_BYTES", "DURABILITIES", "RunRecorder"]
 

@@ -11,11 +11,11 @@ from types import MappingProxyType
 import trio
 
 from daq.core import RunOutcome, RunStop, RunSummary, StorageError
-from daq.storage.catalogue import Catalogue
-from daq.storage.compression import Filters
-from daq.storage.conversion import convert_journal, discard_journal
-from daq.storage.directories import Directories
-from daq.storage.journal import file_header
+from daq.storage.catalogue.catalogue import Catalogue
+from daq.storage.files.compression import Filters
+from daq.storage.files.conversion import convert_journal, discard_journal
+from daq.storage.files.directories import Directories
+from daq.storage.journal.journal import file_header
 
 __all__ = ["close_lost_runs", "recover_runs"]
 

@@ -23,12 +23,12 @@ from daq.core import (
     StateError,
     StorageError,
 )
-from daq.storage.catalogue import Catalogue
-from daq.storage.conversion import placed_in
-from daq.storage.directories import Directories
-from daq.storage.hdf5_file import partial_path
-from daq.storage.hdf5_reader import StreamInfo, describe_file, read_block, require_stream
-from daq.storage.journal_outline import describe_journal
+from daq.storage.catalogue.catalogue import Catalogue
+from daq.storage.files.conversion import placed_in
+from daq.storage.files.directories import Directories
+from daq.storage.files.hdf5_file import partial_path
+from daq.storage.files.hdf5_reader import StreamInfo, describe_file, read_block, require_stream
+from daq.storage.files.journal_outline import describe_journal
 from daq.storage.journal_reader import follow_journal, read_journal
 from daq.storage.recorder import RunRecorder
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from daq.storage.run_journal import in_thread
+from daq.storage.journal.run_journal import in_thread
 
 __all__ = ["StallWatch"]
 

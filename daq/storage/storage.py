@@ -20,12 +20,12 @@ from daq.core import (
     StateError,
     StorageError,
 )
-from daq.storage.catalogue import Catalogue
-from daq.storage.compression import compression_filters
-from daq.storage.database import Database
-from daq.storage.directories import Directories
-from daq.storage.ledger import Ledger
-from daq.storage.rebuild import Rebuilding, rebuild_catalogue
+from daq.storage.catalogue.catalogue import Catalogue
+from daq.storage.catalogue.database import Database
+from daq.storage.catalogue.ledger import Ledger
+from daq.storage.catalogue.rebuild import Rebuilding, rebuild_catalogue
+from daq.storage.files.compression import compression_filters
+from daq.storage.files.directories import Directories
 from daq.storage.recorder import BUFFER_BYTES, DURABILITIES, RunRecorder
 from daq.storage.recovery import close_lost_runs, recover_runs
 from daq.storage.run_reader import RunDescription, RunReader
@@ -45,7 +45,7 @@ class Storage:
     Args:
         directory: Where everything is kept.
         bus: What it carries beside of events is stored in the runs that are open.
-        compression: Of frames and long waveforms; see `daq.storage.compression`.
+        compression: Of frames and long waveforms; see `daq.storage.files.compression`.
         buffer_bytes: What may wait for the disk before whoever publishes has to wait too.
 
     Raises ConfigurationError for a compression that there is not.
@@ -278,7 +278,7 @@ class Storage:
     async def rebuild_catalogue(self) -> AsyncGenerator[Rebuilding, None]:
         """Complete the files that wait for room on the disk, then list every run from its file.
 
-        Nothing else waits for it, and nothing is forgotten: see `daq.storage.rebuild`.
+        Nothing else waits for it, and nothing is forgotten: see `daq.storage.catalogue.rebuild`.
         """
         async with self._rebuilding:
             await recover_runs(self._directories, self._catalogue, self._filters, self._is_busy)

@@ -1,12 +1,15 @@
 """Devices as the daemon keeps them: one task each, polled once, stopped in bounded time."""
 
-from daq.supervision.device import Device
-from daq.supervision.gate import Claim, Gate
-from daq.supervision.guard import Guard, GuardStatistics
+from daq.supervision.device.device import Device
+from daq.supervision.device.gate import Claim, Gate
+from daq.supervision.device.out_of_use import OutOfUse
+from daq.supervision.device.restart_policy import RestartPolicy
+from daq.supervision.device.timing import Timing
+from daq.supervision.guard.guard import Guard, GuardStatistics
 from daq.supervision.hangup import reload_on_hangup
-from daq.supervision.interlocks import Interlocks, Programs
-from daq.supervision.out_of_use import OutOfUse
-from daq.supervision.pausing import (
+from daq.supervision.interlocks.interlocks import Interlocks, Programs
+from daq.supervision.reloading import Reloader, ReloadReport
+from daq.supervision.settings.pausing import (
     Held,
     PauseAction,
     PauseRule,
@@ -14,12 +17,9 @@ from daq.supervision.pausing import (
     refuse_vetoed,
     restore_devices,
 )
-from daq.supervision.presets import Presets
-from daq.supervision.reloading import Reloader, ReloadReport
-from daq.supervision.restart_policy import RestartPolicy
-from daq.supervision.safety_settings import InterlockSettings, SafetySettings, read_safety
+from daq.supervision.settings.presets import Presets
+from daq.supervision.settings.safety_settings import InterlockSettings, SafetySettings, read_safety
 from daq.supervision.supervisor import Supervisor
-from daq.supervision.timing import Timing
 
 __all__ = [
     "Claim",

@@ -13,8 +13,8 @@ import trio
 from daq.config import Config, DeviceConfig, UserConfig, load_config, load_users
 from daq.core import ConfigurationError, StateError
 from daq.drivers import Driver, Timebase, build_drivers
-from daq.supervision.interlocks import Interlocks
-from daq.supervision.safety_settings import SafetySettings, read_safety
+from daq.supervision.interlocks.interlocks import Interlocks
+from daq.supervision.settings.safety_settings import SafetySettings, read_safety
 from daq.supervision.supervisor import Supervisor
 
 __all__ = ["ReloadReport", "Reloader"]

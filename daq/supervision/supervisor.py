@@ -15,17 +15,17 @@ from trio_util import AsyncValue
 from daq.bus import Bus
 from daq.core import BusyError, DeviceStop, Measurement, StopOutcome, UnknownDeviceError
 from daq.drivers import Driver, DriverContext, Timebase
-from daq.supervision.acquisition import follow_position
-from daq.supervision.device import Acquisition, Device
-from daq.supervision.device_task import DeviceTask
-from daq.supervision.gate import Gate
-from daq.supervision.instrument import Instrument
-from daq.supervision.out_of_use import OutOfUse
-from daq.supervision.outlet import Outlet
-from daq.supervision.restart_policy import RestartPolicy
-from daq.supervision.status import DeviceStatus
-from daq.supervision.timing import Timing
-from daq.supervision.unbuilt import UnbuiltDriver
+from daq.supervision.device.acquisition import follow_position
+from daq.supervision.device.device import Acquisition, Device
+from daq.supervision.device.device_task import DeviceTask
+from daq.supervision.device.gate import Gate
+from daq.supervision.device.instrument import Instrument
+from daq.supervision.device.out_of_use import OutOfUse
+from daq.supervision.device.outlet import Outlet
+from daq.supervision.device.restart_policy import RestartPolicy
+from daq.supervision.device.status import DeviceStatus
+from daq.supervision.device.timing import Timing
+from daq.supervision.device.unbuilt import UnbuiltDriver
 
 __all__ = ["Supervisor"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from daq.drivers import Driver, DriverContext
-from daq.drivers.simulators import (
+from daq.simulators import (
     Faults,
     LoopbackOutlet,
     Outlet,

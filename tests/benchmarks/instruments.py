@@ -23,7 +23,7 @@ from daq.core import DeviceState
 from daq.drivers import Driver, DriverContext, Timebase
 from daq.drivers.declarative import declarative
 from daq.drivers.newport.esp300 import Esp300Axis
-from daq.drivers.simulators import Esp300Simulator
+from daq.simulators import Esp300Simulator
 from daq.supervision import Supervisor, Timing
 from daq.testing.instruments import plug_pty
 from daq.transport import Dialect, Line, Ports, PortSettings, open_serial_loop

@@ -17,10 +17,10 @@ import trio
 from daq.bus import Bus
 from daq.core import Column, Event, RunOutcome, RunStart, RunStop, RunSummary
 from daq.storage import RunRecorder, Storage
-from daq.storage.database import Database
-from daq.storage.directories import Directories
-from daq.storage.encoder import RunEncoder
-from daq.storage.run_journal import begin_journal
+from daq.storage.catalogue.database import Database
+from daq.storage.files.directories import Directories
+from daq.storage.journal.encoder import RunEncoder
+from daq.storage.journal.run_journal import begin_journal
 from tests.benchmarks.table import Row, summary
 
 ROW = tuple(Column(f"c{n}", "V", "<f8", (), f"c{n}") for n in range(4))
@@ -238,7 +238,7 @@ async def _timed_page(storage: Storage, **asked) -> float:
 
 
 def _fill(connection) -> None:
-    from daq.storage.catalogue import _to_row
+    from daq.storage.catalogue.catalogue import _to_row
 
     rows = (
         _to_row(

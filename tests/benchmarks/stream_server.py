@@ -81,7 +81,7 @@ async def ours(size: int) -> None:
 async def grpc_aio(size: int, folder: str) -> None:
     import grpc
 
-    from daq.api.ipc import measurement_to_ipc
+    from daq.api.door.ipc import measurement_to_ipc
 
     sys.path.insert(0, folder)
     import daq_pb2

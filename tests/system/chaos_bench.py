@@ -11,7 +11,7 @@ from typing import Self
 
 import trio
 
-from daq.drivers.simulators import Ell14Bus, Esp300Simulator, Faults, PtyOutlet
+from daq.simulators import Ell14Bus, Esp300Simulator, Faults, PtyOutlet
 
 from .daemon_process import DaemonProcess
 

@@ -21,8 +21,8 @@ import pyarrow.flight as fl
 
 from daq.bus.ring import RingReader
 from daq.client import AsyncClient
-from daq.client.export import write_batches
-from daq.client.models import FrameQuality
+from daq.client.calls.models import FrameQuality
+from daq.client.recorded.export import write_batches
 from daq.core import DaqError, ParameterError, RunOutcome, ScriptSyntaxError, StopReport
 from tests.hostile_scripts import HOSTILE, REFUSED
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import trio
 
-from daq.api.bridge import Emit
-from daq.api.guard import caller
+from daq.api.door.bridge import Emit
+from daq.api.door.guard import caller
+from daq.api.door.trio_service import streaming, unary
 from daq.api.hardware.device_service import DeviceService, period_s
-from daq.api.trio_service import streaming, unary
 from daq.core import Capability, Measurement
 from daq.supervision import Device
 from daq.wire.convert import array_to_wire, mean

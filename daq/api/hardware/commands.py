@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from daq.api.door.trio_service import unary
 from daq.api.hardware.device_service import DeviceService
-from daq.api.trio_service import unary
 from daq.core import Capability, DeviceError, OfflineError, OverloadError
 from daq.wire.convert import json_to_wire
 from daq.wire.generated import daq as pb

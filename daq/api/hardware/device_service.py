@@ -8,10 +8,10 @@ from typing import Any
 
 import trio
 
-from daq.api.bridge import Bridge
-from daq.api.guard import caller
+from daq.api.door.bridge import Bridge
+from daq.api.door.guard import caller
+from daq.api.door.trio_service import TrioService
 from daq.api.services import ApiServices
-from daq.api.trio_service import TrioService
 from daq.core import Capability, CapabilityError
 from daq.core import TimeoutError as DeadlineError
 from daq.supervision import Device

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
-from daq.api.bridge import Bridge, Emit
-from daq.api.guard import caller
+from daq.api.door.bridge import Bridge, Emit
+from daq.api.door.guard import caller
+from daq.api.door.trio_service import streaming, unary
 from daq.api.hardware.device_service import DeviceService
 from daq.api.services import ApiServices
-from daq.api.trio_service import streaming, unary
 from daq.bus import Overflow
 from daq.core import Capability, DaqError, Measurement
 from daq.supervision import Device

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from daq.api.guard import caller
+from daq.api.door.guard import caller
+from daq.api.door.trio_service import immediate
 from daq.api.hardware.device_service import DeviceService
-from daq.api.trio_service import immediate
 from daq.wire.convert import interlock_to_wire
 from daq.wire.generated import daq as pb
 

@@ -7,10 +7,10 @@ import logging
 import trio
 from trio_util import wait_any
 
-from daq.api.bridge import Emit
-from daq.api.guard import Caller, caller
+from daq.api.door.bridge import Emit
+from daq.api.door.guard import Caller, caller
+from daq.api.door.trio_service import streaming, unary
 from daq.api.hardware.device_service import DeviceService, deadline, period_s
-from daq.api.trio_service import streaming, unary
 from daq.core import Capability, DaqError, StopOutcome
 from daq.supervision import Device
 from daq.wire.convert import clean

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from daq.api.door.trio_service import unary
 from daq.api.hardware.device_service import DeviceService
-from daq.api.trio_service import unary
 from daq.wire.generated import daq as pb
 
 __all__ = ["OpticsMethods"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from daq.api.bridge import Emit
-from daq.api.guard import caller
+from daq.api.door.bridge import Emit
+from daq.api.door.guard import caller
+from daq.api.door.trio_service import immediate, streaming, unary
 from daq.api.hardware.device_service import DeviceService
 from daq.api.hardware.state_watch import Change, StateWatch
-from daq.api.trio_service import immediate, streaming, unary
 from daq.core import DeviceError, DeviceParameter, Scalar, parse_scalar
 from daq.supervision import Device
 from daq.wire.convert import parameter_to_wire, scalar_to_text

@@ -7,10 +7,10 @@ from typing import Any
 
 import trio
 
-from daq.api.bridge import Emit
+from daq.api.door.bridge import Emit
+from daq.api.door.trio_service import immediate, streaming
 from daq.api.hardware.device_service import DeviceService
 from daq.api.hardware.state_watch import Change, StateWatch, state_fields
-from daq.api.trio_service import immediate, streaming
 from daq.core import Capability, DeviceDescription, DeviceSnapshot
 from daq.wire.convert import clean, device_to_wire, json_mapping_to_wire, state_to_wire
 from daq.wire.generated import daq as pb

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from daq.cli.client.session import client, client_command, force_option
-from daq.cli.output import Cell, Output
-from daq.cli.render import device_state_cell
+from daq.cli.showing.output import Cell, Output
+from daq.cli.showing.render import device_state_cell
 from daq.client import AsyncClient
-from daq.client.bench_control import DeviceUse, Reload
+from daq.client.calls.bench_control import DeviceUse, Reload
 
 __all__: list[str] = []
 

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from daq.cli.client.session import client, client_command, force_option
-from daq.cli.output import Cell, Output
-from daq.cli.render import render_devices
+from daq.cli.showing.output import Cell, Output
+from daq.cli.showing.render import render_devices
 from daq.client import AsyncClient, ParameterReading, Sample
 from daq.core import DaqError, DeviceParameter, format_quantity
 

@@ -19,8 +19,8 @@ from daq.cli.client.runs import (
     stream_option,
 )
 from daq.cli.client.session import client_command, identifier_argument
-from daq.cli.output import Cell, Output
-from daq.cli.progress import progress_bar
+from daq.cli.showing.output import Cell, Output
+from daq.cli.showing.progress import progress_bar
 from daq.client import AsyncClient
 from daq.core import StateError, StorageError
 from daq.wire.convert import RecordedRun
@@ -77,7 +77,7 @@ async def _export(
     sink: Path | BinaryIO,
 ) -> tuple[str, ...]:
     """Write what the daemon reads back; returns what the format could not hold."""
-    from daq.client.export import write_batches  # pyarrow loads slowly
+    from daq.client.recorded.export import write_batches  # pyarrow loads slowly
 
     loop = asyncio.get_running_loop()
     stored = daemon.runs.read(run.summary.run_id, stream=stream)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from daq.cli.client.session import client, client_command
-from daq.cli.output import Cell, Output
+from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient
 from daq.core import InterlockStatus, format_quantity
 

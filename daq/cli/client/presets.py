@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from daq.cli.client.session import client, client_command, force_option
-from daq.cli.errors import ExitStatus, ReportingGroup
-from daq.cli.output import Cell, Output
+from daq.cli.showing.errors import ExitStatus, ReportingGroup
+from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient
 from daq.core import Preset, SettingChange, SettingOutcome, format_time
 

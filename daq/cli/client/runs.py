@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from daq.cli.client.session import client, client_command, identifier_argument
-from daq.cli.output import SHORT_ID, Cell, Output
-from daq.cli.progress import progress_bar
-from daq.cli.render import render_run, render_runs
+from daq.cli.showing.output import SHORT_ID, Cell, Output
+from daq.cli.showing.progress import progress_bar
+from daq.cli.showing.render import render_run, render_runs
 from daq.client import AsyncClient
 from daq.core import RunOutcome
 from daq.wire.convert import RecordedRun
@@ -102,7 +102,7 @@ async def plot(
     daemon: AsyncClient, output: Output, identifier: str, path: Path | None, stream: str
 ) -> None:
     """Plot a run's data against what the scan moved."""
-    from daq.client.plot import plot_run  # matplotlib loads slowly
+    from daq.client.showing.plot import plot_run  # matplotlib loads slowly
 
     run = await daemon.runs.get(identifier)
     table = await daemon.runs.columns(run.summary.run_id, stream=stream)

@@ -16,8 +16,8 @@ from daq.cli.client.session import (
     parameters_option,
 )
 from daq.cli.following import follow, follow_or_stop, show_end
-from daq.cli.output import Cell, Output
-from daq.cli.render import (
+from daq.cli.showing.output import Cell, Output
+from daq.cli.showing.render import (
     render_execution,
     render_executions,
     render_info,

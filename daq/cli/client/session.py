@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from daq.cli.documents import error_document
-from daq.cli.errors import INTERRUPTED, ExitStatus, ReportingGroup
-from daq.cli.output import Output
+from daq.cli.showing.documents import error_document
+from daq.cli.showing.errors import INTERRUPTED, ExitStatus, ReportingGroup
+from daq.cli.showing.output import Output
 from daq.client import AsyncClient, Credentials
 from daq.core import DaqError
 

@@ -9,7 +9,7 @@ import click
 
 from daq.cli.client.devices import sample_document, sample_text
 from daq.cli.client.session import client, client_command
-from daq.cli.output import Cell, Output
+from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient, Sample
 
 __all__: list[str] = []

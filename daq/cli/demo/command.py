@@ -12,11 +12,11 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from daq.cli.errors import INTERRUPTED, ExitStatus
 from daq.cli.following import follow, show_end
 from daq.cli.local_daemon import ended_by_signals, local_daemon
-from daq.cli.output import Cell, Output
-from daq.cli.render import render_devices
+from daq.cli.showing.errors import INTERRUPTED, ExitStatus
+from daq.cli.showing.output import Cell, Output
+from daq.cli.showing.render import render_devices
 from daq.client import AsyncClient, Credentials
 from daq.core import DaqError, ExecutionState
 

@@ -9,9 +9,9 @@ import IPython
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 
-from daq.client.display import is_notebook
-from daq.client.html import error_html
 from daq.client.jupyter.picture import figure_png
+from daq.client.showing.display import is_notebook
+from daq.client.showing.html import error_html
 from daq.core import DaqError
 
 __all__ = ["install", "own_frames", "remove"]

@@ -14,18 +14,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from daq.client.blocking_stream import BlockingStream
-from daq.client.call import FOREVER_S
-from daq.client.camera import Camera
-from daq.client.detector import Detector
-from daq.client.execution import Execution
+from daq.client.bench.camera import Camera
+from daq.client.bench.detector import Detector
+from daq.client.bench.readings import Readings
+from daq.client.blocking.blocking_stream import BlockingStream
+from daq.client.blocking.call import FOREVER_S
+from daq.client.blocking.portal import Portal
+from daq.client.calls.models import Frame, FrameQuality, Sample
 from daq.client.jupyter.charts import Chart, ImageChart, TraceChart
 from daq.client.jupyter.picture import MAX_FPS, Output, Picture
 from daq.client.jupyter.run_chart import RunChart
-from daq.client.models import Frame, FrameQuality, Sample
-from daq.client.portal import Portal
-from daq.client.readings import Readings
-from daq.client.run_log import Run
+from daq.client.recorded.run_log import Run
+from daq.client.sending.execution import Execution
 from daq.core import DaqError, NotFoundError, ParameterError, axis_label
 from daq.wire.event_model import Document
 

@@ -10,17 +10,17 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
-from daq.client.bench import Bench
-from daq.client.camera import Camera
-from daq.client.connecting import connect
-from daq.client.detector import Detector
-from daq.client.device import Device
-from daq.client.execution import begin
-from daq.client.html import reading_html, table_html
-from daq.client.motor import Motor
-from daq.client.progress import display_for_here
-from daq.client.readings import Readings
-from daq.client.status import Status
+from daq.client.bench.bench import Bench
+from daq.client.bench.camera import Camera
+from daq.client.bench.connecting import connect
+from daq.client.bench.detector import Detector
+from daq.client.bench.device import Device
+from daq.client.bench.motor import Motor
+from daq.client.bench.progress import display_for_here
+from daq.client.bench.readings import Readings
+from daq.client.blocking.status import Status
+from daq.client.sending.execution import begin
+from daq.client.showing.html import reading_html, table_html
 from daq.core import DaqError, NotFoundError, ParameterError
 
 __all__ = ["DaqMagics", "ReadingTable", "WhereTable"]

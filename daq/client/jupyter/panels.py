@@ -13,15 +13,15 @@ from typing import Any, Self
 
 import ipywidgets
 
-from daq.client.blocking_stream import BlockingStream
-from daq.client.call import FOREVER_S
-from daq.client.detector import Detector
-from daq.client.execution import Execution
-from daq.client.html import error_html, progress_html
-from daq.client.models import ExecutionUpdate, PositionUpdate
-from daq.client.motor import Motor
-from daq.client.readings import Readings
-from daq.client.status import Status
+from daq.client.bench.detector import Detector
+from daq.client.bench.motor import Motor
+from daq.client.bench.readings import Readings
+from daq.client.blocking.blocking_stream import BlockingStream
+from daq.client.blocking.call import FOREVER_S
+from daq.client.blocking.status import Status
+from daq.client.calls.models import ExecutionUpdate, PositionUpdate
+from daq.client.sending.execution import Execution
+from daq.client.showing.html import error_html, progress_html
 from daq.core import DaqError, format_quantity
 
 __all__ = ["ExecutionPanel", "JogPanel", "Panel", "ReadoutPanel", "jog", "readout", "watch"]

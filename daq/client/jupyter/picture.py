@@ -13,8 +13,8 @@ from typing import Any, Protocol, Self
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from daq.client.display import is_notebook
 from daq.client.jupyter.charts import Chart
+from daq.client.showing.display import is_notebook
 
 __all__ = ["Output", "Picture", "Slot", "figure_png"]
 

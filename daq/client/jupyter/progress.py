@@ -6,12 +6,12 @@ import contextlib
 import time
 from typing import Self
 
-from daq.client.display import print_output
-from daq.client.html import progress_html
+from daq.client.blocking.portal import Portal
+from daq.client.calls.models import ExecutionUpdate
 from daq.client.jupyter.live import LivePicture, follow_run
 from daq.client.jupyter.picture import Output, Slot
-from daq.client.models import ExecutionUpdate
-from daq.client.portal import Portal
+from daq.client.showing.display import print_output
+from daq.client.showing.html import progress_html
 from daq.core import DaqError, ExecutionView
 
 __all__ = ["NotebookDisplay"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import trio
 
 from daq.core import DeviceError, DeviceParameter, Limits, Reading
+from daq.core.mechanics import Axis, Switch
 from daq.drivers.driver import DriverContext
 from daq.drivers.options import NOT_NEGATIVE, POSITIVE
 from daq.drivers.settings import Setting
 from daq.drivers.simulated.base import SimulatedDriver
 from daq.drivers.simulated.bench import Beam
-from daq.drivers.simulated.motion import Axis, Switch
 from daq.drivers.simulated.positioner import Positioner
 from daq.drivers.tunable_laser import TunableLaser
 
@@ -45,6 +45,7 @@ class SimulatedLaser(TunableLaser, SimulatedDriver):
         self._shutter = Switch(
             options.boolean("shutter_open", True),
             options.number("shutter_time", 0.02, "s", NOT_NEGATIVE),
+            trio.current_time,
         )
         self._noise = options.number("noise", 0.001, "", NOT_NEGATIVE)
         self._tuning = self._read_tuning()
@@ -101,7 +102,7 @@ class SimulatedLaser(TunableLaser, SimulatedDriver):
         speed = self.options.number("tuning_speed", 200.0, "nm/s", POSITIVE)
         return Positioner(
             self,
-            Axis(start, speed, _INSTANT),
+            Axis(start, speed, _INSTANT, trio.current_time),
             units="nm",
             tolerance=0.1,
             timeout=1.0,

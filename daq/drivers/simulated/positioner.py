@@ -5,8 +5,8 @@ from __future__ import annotations
 import trio
 
 from daq.core import DeviceError
+from daq.core.mechanics import Axis
 from daq.drivers.simulated.base import Halt, SimulatedDriver
-from daq.drivers.simulated.motion import Axis
 
 __all__ = ["Positioner"]
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import trio
+
 from daq.core import (
     Capability,
     Category,
@@ -15,12 +17,12 @@ from daq.core import (
     Reading,
     Scalar,
 )
+from daq.core.mechanics import Axis
 from daq.drivers.driver import DriverContext
 from daq.drivers.options import NOT_NEGATIVE, POSITIVE
 from daq.drivers.settings import Setting
 from daq.drivers.simulated.base import SimulatedDriver
 from daq.drivers.simulated.bench import Focus
-from daq.drivers.simulated.motion import Axis
 from daq.drivers.simulated.positioner import Positioner
 
 __all__ = ["AxisDefaults", "SimulatedAxis", "SimulatedRotator", "SimulatedStage"]
@@ -61,6 +63,7 @@ class SimulatedAxis(SimulatedDriver):
             options.number("position", self._home, units, within),
             options.number("velocity", defaults.velocity, f"{units}/s", POSITIVE),
             options.number("acceleration", defaults.acceleration, f"{units}/s²", POSITIVE),
+            trio.current_time,
             options.number("backlash", 0.0, units, NOT_NEGATIVE),
         )
         self._positioner = Positioner(

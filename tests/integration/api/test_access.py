@@ -13,7 +13,7 @@ import trio
 import trustme
 
 from daq.api import read_access, serve_api
-from daq.api.flight import serve_flight
+from daq.api.flight.flight import serve_flight
 from daq.client import AsyncClient, Credentials
 from daq.config import ServerConfig
 from daq.core import AuthenticationError, CommunicationError, PermissionDeniedError

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from daq.client import Bench, connect
-from daq.client.progress import display_for_terminal
+from daq.client.bench.progress import display_for_terminal
 from tests.system.daemon_process import DaemonProcess
 
 

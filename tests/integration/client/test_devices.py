@@ -179,7 +179,7 @@ def test_a_detector_calls_back_until_it_is_told_not_to(
         if readings.qsize() == 1:
             raise ValueError("not today")
 
-    with caplog.at_level(logging.CRITICAL, "daq.client.detector"):
+    with caplog.at_level(logging.CRITICAL, "daq.client.bench.detector"):
         subscription = meter.subscribe(fail_once, rate_hz=50)
         while subscription.calls < 3:
             readings.get(timeout=10)

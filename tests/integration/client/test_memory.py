@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from daq.api.memory import resident_mb
+from daq.api.door.memory import resident_mb
 from daq.client import Bench
 
 FACTOR = float(os.environ.get("DAQ_SLOW_FACTOR", "1.0"))

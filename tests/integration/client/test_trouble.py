@@ -29,7 +29,7 @@ from daq.core import (
 )
 from tests.system.daemon_process import ROOT, DaemonProcess
 
-QUIET = ("daq.client.resuming", "daq.client.detector", "daq.client.portal")
+QUIET = ("daq.client.rpc.resuming", "daq.client.bench.detector", "daq.client.blocking.portal")
 
 
 @pytest.fixture(autouse=True)

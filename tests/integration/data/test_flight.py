@@ -14,7 +14,7 @@ import pyarrow.flight as fl
 import pytest
 import trio
 
-from daq.api.flight import serve_flight
+from daq.api.flight.flight import serve_flight
 from daq.bus import Bus, feed_ring
 from daq.bus.ring import RingWriter
 from daq.core import (

@@ -16,7 +16,7 @@ from daq.bus import ring_layout
 from daq.bus.ring import RingWriter
 from daq.config import parse_config
 from daq.core import Column, Event, Measurement, RunOutcome, RunStart, RunStop
-from daq.storage.compression import compression_filters
+from daq.storage.files.compression import compression_filters
 from tests.integration.data.test_flight import in_thread, serving
 
 HOUSE = Path(daq.__file__).parent

@@ -8,7 +8,7 @@ import trio
 from daq.core import DeviceError, OfflineError
 from daq.drivers import DriverContext, Timebase
 from daq.drivers.declarative import declarative
-from daq.drivers.simulators import Fault
+from daq.simulators import Fault
 from daq.testing import check_driver
 from daq.testing.instruments import plug_pty
 from tests.unit.drivers.declarative.instruments import ODD, OddInstrument

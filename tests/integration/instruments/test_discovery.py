@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from daq.drivers.discovery import PortInfo, discover, known_probes
-from daq.drivers.simulators import (
+from daq.simulators import (
     Ell14Bus,
     Esp300Simulator,
     MaiTaiSimulator,

@@ -11,14 +11,14 @@ from pymeasure.instruments.newport import ESP300
 
 from daq.drivers.newport.esp300 import Esp300Axis
 from daq.drivers.newport.meter_1830c import Meter1830c
-from daq.drivers.simulators import (
+from daq.drivers.spectra_physics.maitai import MaiTai
+from daq.drivers.thorlabs.ell14 import Ell14
+from daq.simulators import (
     Ell14Bus,
     Esp300Simulator,
     MaiTaiSimulator,
     Meter1830cSimulator,
 )
-from daq.drivers.spectra_physics.maitai import MaiTai
-from daq.drivers.thorlabs.ell14 import Ell14
 from daq.testing import check_driver
 from daq.testing.instruments import plug_pty, plug_tcp
 

@@ -12,8 +12,8 @@ from daq.bus import Bus
 from daq.core import DeviceState, OfflineError
 from daq.drivers import DriverContext, Timebase
 from daq.drivers.newport.esp300 import Esp300Axis
-from daq.drivers.simulators import Ell14Bus, Esp300Simulator
 from daq.drivers.thorlabs.ell14 import Ell14
+from daq.simulators import Ell14Bus, Esp300Simulator
 from daq.supervision import RestartPolicy, Supervisor
 from daq.testing.instruments import plug_pty
 

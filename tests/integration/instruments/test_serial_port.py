@@ -16,7 +16,7 @@ import serial
 import trio
 
 from daq.core import OfflineError
-from daq.drivers.simulators import Meter1830cSimulator
+from daq.simulators import Meter1830cSimulator
 from daq.testing.instruments import plug_pty, plug_tcp
 from daq.transport import Line, Ports, PortSettings, open_serial_loop
 

@@ -13,7 +13,7 @@ import trio
 
 from daq.core import Call, CloseRun, Ending, Log, Record
 from daq.scripting import SandboxLimits
-from daq.scripting.program import SandboxedProgram
+from daq.scripting.parent.program import SandboxedProgram
 
 PATIENCE_S = 10
 

@@ -9,8 +9,8 @@ import inspect
 import pytest
 import trustme
 
-from daq.api.access import READING, Access, read_access
-from daq.api.tls import read_tls
+from daq.api.door.access import READING, Access, read_access
+from daq.api.door.tls import read_tls
 from daq.config import UserConfig, parse_config
 from daq.core import AuthenticationError, ConfigurationError, PermissionDeniedError
 from daq.wire.generated import daq as pb
@@ -207,6 +207,6 @@ def test_a_wrong_token_file_says_where_and_what(folder, text, problem):
 
 
 def test_the_names_of_the_reading_methods_are_sorted_for_the_reader():
-    source = inspect.getsource(importlib.import_module("daq.api.access"))
+    source = inspect.getsource(importlib.import_module("daq.api.door.access"))
     named = [line.strip(' ",') for line in source.splitlines() if line.startswith('        "/daq.')]
     assert named == sorted(READING)

@@ -6,7 +6,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.api.block_stream import stream_blocks
+from daq.api.streams.block_stream import stream_blocks
 from daq.bus import Bus
 from daq.core import Measurement, merge_blocks
 from daq.wire.generated import daq as pb

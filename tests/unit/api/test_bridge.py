@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio_asyncio
 
-from daq.api.bridge import Bridge
+from daq.api.door.bridge import Bridge
 
 
 async def across(function, *arguments):

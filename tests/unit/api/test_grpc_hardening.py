@@ -1,4 +1,4 @@
-"""Guards: each fails when the inside that `daq.api.grpc_hardening` relies on has changed."""
+"""Guards: each fails when the inside that `daq.api.door.grpc_hardening` relies on has changed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import grpclib.utils
 import pytest
 from grpclib.const import Handler
 
-from daq.api.grpc_hardening import SERVER_CONFIGURATION
-from daq.api.grpc_hardening import tune_allocator as tune
+from daq.api.door.grpc_hardening import SERVER_CONFIGURATION
+from daq.api.door.grpc_hardening import tune_allocator as tune
 
 
 @pytest.mark.parametrize(("library", "wanted"), [("grpclib", "0.4.9"), ("h2", "4.4.1")])
 def test_the_libraries_are_those_that_were_adjusted(library, wanted):
-    assert version(library) == wanted, "read daq/api/grpc_hardening.py before this pin moves"
+    assert version(library) == wanted, "read daq/api/door/grpc_hardening.py before this pin moves"
 
 
 def test_trio_asyncio_is_of_the_series_that_was_tried():

@@ -17,7 +17,7 @@ from h2.events import DataReceived
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.stream import H2Stream
 
-from daq.api.grpc_sending import FRAME_COST, TURN_COST, FairStream
+from daq.api.door.grpc_sending import FRAME_COST, TURN_COST, FairStream
 from daq.wire.gathering import GatheringTransport
 
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from grpclib.const import Cardinality, Handler
 
-from daq.api.access import Access
-from daq.api.guard import Guarded, OpenCalls
+from daq.api.door.access import Access
+from daq.api.door.guard import Guarded, OpenCalls
 from daq.core import LimitError
 
 

@@ -8,8 +8,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.api.measurement_stream import stream_measurements, viewer_capacity
-from daq.api.rate_limit import ChannelLimiter, Mean, Newest
+from daq.api.door.rate_limit import ChannelLimiter, Mean, Newest
+from daq.api.streams.measurement_stream import stream_measurements, viewer_capacity
 from daq.bus import Bus
 from daq.core import Channel, Measurement, Reading
 from daq.wire.generated import daq as pb

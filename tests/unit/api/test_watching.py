@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import trio
 
-from daq.api.watching import watch_execution
+from daq.api.streams.watching import watch_execution
 from daq.core import (
     ExecutionRecord,
     ExecutionState,

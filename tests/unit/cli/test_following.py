@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from daq.cli.display import JsonDisplay, LiveDisplay, PlainDisplay, display_for
 from daq.cli.following import follow, follow_or_stop
-from daq.cli.output import Cell, Output
+from daq.cli.showing.display import JsonDisplay, LiveDisplay, PlainDisplay, display_for
+from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient, ExecutionUpdate, Sample
 from daq.core import (
     CommunicationError,

@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from daq import __version__
-from daq.cli.documents import plain, to_json
-from daq.cli.errors import ReportingGroup, exit_status
+from daq.cli.commands.serve import configure_logging
 from daq.cli.main import cli
-from daq.cli.output import Output
-from daq.cli.serve import configure_logging
+from daq.cli.showing.documents import plain, to_json
+from daq.cli.showing.errors import ReportingGroup, exit_status
+from daq.cli.showing.output import Output
 from daq.config import Config
 from daq.core import BusyError, ConfigurationError, ExecutionState, Limits, StopOutcome
 
@@ -135,7 +135,7 @@ def test_several_errors_at_once_are_not_hidden(daemon: types.ModuleType) -> None
 
 
 def test_the_level_of_a_log_line_is_coloured_on_a_terminal() -> None:
-    from daq.cli.serve import _TerminalFormatter
+    from daq.cli.commands.serve import _TerminalFormatter
 
     formatter = _TerminalFormatter("{levelname:<7} {name}: {message}", style="{")
     record = logging.LogRecord("daq", logging.WARNING, "", 1, "slow WARNING", None, None)

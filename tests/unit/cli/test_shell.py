@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from daq.cli.shell import names_of
+from daq.cli.commands.shell import names_of
 
 
 def test_every_device_gets_a_name_and_none_hides_another() -> None:

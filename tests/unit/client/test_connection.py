@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from daq.client import AsyncClient
-from daq.client.connection import split_address
+from daq.client.rpc.connection import split_address
 from daq.core import (
     CommunicationError,
     ConfigurationError,

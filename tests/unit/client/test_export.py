@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daq.client.export import write_batches
+from daq.client.recorded.export import write_batches
 from daq.core import Column, EventBlock, NotFoundError, ParameterError, StorageError
 from daq.wire.arrow import from_arrow, to_arrow
 

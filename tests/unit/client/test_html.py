@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from daq.client.html import (
+from daq.client.showing.html import (
     device_html,
     devices_html,
     error_html,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.client.literals import literal, parse_literal
+from daq.client.sending.literals import literal, parse_literal
 from daq.core import ParameterError
 
 PLAIN = st.recursive(

@@ -11,7 +11,7 @@ import pytest
 
 import daq
 from daq.client import AsyncClient, Bench, Motor, connect
-from daq.client.connection import OlderDaemonError
+from daq.client.rpc.connection import OlderDaemonError
 from daq.core import CommunicationError, DeviceState, ExecutionState, StopOutcome
 from daq.wire.generated import daq as pb
 from tests.unit.client.fake_daemon import FakeDaemon

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daq.client.plot import _as_grid, plot_run
+from daq.client.showing.plot import _as_grid, plot_run
 from daq.core import Column, NotFoundError, RunOutcome, RunStart, RunSummary, StorageError
 from daq.wire.convert import RecordedRun
 from daq.wire.convert.runs import RecordedStream

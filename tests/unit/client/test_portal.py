@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from daq.client import AsyncClient, Credentials, Status, connect
-from daq.client.call import Action
-from daq.client.portal import Portal
-from daq.client.status import MotionProgress
+from daq.client.blocking.call import Action
+from daq.client.blocking.portal import Portal
+from daq.client.blocking.status import MotionProgress
 from daq.core import CommunicationError, ConfigurationError, DeviceError, StateError
 from daq.wire.generated import daq as pb
 from tests.unit.client.fake_daemon import FakeDaemon
@@ -131,7 +131,7 @@ def test_callbacks_that_raise_are_logged_and_the_others_called(
 
     status.add_callback(fail)
     status.add_callback(lambda _status: done.set())
-    with caplog.at_level(logging.ERROR, "daq.client.portal"):
+    with caplog.at_level(logging.ERROR, "daq.client.blocking.portal"):
         status.cancel()
         assert done.wait(5)
     assert "a callback's own fault" in caplog.text

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daq.client.program_text import ProgramText
-from daq.client.scan_text import ScanText
+from daq.client.sending.program_text import ProgramText
+from daq.client.sending.scan_text import ScanText
 from daq.core import ParameterError
 
 LIMIT = 3.5

@@ -18,8 +18,8 @@ from h2.windows import WindowManager
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daq.client.inbox import ADMITTED_BYTES, LARGE_BYTES, Inbox
-from daq.client.receiving import BULK_BYTES, ClientProtocol
+from daq.client.rpc.inbox import ADMITTED_BYTES, LARGE_BYTES, Inbox
+from daq.client.rpc.receiving import BULK_BYTES, ClientProtocol
 from tests.unit.fake_transport import Transport
 
 WINDOW = 4 << 20
@@ -38,7 +38,7 @@ def framed(message: bytes) -> bytes:
 
 @pytest.mark.parametrize(("library", "wanted"), [("grpclib", "0.4.9"), ("h2", "4.4.1")])
 def test_the_libraries_are_those_that_were_adjusted(library, wanted):
-    assert version(library) == wanted, "read daq/client/receiving.py before this pin moves"
+    assert version(library) == wanted, "read daq/client/rpc/receiving.py before this pin moves"
 
 
 def test_the_inside_of_the_libraries_is_where_it_was():

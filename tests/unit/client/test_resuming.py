@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from daq.client import AsyncClient
-from daq.client.resuming import GapCounter
+from daq.client.rpc.resuming import GapCounter
 from daq.core import CommunicationError, OutputLine
 from daq.wire.convert import output_to_wire, status_to_wire
 from daq.wire.generated import daq as pb
@@ -18,7 +18,7 @@ from tests.unit.client.test_services import DONE, RUNNING, batch, view
 
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL, "daq.client.resuming")
+    caplog.set_level(logging.CRITICAL, "daq.client.rpc.resuming")
 
 
 def test_gaps_are_counted_by_sequence_numbers() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
 
-from daq.client.event_documents import run_documents
-from daq.client.run_tables import make_table
+from daq.client.recorded.event_documents import run_documents
+from daq.client.recorded.run_tables import make_table
 from daq.core import Column, NotFoundError, ParameterError, RunOutcome, RunStart, RunSummary
 from daq.wire.convert import RecordedRun, RecordedStream
 

@@ -20,15 +20,15 @@ from daq.drivers import DriverContext, Timebase
 from daq.drivers.declarative import declarative
 from daq.drivers.newport.esp300 import Esp300Axis
 from daq.drivers.newport.meter_1830c import Meter1830c
-from daq.drivers.simulators import (
+from daq.drivers.spectra_physics.maitai import MaiTai
+from daq.drivers.thorlabs.ell14 import Ell14
+from daq.simulators import (
     Ell14Bus,
     Esp300Simulator,
     Fault,
     MaiTaiSimulator,
     Meter1830cSimulator,
 )
-from daq.drivers.spectra_physics.maitai import MaiTai
-from daq.drivers.thorlabs.ell14 import Ell14
 from daq.testing.instruments import plug_loopback
 from daq.transport import Ports
 from tests.unit.drivers.declarative.shipped import SHIPPED

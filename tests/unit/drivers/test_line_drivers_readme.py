@@ -13,9 +13,9 @@ from daq.core import ConfigurationError
 from daq.drivers import DriverContext, Timebase, build_drivers
 from daq.drivers.newport.esp300 import Esp300Axis
 from daq.drivers.newport.meter_1830c import Meter1830c
-from daq.drivers.simulators import FAULT_KINDS, Esp300Simulator, parse_fault
 from daq.drivers.spectra_physics.maitai import MaiTai
 from daq.drivers.thorlabs.ell14 import Ell14
+from daq.simulators import FAULT_KINDS, Esp300Simulator, parse_fault
 from daq.testing import check_driver
 
 SECTION = (

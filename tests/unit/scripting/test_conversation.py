@@ -8,12 +8,12 @@ import pytest
 import trio
 
 from daq.core import Call, Ending, LimitError, Log, Pause, Record, StopRequested
-from daq.scripting.background import BackgroundCall
 from daq.scripting.codec import pack, unpack
-from daq.scripting.conversation import UNDER_WAY_BYTES, Conversation
 from daq.scripting.limits import SandboxLimits
+from daq.scripting.parent.background import BackgroundCall
+from daq.scripting.parent.conversation import UNDER_WAY_BYTES, Conversation
+from daq.scripting.parent.running_clock import RunningClock
 from daq.scripting.protocol import FrameBuffer, ProtocolError
-from daq.scripting.running_clock import RunningClock
 
 
 class FakeProcess:

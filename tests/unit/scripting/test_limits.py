@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from daq.core import Call, ListDevices, Log, OpenRun, ParameterError, Point, Record
-from daq.scripting.allowance import Allowance
 from daq.scripting.limits import SandboxLimits
+from daq.scripting.parent.allowance import Allowance
 
 
 def test_a_start_can_lower_limits() -> None:

@@ -17,11 +17,11 @@ import daq.scripting
 from daq.scripting.child.language import arange, linspace
 from daq.scripting.child.progress import ProgressTracker
 from daq.scripting.child.tracebacks import describe_error, error_line, error_title
+from daq.scripting.parent.running_clock import RunningClock
+from daq.scripting.parent.throttle import TokenBucket
 from daq.scripting.plans import Plans
 from daq.scripting.policy.compiler import SCRIPT
-from daq.scripting.running_clock import RunningClock
 from daq.scripting.shared_page import Control, SharedPage
-from daq.scripting.throttle import TokenBucket
 
 
 def test_the_package_offers_what_it_promises() -> None:

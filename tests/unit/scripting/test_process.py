@@ -11,9 +11,9 @@ import sys
 import trio
 import trio.testing
 
-from daq.scripting.process import ConfinedProcess
+from daq.scripting.parent.process import ConfinedProcess
+from daq.scripting.parent.zygote import Spawned
 from daq.scripting.shared_page import SharedPage
-from daq.scripting.zygote import Spawned
 
 IGNORES = "import signal, time\nfor n in (10, 12): signal.signal(n, signal.SIG_IGN)\nprint()\n"
 

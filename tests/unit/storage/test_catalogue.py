@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary, StorageError
-from daq.storage.catalogue import Catalogue, _to_row
-from daq.storage.database import Database
+from daq.storage.catalogue.catalogue import Catalogue, _to_row
+from daq.storage.catalogue.database import Database
 
 
 def run(number: int, **changes: object) -> RunSummary:

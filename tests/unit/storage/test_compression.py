@@ -13,12 +13,13 @@ import trio
 
 from daq.bus import Bus
 from daq.core import Column, ConfigurationError, Event, RunOutcome, RunStart, RunStop
-from daq.storage import Storage, compression
-from daq.storage.compression import compression_filters
-from daq.storage.conversion import convert_journal
-from daq.storage.directories import Directories
-from daq.storage.encoder import RunEncoder
-from daq.storage.run_journal import begin_journal
+from daq.storage import Storage
+from daq.storage.files import compression
+from daq.storage.files.compression import compression_filters
+from daq.storage.files.conversion import convert_journal
+from daq.storage.files.directories import Directories
+from daq.storage.journal.encoder import RunEncoder
+from daq.storage.journal.run_journal import begin_journal
 
 START = RunStart("abc", "frames", 1_700_000_000_000_000_000)
 COLUMNS = (

@@ -11,10 +11,11 @@ import trio
 import trio.testing
 
 from daq.core import Column, Event, NotFoundError, RunOutcome, RunStop
-from daq.storage import Storage, replay
-from daq.storage.directories import Directories
-from daq.storage.hdf5_file import partial_path
-from daq.storage.replay import JournalReplay
+from daq.storage import Storage
+from daq.storage.files.directories import Directories
+from daq.storage.files.hdf5_file import partial_path
+from daq.storage.journal import replay
+from daq.storage.journal.replay import JournalReplay
 from tests.unit.storage.test_storage import T0, event, start, storing
 
 DONE = RunStop(RunOutcome.COMPLETED, T0 + 10**9)

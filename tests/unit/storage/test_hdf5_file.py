@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from daq.core import Column, RunOutcome, RunStart, RunStop
-from daq.storage.hdf5_file import RunFile
-from daq.storage.hdf5_reader import describe_file, read_block
-from daq.storage.row_records import RowBatch
+from daq.storage.files.hdf5_file import RunFile
+from daq.storage.files.hdf5_reader import describe_file, read_block
+from daq.storage.journal.row_records import RowBatch
 from daq.wire.hdf5_names import dataset_name
 
 SECOND = 1_000_000_000

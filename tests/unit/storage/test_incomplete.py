@@ -15,7 +15,7 @@ import trio
 
 from daq.core import NotFoundError, RunOutcome, RunStop, StateError, StorageError
 from daq.storage import RunRecorder, Storage, recorder
-from daq.storage.hdf5_file import RunFile
+from daq.storage.files.hdf5_file import RunFile
 from tests.unit.storage.test_following import follow, frame_event, numbers
 from tests.unit.storage.test_storage import T0, column, event, read_all, start, storing
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.core import StorageError
-from daq.storage.journal import (
+from daq.storage.journal.journal import (
     JournalReader,
     JournalWriter,
     encode_record,

@@ -18,7 +18,7 @@ from daq.core import (
     Transition,
 )
 from daq.storage import Ledger
-from daq.storage.database import Database
+from daq.storage.catalogue.database import Database
 
 SCRIPT = Script(
     id="s1",

@@ -21,15 +21,15 @@ from daq.core import (
     RunSummary,
     StorageError,
 )
-from daq.storage import records
-from daq.storage.conversion import Conversion, convert_journal, discard_journal, placed_in
-from daq.storage.directories import Directories
-from daq.storage.encoder import RunEncoder
-from daq.storage.hdf5_file import RunFile, partial_path
-from daq.storage.journal import JournalWriter, encode_record
+from daq.storage.files.conversion import Conversion, convert_journal, discard_journal, placed_in
+from daq.storage.files.directories import Directories
+from daq.storage.files.hdf5_file import RunFile, partial_path
+from daq.storage.journal import records
+from daq.storage.journal.encoder import RunEncoder
+from daq.storage.journal.journal import JournalWriter, encode_record
+from daq.storage.journal.placed import sample_check
+from daq.storage.journal.run_journal import begin_journal
 from daq.storage.journal_reader import read_journal
-from daq.storage.placed import sample_check
-from daq.storage.run_journal import begin_journal
 
 START = RunStart("abc", "frames", 1_700_000_000_000_000_000)
 DONE = RunStop(RunOutcome.COMPLETED, START.started_ns + 1)

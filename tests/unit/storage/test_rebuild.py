@@ -13,7 +13,7 @@ import trio
 
 from daq.core import RunOutcome, RunStop, RunSummary, Script
 from daq.storage import Rebuilding, Storage
-from daq.storage.catalogue import Catalogue
+from daq.storage.catalogue.catalogue import Catalogue
 from tests.unit.storage.test_storage import T0, event, start, storing
 
 OUTCOMES = (RunOutcome.COMPLETED, RunOutcome.STOPPED, RunOutcome.FAILED)
@@ -179,7 +179,7 @@ async def test_a_rebuilding_that_was_cut_off_is_done_again_at_the_next_start(
         return await put(self, found)
 
     with monkeypatch.context() as patch:
-        patch.setattr("daq.storage.rebuild._BATCH", 1)
+        patch.setattr("daq.storage.catalogue.rebuild._BATCH", 1)
         patch.setattr(Catalogue, "put_all", put_two)
         async with storing(tmp_path) as storage:
             assert await listed(storage, 2) == runs[:2], "the newest come first"

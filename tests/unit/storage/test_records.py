@@ -20,13 +20,13 @@ from daq.core import (
     RunStop,
     StorageError,
 )
-from daq.storage import records
-from daq.storage.block_records import BlockBatch
-from daq.storage.encoder import RunEncoder
-from daq.storage.journal import encode_record, scan
-from daq.storage.records import Kind
-from daq.storage.replay import Batch, RecordDecoder
-from daq.storage.row_records import RowBatch
+from daq.storage.journal import records
+from daq.storage.journal.block_records import BlockBatch
+from daq.storage.journal.encoder import RunEncoder
+from daq.storage.journal.journal import encode_record, scan
+from daq.storage.journal.records import Kind
+from daq.storage.journal.replay import Batch, RecordDecoder
+from daq.storage.journal.row_records import RowBatch
 
 SCALAR_TYPES = ["<f8", "<f4", "<i8", "<i4", "<u2", "|u1", "|b1", ">f8", "<c16"]
 

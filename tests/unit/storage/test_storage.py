@@ -28,11 +28,12 @@ from daq.core import (
     StateError,
     StorageError,
 )
-from daq.storage import RunRecorder, Storage, records
-from daq.storage.directories import Directories
-from daq.storage.encoder import RunEncoder
-from daq.storage.hdf5_file import RunFile
-from daq.storage.journal import JournalWriter, encode_record
+from daq.storage import RunRecorder, Storage
+from daq.storage.files.directories import Directories
+from daq.storage.files.hdf5_file import RunFile
+from daq.storage.journal import records
+from daq.storage.journal.encoder import RunEncoder
+from daq.storage.journal.journal import JournalWriter, encode_record
 
 SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
@@ -249,7 +250,7 @@ async def record_without_end(recorder: RunRecorder) -> None:
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daq.storage.run_journal.JournalWriter", FullDisk)
+    monkeypatch.setattr("daq.storage.journal.run_journal.JournalWriter", FullDisk)
 
 
 async def test_a_full_disk_fails_the_run_and_keeps_what_was_acknowledged(

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from daq.drivers import LastWill, SerialSettings, WillFrame
-from daq.supervision.guard_process import Daemon, Watch, act, blank_report, fill_in
-from daq.supervision.guard_report import file_away, read_report, unseen_reports
+from daq.supervision.guard.process import Daemon, Watch, act, blank_report, fill_in
+from daq.supervision.guard.report import file_away, read_report, unseen_reports
 
 DEAD = Daemon({"pid": 4711, "kill_frozen": True}, lambda: False)
 SERIAL = SerialSettings(baud=19200, parity="E", stop_bits=2, rts_cts=True, xon_xoff=True)

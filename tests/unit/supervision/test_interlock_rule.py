@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.supervision.interlock_rule import Change, Condition, InterlockRule
+from daq.supervision.interlocks.rule import Change, Condition, InterlockRule
 
 T, C = Change.TRIPPED, Change.CLEARED
 

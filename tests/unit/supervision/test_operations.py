@@ -16,7 +16,7 @@ from daq.core import (
     LimitError,
 )
 from daq.drivers import Timebase
-from daq.supervision.operations import ACTIONS
+from daq.supervision.device.operations import ACTIONS
 from tests.unit.supervision.fakes import (
     FakeCamera,
     FakeDriver,

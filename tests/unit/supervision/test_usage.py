@@ -9,7 +9,7 @@ import trio.testing
 from daq.core import BusyError, DeviceState, OfflineError, StopOutcome
 from daq.drivers import Timebase
 from daq.supervision import Claim, OutOfUse, Timing
-from daq.supervision.out_of_use import Disabled
+from daq.supervision.device.out_of_use import Disabled
 from tests.unit.supervision.fakes import (
     FakeLaser,
     FakeMeter,

@@ -9,7 +9,7 @@ import pytest
 
 from daq.client import jupyter
 from daq.client.jupyter.formats import own_frames
-from daq.client.literals import literal
+from daq.client.sending.literals import literal
 from daq.core import DaqError, ParameterError
 
 
@@ -22,7 +22,7 @@ def test_every_public_name_is_there() -> None:
 
 def test_nothing_of_jupyter_is_loaded_before_it_is_used() -> None:
     code = (
-        "import sys, daq.client.jupyter, daq.client.bench\n"
+        "import sys, daq.client.jupyter, daq.client.bench.bench\n"
         "heavy = {'IPython', 'ipywidgets', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )

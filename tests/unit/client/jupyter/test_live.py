@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from daq.client import AsyncClient, Detector, DeviceInfo
+from daq.client.blocking.portal import Portal
 from daq.client.jupyter.live import LivePicture, live_image, live_plot
-from daq.client.portal import Portal
 from daq.core import (
     Category,
     Channel,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from daq.client.calls.models import ExecutionUpdate
 from daq.client.jupyter.progress import NotebookDisplay
-from daq.client.models import ExecutionUpdate
 from daq.core import (
     CommunicationError,
     ExecutionRecord,

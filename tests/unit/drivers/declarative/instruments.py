@@ -11,8 +11,8 @@ import trio
 
 from daq.drivers import DriverContext
 from daq.drivers.declarative import declarative
-from daq.drivers.simulators import Fault, Faults, LoopbackOutlet, SimulatedInstrument
-from daq.drivers.simulators.instrument import Clock, LineInstrument
+from daq.simulators import Fault, Faults, LoopbackOutlet, SimulatedInstrument
+from daq.simulators.instrument import Clock, LineInstrument
 from daq.transport import Ports
 
 ODD = """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daq.drivers.simulators import SimulatedInstrument
-from daq.drivers.simulators.instrument import Clock
+from daq.simulators import SimulatedInstrument
+from daq.simulators.instrument import Clock
 from tests.unit.drivers.declarative.instruments import Ramp, ScpiInstrument
 
 __all__ = ["SHIPPED"]

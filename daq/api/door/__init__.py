@@ -1,0 +1,1 @@
+"""Between asyncio and Trio: the bridge, who may call, how answers are sent."""

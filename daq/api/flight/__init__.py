@@ -1,0 +1,1 @@
+"""Arrow Flight: runs and live channels in bulk."""

@@ -1,0 +1,1 @@
+"""Streams that a client subscribes to: measurements, blocks, documents, executions."""

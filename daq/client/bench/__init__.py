@@ -1,0 +1,1 @@
+"""The bench as objects: devices with attributes, and what one does with them."""

@@ -1,0 +1,1 @@
+"""Every call of the daemon's API in typed form, for asyncio."""

@@ -1,0 +1,129 @@
+"""Devices by hand: states, operations, parameters."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from daq.client.calls.models import (
+    DeviceInfo,
+    DeviceListing,
+    ParameterReading,
+    Sample,
+)
+from daq.client.calls.motion import MotionCalls
+from daq.client.calls.optics import OpticsCalls
+from daq.core import (
+    OPERATIONS,
+    DeviceParameter,
+    DeviceSnapshot,
+    DeviceStop,
+    Scalar,
+    StopOutcome,
+)
+from daq.wire.convert import (
+    array_from_wire,
+    description_from_wire,
+    json_from_wire,
+    parameter_from_wire,
+    scalar_to_text,
+    snapshot_from_wire,
+)
+from daq.wire.generated import daq as pb
+
+__all__ = ["DevicesClient"]
+
+
+class DevicesClient(MotionCalls, OpticsCalls):
+    """What `client.devices` offers: this, motion and optics.
+
+    Operations of an instrument take as long as they take: without `timeout` (seconds) they are
+    bounded by nothing but the connection's life. Everything else follows the client's timeout.
+    """
+
+    @property
+    def forced(self) -> DevicesClient:
+        """The same, also for devices that a running execution uses; the daemon logs it."""
+        return DevicesClient(self._connection, force=True)
+
+    async def list(self, capability: str | None = None) -> DeviceListing:
+        """All devices, or those with a capability such as `movable`."""
+        request = pb.ListDevicesRequest(capability)
+        answer = await self._ask("ListDevices", request, pb.ListDevicesResponse)
+        devices = tuple(
+            DeviceInfo(description_from_wire(device), snapshot_from_wire(device))
+            for device in answer.devices
+        )
+        failures = {f.device_id: f.error for f in answer.registration_failures}
+        return DeviceListing(devices, failures)
+
+    async def state(self, device: str) -> DeviceSnapshot:
+        """What is known about a device now; asks the cache, not the instrument."""
+        request = pb.DeviceStateRequest(device)
+        return snapshot_from_wire(
+            await self._ask("GetDeviceState", request, pb.DeviceStateResponse)
+        )
+
+    async def read(self, device: str, *, timeout: float | None = None) -> Sample:
+        """Take one reading."""
+        request = pb.ReadValueRequest(device)
+        answer = await self._operate(
+            "ReadValue", request, pb.ReadValueResponse, timeout, repeatable=True
+        )
+        array = array_from_wire(answer.shape, answer.dtype, answer.data) if answer.shape else None
+        return Sample(device, answer.timestamp_ns, answer.value, answer.units, array)
+
+    async def stop(self, device: str) -> DeviceStop:
+        """Stop a device; never refused, whoever uses it."""
+        request = pb.StopMotionRequest(device)
+        began = time.perf_counter()
+        answer = await self._ask("StopMotion", request, pb.StopMotionResponse)
+        duration_s = time.perf_counter() - began
+        # An older API says only whether it obeyed.
+        fallback = StopOutcome.STOPPED if answer.success else StopOutcome.REFUSED
+        outcome = StopOutcome(answer.outcome) if answer.outcome else fallback
+        return DeviceStop(device, outcome, duration_s, answer.message)
+
+    async def call(
+        self, device: str, operation: str, *arguments: Any, timeout: float | None = None
+    ) -> Any:
+        """Any operation that the device offers, as a script would call it: `home`, `frames`, ..."""
+        request = pb.DeviceCommandRequest(device, operation, json.dumps({"args": arguments}))
+        known = OPERATIONS.get(operation)
+        answer = await self._operate(
+            "ExecuteDeviceCommand",
+            request,
+            pb.DeviceCommandResponse,
+            timeout,
+            repeatable=known is not None and not known.commands,
+        )
+        results = json_from_wire(answer.results)
+        return results.get("result") if isinstance(results, dict) else results
+
+    async def parameters(self, device: str) -> tuple[DeviceParameter, ...]:
+        """What can be got and set."""
+        request = pb.ListParametersRequest(device)
+        answer = await self._ask("ListParameters", request, pb.ListParametersResponse)
+        return tuple(parameter_from_wire(parameter) for parameter in answer.parameters)
+
+    async def get(self, device: str, name: str) -> ParameterReading:
+        """Read a parameter."""
+        request = pb.GetParameterRequest(device, name)
+        answer = await self._operate("GetParameter", request, pb.ParameterValue, repeatable=True)
+        return ParameterReading(device, name, answer.value, answer.units)
+
+    async def set(self, device: str, name: str, value: Scalar) -> str:
+        """Set a parameter; returns the value read back, as text."""
+        request = pb.SetParameterRequest(device, name, scalar_to_text(value))
+        answer = await self._operate("SetParameter", request, pb.SetParameterResponse)
+        return answer.actual_value
+
+    async def stage(self, device: str) -> None:
+        """Make a device ready for a measurement: armed when it can be, else just reachable."""
+        await self._operate("StageDevice", pb.StageDeviceRequest(device), pb.StageDeviceResponse)
+
+    async def unstage(self, device: str) -> None:
+        """End what `stage` began."""
+        request = pb.UnstageDeviceRequest(device)
+        await self._operate("UnstageDevice", request, pb.UnstageDeviceResponse)

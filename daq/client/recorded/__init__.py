@@ -1,0 +1,1 @@
+"""What was recorded: runs, their tables, documents and exports."""

@@ -1,0 +1,1 @@
+"""What people see of values, runs and executions: text, HTML, pictures."""

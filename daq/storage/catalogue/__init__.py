@@ -1,0 +1,1 @@
+"""The catalogue: one SQLite file of runs, scripts and executions."""

@@ -1,0 +1,197 @@
+"""The catalogue: one row a run, quick to page through however many there are."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary, StorageError
+from daq.storage.catalogue.database import Database
+from daq.storage.journal.records import clean_text, plain
+
+__all__ = ["Catalogue"]
+
+_COLUMNS = (
+    "run_id, name, started_ns, ended_ns, outcome, reason, stopped_by, user, execution_id, "
+    "script_name, points, path, metadata"
+)
+_MARKS = ", ".join("?" * len(_COLUMNS.split(", ")))
+_PUT = f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608
+_LAST_NS = 2**63 - 1
+"""The end of time, as SQLite counts."""
+_OPEN = "open"
+_SHOWN = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Catalogue:
+    """Summaries of runs, in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._unwritten: dict[str, RunSummary] = {}
+        """What found no room on the disk: newer than what is there, and written with the next."""
+
+    async def put(self, summary: RunSummary) -> None:
+        """Add a run, or replace what is known of it."""
+        await self.put_all([*self._unwritten.values(), summary])
+
+    async def put_or_keep(self, summary: RunSummary) -> None:
+        """As `put`; what the disk refuses is kept in memory until it takes something again."""
+        try:
+            await self.put(summary)
+        except StorageError as error:
+            _log.error("run %s: %s", summary.run_id, error.message)
+            self._unwritten[summary.run_id] = summary
+
+    async def put_all(self, summaries: Iterable[RunSummary]) -> int:
+        """Add runs, or replace what is known of them; returns how many were not known."""
+        runs = {summary.run_id: summary for summary in summaries}
+        rows = [_to_row(summary) for summary in runs.values()]
+
+        def put(db: sqlite3.Connection) -> int:
+            count = "SELECT count(*) FROM runs WHERE run_id = ?"
+            known = sum(int(db.execute(count, row[:1]).fetchone()[0]) for row in rows)
+            db.executemany(_PUT, rows)
+            return len(rows) - known
+
+        added = await self._database.execute(put)
+        for run_id in runs:
+            self._unwritten.pop(run_id, None)
+        return added
+
+    async def put_points(self, run_id: str, points: int) -> None:
+        """Note how far an open run has come."""
+        await self._database.execute(
+            lambda db: db.execute("UPDATE runs SET points = ? WHERE run_id = ?", (points, run_id))
+        )
+
+    async def page(
+        self,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        name: str = "",
+        outcome: str = "",
+        since_ns: int = 0,
+        until_ns: int = 0,
+        execution_id: str = "",
+    ) -> tuple[list[RunSummary], int]:
+        """Runs, newest first, and how many fit in all.
+
+        `name` is a glob pattern, `outcome` one of the outcomes or `open`; empty or 0 is no filter.
+        """
+        conditions: list[tuple[str, Any]] = [
+            ("name GLOB ?", name),
+            ("outcome = ?", outcome),
+            ("started_ns >= ?", min(since_ns, _LAST_NS)),
+            ("started_ns < ?", min(until_ns, _LAST_NS)),
+            ("execution_id = ?", execution_id),
+        ]
+        asked = [(text, value) for text, value in conditions if value]
+        where = "WHERE " + " AND ".join(text for text, _ in asked) if asked else ""
+        values = ["" if value == _OPEN else value for _, value in asked]
+        runs, total = await self._database.execute(
+            lambda db: _page(db, where, values, limit, offset)
+        )
+        return self._newest(runs), total
+
+    async def find(self, ref: str = "") -> RunSummary:
+        """The run with this id, this unique beginning of an id, or this name (the newest of it).
+
+        Empty for the newest of all. Raises NotFoundError, or AmbiguousError that lists the runs.
+        """
+        found = self._newest(await self._database.execute(lambda db: _find(db, clean_text(ref))))
+        if not found:
+            what = f"no run goes by {ref!r}" if ref else "there is no run yet"
+            raise NotFoundError(what, advice="list the runs to see their ids and names")
+        if len(found) > 1:
+            shown = ", ".join(f"{run.run_id} ({run.name})" for run in found[:_SHOWN])
+            more = ", ..." if len(found) > _SHOWN else ""
+            raise AmbiguousError(f"{ref!r} begins the ids of several runs: {shown}{more}")
+        return found[0]
+
+    async def get(self, run_id: str) -> RunSummary | None:
+        """The run with exactly this id."""
+        runs = await self._database.execute(lambda db: _select(db, "WHERE run_id = ?", [run_id]))
+        return self._newest(runs)[0] if runs else None
+
+    def _newest(self, runs: Iterable[RunSummary]) -> list[RunSummary]:
+        return [self._unwritten.get(run.run_id, run) for run in runs]
+
+    async def list_files(self) -> list[tuple[str, str]]:
+        """The id and the file of every run that has ended and has one."""
+        statement = "SELECT run_id, path FROM runs WHERE outcome != '' AND path LIKE '%.h5'"
+        return await self._database.execute(lambda db: db.execute(statement).fetchall())
+
+    async def list_open(self) -> list[RunSummary]:
+        """Every run that has not ended, oldest first."""
+        return await self._database.execute(
+            lambda db: _select(db, "WHERE outcome = '' ORDER BY started_ns", [])
+        )
+
+
+def _page(
+    db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int, offset: int
+) -> tuple[list[RunSummary], int]:
+    (total,) = db.execute(f"SELECT count(*) FROM runs {where}", values).fetchone()  # noqa: S608
+    order, limit = "DESC, run_id", max(0, min(limit, total - offset))
+    if offset > total // 2:  # a far page is nearer from the other end
+        order, offset = "ASC, run_id DESC", total - offset - limit
+    # The ids first: pages then skip along the index without touching the rows.
+    inner = f"SELECT run_id FROM runs {where} ORDER BY started_ns {order} LIMIT ? OFFSET ?"  # noqa: S608
+    rows = _select(
+        db,
+        f"WHERE run_id IN ({inner}) ORDER BY started_ns DESC, run_id",
+        [*values, limit, offset],
+    )
+    return rows, int(total)
+
+
+def _find(db: sqlite3.Connection, ref: str) -> list[RunSummary]:
+    newest = "ORDER BY started_ns DESC LIMIT 1"
+    if not ref:
+        return _select(db, newest, [])
+    exact = _select(db, "WHERE run_id = ?", [ref])
+    if exact:
+        return exact
+    named = _select(db, f"WHERE name = ? {newest}", [ref])
+    return named or _select(
+        db,
+        "WHERE run_id >= ? AND run_id < ? ORDER BY started_ns DESC LIMIT ?",
+        [ref, f"{ref}\U0010ffff", _SHOWN + 1],
+    )
+
+
+def _select(db: sqlite3.Connection, tail: str, values: Sequence[Any]) -> list[RunSummary]:
+    rows = db.execute(f"SELECT {_COLUMNS} FROM runs {tail}", values).fetchall()  # noqa: S608
+    return [_from_row(row) for row in rows]
+
+
+def _to_row(run: RunSummary) -> tuple[Any, ...]:
+    fields = (
+        run.run_id,
+        run.name,
+        run.started_ns,
+        run.ended_ns,
+        str(run.outcome or ""),
+        run.reason,
+        run.by,
+        run.user,
+        run.execution_id,
+        run.script_name,
+        run.points,
+        run.path,
+        json.dumps(run.metadata, default=plain),
+    )
+    return tuple(clean_text(value) if isinstance(value, str) else value for value in fields)
+
+
+def _from_row(row: Sequence[Any]) -> RunSummary:
+    outcome = RunOutcome(row[4]) if row[4] else None
+    fields = [*row[:4], outcome, *row[5:12], json.loads(row[12])]
+    return RunSummary(*fields)

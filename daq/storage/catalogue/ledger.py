@@ -1,0 +1,128 @@
+"""The ledger: scripts, executions and their output, kept across restarts of the daemon.
+
+Nothing is interpreted here: an execution that was running when the daemon died is given back as
+running, and whoever loads it decides what that means now.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from daq.core import (
+    ExecutionRecord,
+    ExecutionState,
+    OutputLine,
+    Script,
+    ScriptParameter,
+    Transition,
+)
+from daq.storage.catalogue.database import Database
+from daq.storage.journal.records import clean_text, plain
+
+__all__ = ["Ledger"]
+
+_EXECUTIONS = 10_000
+
+
+class Ledger:
+    """Scripts and executions, in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save_script(self, script: Script) -> None:
+        """Add a script, or replace the one of the same id."""
+        await self._put(
+            "scripts (id, uploaded_ns, document)", script.id, script.uploaded_ns, script
+        )
+
+    async def load_scripts(self) -> list[Script]:
+        """Every script, oldest upload first."""
+        return [_script(d) for d in await self._documents("scripts ORDER BY uploaded_ns, id")]
+
+    async def save_execution(self, record: ExecutionRecord, result: object = None) -> None:
+        """Add an execution, or replace what is known of it; with it what `main` returned."""
+        if result is not None:  # first: an execution that is over has its result on record
+            statement = "INSERT OR REPLACE INTO results VALUES (?, ?)"
+            await self._database.execute(
+                lambda db: db.execute(statement, (record.id, json.dumps(result, default=plain)))
+            )
+        created = record.transitions[0].timestamp_ns
+        await self._put("executions (id, created_ns, document)", record.id, created, record)
+
+    async def load_result(self, execution_id: str) -> Any:
+        """What `main` of an execution returned; None when it returned nothing.
+
+        Results may be large and are rarely asked for, so they are loaded one by one.
+        """
+        statement = "SELECT document FROM results WHERE execution_id = ?"
+
+        def load(db: sqlite3.Connection) -> Any:
+            row = db.execute(statement, (execution_id,)).fetchone()
+            return None if row is None else json.loads(row[0])
+
+        return await self._database.execute(load)
+
+    async def load_executions(self, limit: int = _EXECUTIONS) -> list[ExecutionRecord]:
+        """The newest executions, at most `limit`, oldest first."""
+        tail = f"executions ORDER BY created_ns DESC, id DESC LIMIT {int(limit)}"
+        return [_execution(d) for d in reversed(await self._documents(tail))]
+
+    async def append_output(self, execution_id: str, lines: Sequence[OutputLine]) -> None:
+        """Add what an execution printed or logged."""
+        statement = (
+            "INSERT INTO output (execution_id, timestamp_ns, level, text, line) "
+            "VALUES (?, ?, ?, ?, ?)"
+        )
+        # Made into rows in the database's thread: a flood has a hundred thousand lines.
+        rows = ((execution_id, o.timestamp_ns, o.level, clean_text(o.text), o.line) for o in lines)
+        await self._database.execute(lambda db: db.executemany(statement, rows))
+
+    async def load_output(self, execution_id: str, after: int, limit: int) -> list[OutputLine]:
+        """At most `limit` lines of an execution, without its first `after`, oldest first."""
+        statement = (
+            "SELECT timestamp_ns, level, text, line FROM output WHERE execution_id = ? "
+            "ORDER BY number LIMIT ? OFFSET ?"
+        )
+        rows = await self._database.execute(
+            lambda db: db.execute(statement, (execution_id, limit, after)).fetchall()
+        )
+        return [OutputLine(*row) for row in rows]
+
+    async def _put(self, table: str, key: str, when: int, value: Script | ExecutionRecord) -> None:
+        document = json.dumps(_fields(value), default=plain)
+        statement = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
+        await self._database.execute(lambda db: db.execute(statement, (key, when, document)))
+
+    async def _documents(self, tail: str) -> list[dict[str, Any]]:
+        def load(db: sqlite3.Connection) -> list[dict[str, Any]]:
+            rows = db.execute(f"SELECT document FROM {tail}")  # noqa: S608
+            return [json.loads(document) for (document,) in rows]
+
+        return await self._database.execute(load)
+
+
+def _fields(value: Script | ExecutionRecord) -> dict[str, Any]:
+    fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
+    for name in ("parameters", "transitions"):
+        if isinstance(fields.get(name), tuple):
+            fields[name] = [asdict(item) for item in fields[name]]
+    return fields
+
+
+def _script(fields: dict[str, Any]) -> Script:
+    parameters = tuple(ScriptParameter(**p) for p in fields["parameters"])
+    return Script(**fields | {"parameters": parameters})
+
+
+def _execution(fields: dict[str, Any]) -> ExecutionRecord:
+    transitions = tuple(
+        Transition(**t | {"state": ExecutionState(t["state"])}) for t in fields["transitions"]
+    )
+    return ExecutionRecord(
+        **fields | {"transitions": transitions, "run_ids": tuple(fields["run_ids"])}
+    )

@@ -1,0 +1,259 @@
+"""A run's HDF5 file, written from a journal's batches.
+
+It is written under `<name>.h5.partial` and takes its final name when it is complete and on disk:
+whoever finds a `.h5` can read it with plain h5py, and nobody meets one that is half written. A run
+that is still open is read through the daemon, which has the journal. (SWMR would let readers in
+earlier, but such a file opens only with a special flag after a crash, allows no new columns and no
+strings.) After the rename nothing ever opens the file for writing again.
+
+    /entry                      NXentry: title, times, outcome, who
+    /entry/data                 NXdata: links that make a plot of the run
+    /entry/<stream>             columns, `time` of the event, `timestamps/<column>` of each value
+    /entry/monitors/<channel>   NXlog: what the bus carried outside of events
+    /entry/instrument/<device>  links to what it delivered
+    /entry/devices/<device>     its settings when the run opened
+    /entry/script               NXnote: the text, its SHA-256, the parameters
+    /entry/metadata, /entry/user, /entry/versions
+
+All calls block: they belong into a worker thread.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import h5py
+import numpy as np
+
+from daq.core import Column, RunStart, RunStop, StorageError, axis_label
+from daq.storage.files.compression import Filters
+from daq.storage.files.directories import sync_directory
+from daq.storage.files.hdf5_columns import GrowingDataset
+from daq.storage.files.nexus import nexus_group, write_start, write_stop
+from daq.storage.journal.block_records import BlockBatch
+from daq.storage.journal.channel import ChannelInfo
+from daq.storage.journal.row_records import RowBatch
+from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
+
+__all__ = ["RunFile", "partial_path"]
+
+_DETECTOR = "detector"
+_POSITIONER = "positioner"
+_MOST_AXES = 2
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file lies until it is complete."""
+    return path.with_name(path.name + ".partial")
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A stream's growing datasets."""
+
+    group: h5py.Group
+    columns: tuple[Column, ...]
+    names: dict[str, str]
+    """Column to dataset."""
+    time: GrowingDataset
+    values: list[GrowingDataset]
+    times: list[GrowingDataset]
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class _Monitor:
+    time: GrowingDataset
+    value: GrowingDataset
+
+
+class RunFile:
+    """Writes one file, from the run's start to its end."""
+
+    def __init__(
+        self, path: Path, start: RunStart, filters: Filters = MappingProxyType({})
+    ) -> None:
+        self._filters = filters
+        self.path = path
+        """Where the complete file will be."""
+        self.partial = partial_path(path)
+        """Where it is until then."""
+        self.start = start
+        self._streams: dict[str, _Stream] = {}
+        self._monitors: dict[int, _Monitor] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Private until it is renamed, so no lock is needed; some network file systems have none.
+        self._file = h5py.File(self.partial, "w", libver=("v110", "v110"), locking=False)
+        self._file.attrs["default"] = "entry"
+        self._file.attrs["NX_class"] = "NXroot"
+        self._file.attrs["creator"] = "daq"
+        self._entry = nexus_group(self._file, "entry", "NXentry")
+        write_start(self._entry, start)
+        self._log = nexus_group(self._entry, "monitors", "NXcollection")
+        self._instrument = nexus_group(self._entry, "instrument", "NXinstrument")
+        self._data = nexus_group(self._entry, "data", "NXdata")
+
+    @property
+    def points(self) -> int:
+        """Events of all streams."""
+        return sum(stream.rows for stream in self._streams.values())
+
+    def write_rows(self, batch: RowBatch) -> None:
+        """Append rows to their stream."""
+        stream = self._stream(batch.stream, batch.columns)
+        stream.time.append(batch.timestamps)
+        for index, column in enumerate(stream.columns):
+            stream.values[index].append(batch.values[column.name])
+            stream.times[index].append(batch.column_times[:, index])
+        stream.rows += len(batch.timestamps)
+
+    def write_block(self, batch: BlockBatch) -> None:
+        """Append samples to their channel's log."""
+        monitor = self._monitor(batch.index, batch.channel)
+        monitor.time.append(batch.timestamps)
+        monitor.value.append(batch.values)
+
+    def place_value(
+        self, stream: str, columns: tuple[Column, ...], column: int, row: int, sample: memoryview
+    ) -> int:
+        """Write one large sample of an event ahead of its row; returns where it lies."""
+        return self._stream(stream, columns).values[column].put(row, sample)
+
+    def place_block(self, index: int, channel: ChannelInfo, row: int, sample: memoryview) -> int:
+        """Write one large sample of a channel ahead of its block; returns where it lies."""
+        return self._monitor(index, channel).value.put(row, sample)
+
+    def _stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
+        return self._streams.get(name) or self._add_stream(name, columns)
+
+    def _monitor(self, index: int, channel: ChannelInfo) -> _Monitor:
+        return self._monitors.get(index) or self._add_monitor(index, channel)
+
+    def _add_stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
+        group = nexus_group(
+            self._entry, dataset_name(name, [*ENTRY_PARTS, *self._entry]), "NXcollection"
+        )
+        group.attrs["stream"] = name
+        group.attrs["index"] = len(self._streams)
+        stamps = nexus_group(group, "timestamps", "NXcollection")
+        time = _time(group, "time")
+        stream = _Stream(group, columns, {}, time, [], [])
+        for index, column in enumerate(columns):
+            dataset = dataset_name(column.name, group)
+            stream.names[column.name] = dataset
+            values = GrowingDataset(group, dataset, column.dtype, column.shape, self._filters)
+            _describe(values.dataset, column, index)
+            stream.values.append(values)
+            stream.times.append(_time(stamps, dataset))
+        self._streams[name] = stream
+        return stream
+
+    def _add_monitor(self, index: int, channel: ChannelInfo) -> _Monitor:
+        group = nexus_group(self._log, dataset_name(channel.name, self._log), "NXlog")
+        group.attrs["channel"] = channel.name
+        value = GrowingDataset(group, "value", channel.dtype, channel.shape, self._filters)
+        value.dataset.attrs["units"] = channel.units
+        monitor = _Monitor(_time(group, "time"), value)
+        self._monitors[index] = monitor
+        return monitor
+
+    def finish(self, stop: RunStop) -> None:
+        """Complete the file, force it to disk, and give it its final name."""
+        write_stop(self._entry, stop, self.points)
+        for stream in self._streams.values():
+            for column in stream.values:
+                column.finish()
+        for monitor in self._monitors.values():
+            monitor.value.finish()
+        self._link_devices()
+        self._link_plot()
+        self._file.close()
+        try:
+            with self.partial.open("rb") as complete:
+                os.fsync(complete.fileno())
+            self.partial.replace(self.path)
+            sync_directory(self.path.parent)
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be completed: {error.strerror}") from error
+
+    def abandon(self) -> None:
+        """Close whatever is there; large samples may lie in it, so it is not removed here."""
+        # On a full disk HDF5 cannot even close: what it could not write is not wanted any more.
+        with suppress(OSError, RuntimeError):
+            self._file.close()
+
+    def _link_devices(self) -> None:
+        for stream in self._streams.values():
+            for column in stream.columns:
+                if column.source:
+                    self._link_device(stream, column)
+
+    def _link_device(self, stream: _Stream, column: Column) -> None:
+        name = dataset_name(column.source)
+        moved = column.role == _POSITIONER
+        if name not in self._instrument:
+            kind = "NXpositioner" if moved else "NXdetector"
+            nexus_group(self._instrument, name, kind).attrs["device"] = column.source
+        device = self._instrument[name]
+        own = "value" if moved else "data"
+        link = own if column.name == column.source else dataset_name(column.name)
+        if link not in device:
+            device[link] = h5py.SoftLink(self._target(stream, column))
+
+    def _target(self, stream: _Stream, column: Column) -> str:
+        return f"{stream.group.name}/{stream.names[column.name]}"
+
+    def _link_plot(self) -> None:
+        """Fill /entry/data: the first detector of the main stream against what was moved."""
+        stream = self._streams.get("primary") or next(iter(self._streams.values()), None)
+        numeric = [c for c in stream.columns if not np.dtype(c.dtype).hasobject] if stream else []
+        signals = [c for c in numeric if c.role == _DETECTOR] or numeric[-1:]
+        if stream is None or not signals:
+            return
+        axes = [c for c in numeric if c.role == _POSITIONER and not c.shape and c not in signals]
+        # One-dimensional data over three or more axes cannot be drawn by any viewer.
+        axes = axes if len(axes) <= _MOST_AXES and not signals[0].shape else axes[:1]
+        same = [c for c in signals[1:] if c.shape == signals[0].shape]
+        for column in (*axes, signals[0], *same):
+            self._data[stream.names[column.name]] = h5py.SoftLink(self._target(stream, column))
+        names = [stream.names[c.name] for c in axes] or [self._elapsed(stream)]
+        self._data.attrs["signal"] = stream.names[signals[0].name]
+        if same:
+            self._data.attrs["auxiliary_signals"] = [stream.names[c.name] for c in same]
+        self._data.attrs["axes"] = [*names, *["."] * len(signals[0].shape)]
+        self._interpret(stream, signals[0])
+        self._entry.attrs["default"] = "data"
+
+    def _interpret(self, stream: _Stream, signal: Column) -> None:
+        words = {1: "spectrum", 2: "image"}
+        if len(signal.shape) in words:
+            dataset = stream.group[stream.names[signal.name]]
+            dataset.attrs["interpretation"] = words[len(signal.shape)]
+
+    def _elapsed(self, stream: _Stream) -> str:
+        """Seconds since the run began: the axis of a run in which nothing was moved."""
+        name = dataset_name("elapsed", self._data)
+        seconds = (stream.group["time"][:] - self.start.started_ns) / 1e9
+        self._data.create_dataset(name, data=seconds).attrs["units"] = "s"
+        return name
+
+
+def _time(group: h5py.Group, name: str) -> GrowingDataset:
+    column = GrowingDataset(group, name, "<i8", ())
+    column.dataset.attrs["units"] = "ns"
+    column.dataset.attrs["start"] = "1970-01-01T00:00:00+00:00"
+    return column
+
+
+def _describe(dataset: h5py.Dataset, column: Column, index: int) -> None:
+    dataset.attrs["units"] = column.units
+    dataset.attrs["long_name"] = axis_label(column.name, column.units)
+    dataset.attrs["column"] = column.name
+    dataset.attrs["dtype"] = column.dtype
+    dataset.attrs["source"] = column.source
+    dataset.attrs["role"] = column.role
+    dataset.attrs["index"] = index

@@ -1,0 +1,179 @@
+"""Reads a finished run's file back. All calls block: they belong into a worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from daq.core import (
+    Column,
+    EventBlock,
+    NotFoundError,
+    RunStart,
+    RunStop,
+    RunSummary,
+    StorageError,
+)
+from daq.storage.files.compression import load_filters
+from daq.storage.files.nexus import read_start, read_stop
+from daq.storage.files.summaries import close_summary, summarize
+
+__all__ = [
+    "StreamInfo",
+    "describe_file",
+    "read_block",
+    "require_stream",
+    "select_columns",
+    "summarize_file",
+]
+
+_BLOCK_BYTES = 8 << 20
+_MOST_ROWS = 65_536
+_DAMAGES = (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError)
+"""What h5py raises for a file that does not hold what it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream of a run."""
+
+    name: str
+    points: int
+    columns: tuple[Column, ...]
+
+
+def describe_file(path: Path) -> tuple[RunStart, RunStop, tuple[StreamInfo, ...]]:
+    """All but the data."""
+    with _opened(path) as entry:
+        return read_start(entry), read_stop(entry), tuple(_streams(entry))
+
+
+def summarize_file(path: Path) -> RunSummary:
+    """The catalogue's line of the run; raises StorageError when it is no complete run."""
+    with _opened(path) as entry:
+        points = int(entry.attrs["points"])
+        return close_summary(summarize(read_start(entry)), read_stop(entry), points, path)
+
+
+def read_block(path: Path, stream: str, wanted: Sequence[str], first: int) -> EventBlock | None:
+    """Events of a stream from `first` on, as many as make a handy block; None at the end.
+
+    The file is opened for each block, so nothing stays open when a reader walks away.
+    """
+    with _opened(path) as entry:
+        group = _group(entry, stream)
+        if group is None:
+            return None
+        columns = select_columns(stream, _columns(group), wanted)
+        end = min(first + _rows(columns), len(group["time"]))
+        if first >= end:
+            return None
+        names = {str(d.attrs["column"]): name for name, d in _datasets(group)}
+        values = {c.name: _values(group[names[c.name]], first, end) for c in columns}
+        times = {c.name: group["timestamps"][names[c.name]][first:end] for c in columns}
+        return EventBlock(stream, first, columns, group["time"][first:end], values, times)
+
+
+def require_stream(stream: str, streams: Sequence[str]) -> None:
+    """Raise NotFoundError when there are streams, but not this one."""
+    if streams and stream not in streams:
+        raise NotFoundError(
+            f"the run has no stream {stream!r}", advice=f"it has {', '.join(streams)}"
+        )
+
+
+def select_columns(
+    stream: str, columns: tuple[Column, ...], wanted: Sequence[str]
+) -> tuple[Column, ...]:
+    """The columns of these names, in the order asked for; all when none is named."""
+    by_name = {column.name: column for column in columns}
+    missing = [name for name in wanted if name not in by_name]
+    if missing:
+        raise NotFoundError(
+            f"stream {stream!r} has no column {', '.join(map(repr, missing))}",
+            advice=f"it has {', '.join(by_name)}",
+        )
+    return tuple(by_name[name] for name in wanted) or columns
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.Group]:
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{path}: the file is not there", advice="was it moved or deleted?"
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"{path}: the file cannot be read: {error}", advice="it is damaged, or not HDF5"
+        ) from error
+    with file:
+        try:
+            yield file["entry"]
+        except _DAMAGES as error:
+            raise StorageError(
+                f"{path}: the file holds no complete run: {error}",
+                advice="it is damaged, or not written by daq",
+            ) from error
+
+
+def _streams(entry: h5py.Group) -> Iterator[StreamInfo]:
+    groups = [g for g in entry.values() if isinstance(g, h5py.Group) and "stream" in g.attrs]
+    for group in sorted(groups, key=lambda g: int(g.attrs["index"])):
+        yield StreamInfo(str(group.attrs["stream"]), len(group["time"]), _columns(group))
+
+
+def _group(entry: h5py.Group, stream: str) -> h5py.Group | None:
+    groups = {
+        str(group.attrs["stream"]): group
+        for group in entry.values()
+        if isinstance(group, h5py.Group) and "stream" in group.attrs
+    }
+    require_stream(stream, sorted(groups))
+    return groups.get(stream)
+
+
+def _datasets(group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
+    found = [(name, d) for name, d in group.items() if "column" in d.attrs]
+    return sorted(found, key=lambda item: int(item[1].attrs["index"]))
+
+
+def _columns(group: h5py.Group) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            str(d.attrs["column"]),
+            str(d.attrs["units"]),
+            str(d.attrs["dtype"]),
+            tuple(d.shape[1:]),
+            str(d.attrs["source"]),
+            str(d.attrs["role"]),
+        )
+        for _, d in _datasets(group)
+    )
+
+
+def _rows(columns: Sequence[Column]) -> int:
+    """How many events make a block of a handy size."""
+    size = sum(np.dtype(c.dtype).itemsize * int(np.prod(c.shape, dtype=int)) for c in columns)
+    return int(min(_MOST_ROWS, max(1, _BLOCK_BYTES // max(1, size))))
+
+
+def _values(dataset: h5py.Dataset, first: int, end: int) -> np.ndarray:
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return np.asarray(dataset.asstr()[first:end], dtype=object)
+    try:
+        return np.asarray(dataset[first:end])
+    except OSError as error:
+        # Compressed by a filter that is not HDF5's own, and nothing was written with it here yet.
+        if load_filters():
+            return np.asarray(dataset[first:end])
+        raise StorageError(
+            f"{dataset.file.filename}: {dataset.name} cannot be read: {error}",
+            advice="it may be compressed by a filter of hdf5plugin: install that",
+        ) from error

@@ -1,0 +1,162 @@
+"""The parts of a run's file that do not grow, in the words of NeXus.
+
+Everything that `RunStart` and `RunStop` hold is here in a form for people and can be read back from
+here without loss, so the file needs nothing beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from daq.core import RunOutcome, RunStart, RunStop
+from daq.storage.files.directories import iso_time
+from daq.storage.files.hdf5_columns import text_type
+from daq.storage.journal.records import clean_text, plain
+from daq.wire.hdf5_names import dataset_name
+
+__all__ = ["nexus_group", "read_start", "read_stop", "write_start", "write_stop"]
+
+
+def nexus_group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
+    """A new group of a NeXus class."""
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = nx_class
+    return group
+
+
+def write_start(entry: h5py.Group, start: RunStart) -> None:
+    """All that is known when the run opens."""
+    _text(entry, "title", start.name)
+    _text(entry, "entry_identifier", start.run_id)
+    _text(entry, "start_time", iso_time(start.started_ns))
+    entry["start_time"].attrs["ns"] = start.started_ns
+    _text(entry, "program_name", "daq")
+    entry["program_name"].attrs["version"] = start.versions.get("daq", "")
+    _text(nexus_group(entry, "user", "NXuser"), "name", start.user)
+    _write_script(nexus_group(entry, "script", "NXnote"), start)
+    _mapping(entry, "metadata", start.metadata)
+    _mapping(entry, "versions", start.versions)
+    entry.attrs["durability"] = start.durability
+    devices = nexus_group(entry, "devices", "NXcollection")
+    for device, settings in start.devices.items():
+        _mapping(devices, device, settings)
+    if isinstance(start.metadata.get("sample"), str):
+        _text(nexus_group(entry, "sample", "NXsample"), "name", start.metadata["sample"])
+
+
+def _write_script(group: h5py.Group, start: RunStart) -> None:
+    _text(group, "file_name", start.script_name)
+    _text(group, "type", "text/x-python")
+    _text(group, "data", start.script_source)
+    _text(group, "sha256", start.script_sha256)
+    _text(group, "identifier", start.script_id)
+    _text(group, "execution", start.execution_id)
+    _text(group, "host", start.host)
+    _mapping(group, "parameters", start.parameters)
+
+
+def write_stop(entry: h5py.Group, stop: RunStop, points: int) -> None:
+    """How it ended, when, why and by whom."""
+    _text(entry, "end_time", iso_time(stop.ended_ns))
+    entry["end_time"].attrs["ns"] = stop.ended_ns
+    started = int(entry["start_time"].attrs["ns"])
+    duration = entry.create_dataset("duration", data=(stop.ended_ns - started) / 1e9)
+    duration.attrs["units"] = "s"
+    entry.attrs["outcome"] = str(stop.outcome)
+    entry.attrs["reason"] = clean_text(stop.reason)
+    entry.attrs["stopped_by"] = clean_text(stop.by)
+    entry.attrs["points"] = points
+
+
+def read_start(entry: h5py.Group) -> RunStart:
+    """The inverse of `write_start`."""
+    script = entry["script"]
+    return RunStart(
+        run_id=_string(entry["entry_identifier"]),
+        name=_string(entry["title"]),
+        started_ns=int(entry["start_time"].attrs["ns"]),
+        user=_string(entry["user/name"]),
+        metadata=_read_mapping(entry["metadata"]),
+        execution_id=_string(script["execution"]),
+        script_id=_string(script["identifier"]),
+        script_name=_string(script["file_name"]),
+        script_source=_string(script["data"]),
+        script_sha256=_string(script["sha256"]),
+        parameters=_read_mapping(script["parameters"]),
+        devices={
+            str(group.attrs["key"]): _read_mapping(group) for group in entry["devices"].values()
+        },
+        versions=_read_mapping(entry["versions"]),
+        host=_string(script["host"]),
+        durability=str(entry.attrs.get("durability", "process")),
+    )
+
+
+def read_stop(entry: h5py.Group) -> RunStop:
+    """The inverse of `write_stop`."""
+    return RunStop(
+        outcome=RunOutcome(entry.attrs["outcome"]),
+        ended_ns=int(entry["end_time"].attrs["ns"]),
+        reason=str(entry.attrs["reason"]),
+        by=str(entry.attrs["stopped_by"]),
+    )
+
+
+def _text(group: h5py.Group, name: str, text: str) -> None:
+    group.create_dataset(name, data=clean_text(text), dtype=text_type())
+
+
+def _string(dataset: h5py.Dataset) -> str:
+    return str(dataset.asstr()[()])
+
+
+def _mapping(parent: h5py.Group, name: str, values: Mapping[str, Any]) -> None:
+    group = nexus_group(parent, dataset_name(name, parent), "NXcollection")
+    group.attrs["key"] = clean_text(name)
+    for key, value in values.items():
+        dataset = _value(group, dataset_name(str(key), group), value)
+        dataset.attrs["key"] = clean_text(str(key))
+
+
+def _value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
+    """A plain scalar, string or flat list natively; anything else as JSON, and marked as such."""
+    if isinstance(value, str):
+        return group.create_dataset(name, data=clean_text(value), dtype=text_type())
+    if isinstance(value, bool | float) or (isinstance(value, int) and -(2**63) <= value < 2**63):
+        return group.create_dataset(name, data=value)
+    if _is_flat(value):
+        strings = isinstance(value[0], str)
+        data = [clean_text(v) for v in value] if strings else np.asarray(value)
+        return group.create_dataset(name, data=data, dtype=text_type() if strings else None)
+    dataset = group.create_dataset(
+        name, data=clean_text(json.dumps(value, default=plain)), dtype=text_type()
+    )
+    dataset.attrs["encoding"] = "json"
+    return dataset
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether it is a list that HDF5 can hold and give back with the same types."""
+    if not isinstance(value, list) or not value:
+        return False
+    kinds = {type(item) for item in value}
+    small = all(not isinstance(v, int) or -(2**63) <= v < 2**63 for v in value)
+    return len(kinds) == 1 and kinds <= {str, float, int, bool} and small
+
+
+def _read_mapping(group: h5py.Group) -> dict[str, Any]:
+    return {str(dataset.attrs["key"]): _read_value(dataset) for dataset in group.values()}
+
+
+def _read_value(dataset: h5py.Dataset) -> Any:
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        return dataset[()].tolist()
+    text = dataset.asstr()[()]
+    if dataset.attrs.get("encoding") == "json":
+        return json.loads(text)
+    return text if isinstance(text, str) else list(text)

@@ -1,0 +1,1 @@
+"""The journal: what was acknowledged, in the order in which it came."""

@@ -1,0 +1,211 @@
+"""Every operation, as a row of one table: how its arguments are checked and what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import trio
+
+from daq.core import DeviceError, Measurement, Scalar
+from daq.supervision.device.acquisition import (
+    plain_value,
+    take_emission,
+    take_exposure,
+    take_position,
+    take_reading,
+    take_shutter,
+    take_wavelength,
+)
+from daq.supervision.device.checks import (
+    Check,
+    check_distance,
+    check_emission,
+    check_exposure,
+    check_frame_count,
+    check_limits,
+    check_nothing,
+    check_parameter_name,
+    check_parameter_value,
+    check_position,
+    check_wavelength,
+    find_parameter,
+)
+from daq.supervision.device.instrument import Instrument
+
+__all__ = ["ACTIONS", "Action"]
+
+SETTLE_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """How one operation is done."""
+
+    check: Check
+    perform: Callable[..., Awaitable[Any]]
+    """Takes the instrument and the checked arguments; returns the operation's plain value."""
+    asks_without_arguments: bool = False
+    """Called without arguments it only asks, so it may run beside a command."""
+
+
+async def _published(instrument: Instrument, block: Measurement) -> Any:
+    await instrument.outlet.publish(block)
+    return plain_value(block.last())
+
+
+async def _read(instrument: Instrument) -> Any:
+    return await _published(instrument, await take_reading(instrument))
+
+
+async def _position(instrument: Instrument) -> Any:
+    return await _published(instrument, await take_position(instrument))
+
+
+async def _settled(instrument: Instrument) -> Any:
+    """The position, when the driver has said that it stands."""
+    instrument.status.note_at_rest("moving")
+    return await _position(instrument)
+
+
+async def _move_abs(instrument: Instrument, position: float) -> Any:
+    await instrument.driver.move_abs(position)
+    readback = await _settled(instrument)
+    tolerance = instrument.description.tolerance
+    if tolerance is not None and not abs(readback - position) <= tolerance:
+        units = instrument.description.units
+        raise DeviceError(
+            f"{instrument.id}: move_abs: setpoint {position:g} {units}, readback {readback:g} "
+            f"{units}: off by {abs(readback - position):.3g} {units}, "
+            f"tolerance {tolerance:g} {units}",
+            advice="check for an obstacle, a lost reference or a tolerance that is too tight",
+        )
+    return readback
+
+
+async def _move_rel(instrument: Instrument, distance: float) -> Any:
+    start = float((await take_position(instrument)).last())
+    description = instrument.description
+    check_limits(instrument.id, "position", start + distance, description.limits, description.units)
+    return await _move_abs(instrument, start + distance)
+
+
+async def _home(instrument: Instrument) -> Any:
+    await instrument.driver.home()
+    return await _settled(instrument)
+
+
+async def _wait_settled(instrument: Instrument) -> Any:
+    while await instrument.driver.is_moving():  # noqa: ASYNC110 - only the instrument knows
+        await trio.sleep(SETTLE_POLL_S)
+    return await _settled(instrument)
+
+
+async def _arm(instrument: Instrument) -> None:
+    await instrument.driver.arm()
+    instrument.status.note("armed", True)
+
+
+async def _trigger(instrument: Instrument) -> int:
+    triggered_ns = int(await instrument.driver.trigger())
+    instrument.status.note("armed", False)
+    return triggered_ns
+
+
+async def _frames(instrument: Instrument, count: int) -> Any:
+    frames = []
+    async with aclosing(instrument.driver.frames(count)) as series:
+        async for frame in series:
+            block = instrument.outlet.primary(frame)
+            await instrument.outlet.publish(block)
+            frames.append(block.values)
+            if len(frames) == count:
+                break
+    if len(frames) < count:
+        raise DeviceError(
+            f"{instrument.id}: frames({count}): only {len(frames)} frames were delivered"
+        )
+    return np.concatenate(frames)
+
+
+async def _exposure(instrument: Instrument, *seconds: float) -> Any:
+    for value in seconds:
+        await instrument.driver.set_exposure(value)
+    return await _published(instrument, await take_exposure(instrument))
+
+
+async def _wavelength(instrument: Instrument, *nm: float) -> Any:
+    for value in nm:
+        await instrument.driver.set_wavelength(value)
+    return await _published(instrument, await take_wavelength(instrument))
+
+
+async def _emission(instrument: Instrument, *on: bool) -> bool:
+    for value in on:
+        await instrument.driver.set_emission(value)
+    emits = bool(await _published(instrument, await take_emission(instrument)))
+    if on and emits is not on[0]:
+        raise DeviceError(
+            f"{instrument.id}: emission({on[0]}): the emission is still {'on' if emits else 'off'}"
+        )
+    return emits
+
+
+async def _is_open(instrument: Instrument) -> bool:
+    return bool(await _published(instrument, await take_shutter(instrument)))
+
+
+async def _open(instrument: Instrument) -> None:
+    await instrument.driver.open_shutter()
+    if not await _is_open(instrument):
+        raise DeviceError(f"{instrument.id}: open: the shutter is still closed")
+
+
+async def _close(instrument: Instrument) -> None:
+    await instrument.driver.close_shutter()
+    if await _is_open(instrument):
+        raise DeviceError(f"{instrument.id}: close: the shutter is still open")
+
+
+async def _get(instrument: Instrument, name: str) -> Scalar:
+    value: Scalar = plain_value(await instrument.driver.get_parameter(name))
+    instrument.status.note(name, value)
+    if not isinstance(value, str):
+        units = find_parameter(instrument.description, "get", name).units
+        now_ns = instrument.timebase.now_ns()
+        await instrument.outlet.publish(instrument.outlet.beside(name, value, units, now_ns))
+    return value
+
+
+async def _set(instrument: Instrument, name: str, value: Scalar) -> Scalar:
+    await instrument.driver.set_parameter(name, value)
+    if not find_parameter(instrument.description, "set", name).readable:
+        return value
+    return await _get(instrument, name)
+
+
+ACTIONS: Mapping[str, Action] = MappingProxyType(
+    {
+        "read": Action(check_nothing, _read),
+        "move_abs": Action(check_position, _move_abs),
+        "move_rel": Action(check_distance, _move_rel),
+        "home": Action(check_nothing, _home),
+        "position": Action(check_nothing, _position),
+        "wait_settled": Action(check_nothing, _wait_settled),
+        "arm": Action(check_nothing, _arm),
+        "trigger": Action(check_nothing, _trigger),
+        "frames": Action(check_frame_count, _frames),
+        "exposure": Action(check_exposure, _exposure, asks_without_arguments=True),
+        "open": Action(check_nothing, _open),
+        "close": Action(check_nothing, _close),
+        "is_open": Action(check_nothing, _is_open),
+        "wavelength": Action(check_wavelength, _wavelength, asks_without_arguments=True),
+        "emission": Action(check_emission, _emission, asks_without_arguments=True),
+        "get": Action(check_parameter_name, _get),
+        "set": Action(check_parameter_value, _set),
+    }
+)

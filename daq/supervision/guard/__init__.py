@@ -1,0 +1,1 @@
+"""The guard: carries out last wills when the daemon dies or hangs."""

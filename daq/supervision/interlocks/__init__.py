@@ -1,0 +1,1 @@
+"""Interlocks: when one trips and clears, and what it then does."""

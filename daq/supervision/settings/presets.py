@@ -1,0 +1,215 @@
+"""Presets: what the bench is set to, saved under a name, compared and loaded again."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+
+import trio
+
+from daq.core import (
+    DaqError,
+    DeviceError,
+    NotFoundError,
+    ParameterError,
+    Preset,
+    Scalar,
+    SettingChange,
+    SettingOutcome,
+    StateError,
+    StorageError,
+)
+from daq.drivers import Timebase
+from daq.supervision.json_file import read_json, write_json
+from daq.supervision.settings.bench_settings import (
+    BenchSetting,
+    read_settings,
+    settings_of,
+    step_of,
+)
+from daq.supervision.supervisor import Supervisor
+
+__all__ = ["Presets"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+Wanted = tuple[BenchSetting, Scalar]
+
+
+class Presets:
+    """One file each, in a folder of their own.
+
+    Args:
+        directory: Made when the first one is saved.
+        supervisor: Of the devices that they set.
+        timebase: The daemon's timestamps.
+    """
+
+    def __init__(self, directory: Path, supervisor: Supervisor, timebase: Timebase) -> None:
+        self._directory = directory
+        self._supervisor = supervisor
+        self._timebase = timebase
+        self._turn = trio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Presets in {self._directory}>"
+
+    async def save(
+        self,
+        name: str,
+        device_ids: Sequence[str] = (),
+        *,
+        note: str = "",
+        by: str = "",
+        replace: bool = False,
+    ) -> Preset:
+        """Save what these devices, or all, are set to now.
+
+        Raises:
+            ParameterError: The name is none.
+            StateError: There is a preset of that name, and it is not to be replaced.
+            DeviceError: A device that was named, or all of them, cannot be asked.
+        """
+        path = self._path(name)
+        if not replace and await trio.to_thread.run_sync(path.exists):
+            raise StateError(f"there is a preset {name!r} already", advice="replace it, or delete")
+        everything = tuple(device.id for device in self._supervisor.devices())
+        settings, silent = await read_settings(self._supervisor, tuple(device_ids) or everything)
+        if silent and (device_ids or not settings):
+            raise DeviceError(f"nothing was saved: {'; '.join(silent.values())}")
+        if silent:
+            note = f"{note} (without {', '.join(silent)})".strip()
+        preset = Preset(name, self._timebase.now_ns(), by, note, settings)
+        await trio.to_thread.run_sync(write_json, path, dataclasses.asdict(preset))
+        return preset
+
+    async def list(self) -> builtins.list[Preset]:
+        """All presets, by name."""
+        return await trio.to_thread.run_sync(self._read_all)
+
+    async def get(self, name: str) -> Preset:
+        """The preset of that name; raises NotFoundError listing those that exist."""
+        path = self._path(name)
+        try:
+            return await trio.to_thread.run_sync(_read, path)
+        except FileNotFoundError:
+            known = [preset.name for preset in await self.list()]
+            near = get_close_matches(name, known, 1)
+            raise NotFoundError(
+                f"there is no preset {name!r}; there are {', '.join(known) or 'none'}",
+                advice=f"did you mean {near[0]!r}?" if near else "",
+            ) from None
+
+    async def delete(self, name: str) -> None:
+        """Forget it; raises NotFoundError."""
+        await self.get(name)
+        await trio.to_thread.run_sync(lambda: self._path(name).unlink(missing_ok=True))
+
+    async def compare(self, name: str) -> builtins.list[SettingChange]:
+        """Each setting of the preset next to what it is now; changes nothing."""
+        wanted, missing = self._find(await self.get(name))
+        return [*missing, *[await _look(setting, value) for setting, value in wanted]]
+
+    async def load(
+        self, name: str, *, by: str = "", force: bool = False
+    ) -> builtins.list[SettingChange]:
+        """Set the bench to it, in the order of `bench_settings`; what is so already is left alone.
+
+        Before anything is changed every setting is looked at: with one that is missing, or on a
+        device that cannot be reached or is somebody's, nothing is. The first that fails ends it, so
+        that no shutter opens on a bench that is not as it should be.
+
+        Raises:
+            DeviceError, BusyError: Nothing was changed; the message lists why.
+        """
+        preset = await self.get(name)
+        async with self._turn:
+            wanted, missing = self._find(preset)
+            seen = [(pair, await _look(*pair)) for pair in wanted]
+            absent = [*missing, *[c for _, c in seen if c.outcome is SettingOutcome.MISSING]]
+            if absent:
+                reasons = "; ".join(f"{c.device}.{c.setting}: {c.message}" for c in absent)
+                raise DeviceError(f"the preset {name!r} was not loaded: {reasons}")
+            if not force:
+                ids = sorted({setting.device.id for setting, _ in wanted})
+                what = "the preset was not loaded: devices are in use"
+                self._supervisor.require_unclaimed(ids, what)
+            report: builtins.list[SettingChange] = []
+            has_failed = False
+            for pair, change in sorted(seen, key=lambda entry: step_of(*entry[0])):
+                done = change if has_failed else await _set(pair, change, by, force=force)
+                if has_failed and change.outcome is SettingOutcome.DIFFERS:
+                    done = dataclasses.replace(change, outcome=SettingOutcome.NOT_TRIED)
+                has_failed |= done.outcome is SettingOutcome.FAILED
+                report.append(done)
+            return report
+
+    def _find(self, preset: Preset) -> tuple[builtins.list[Wanted], builtins.list[SettingChange]]:
+        """Its settings on this bench, and those that the bench has not."""
+        wanted: builtins.list[Wanted] = []
+        missing: builtins.list[SettingChange] = []
+        devices = {device.id: device for device in self._supervisor.devices()}
+        for device_id, values in sorted(preset.settings.items()):
+            device = devices.get(device_id)
+            there = {} if device is None else {s.name: s for s in settings_of(device)}
+            why = "there is no such device" if device is None else "it has no such setting"
+            for name, value in values.items():
+                if name in there:
+                    wanted.append((there[name], value))
+                else:
+                    absent = SettingOutcome.MISSING
+                    missing.append(SettingChange(device_id, name, value, absent, message=why))
+        return wanted, missing
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise ParameterError(
+                f"{name!r} is no name for a preset: up to 64 letters, digits, '_', '-' and '.'"
+            )
+        return self._directory / f"{name}.json"
+
+    def _read_all(self) -> builtins.list[Preset]:
+        presets = []
+        for path in sorted(self._directory.glob("*.json")):
+            with suppress(FileNotFoundError):  # somebody deletes it meanwhile
+                presets.append(_read(path))
+        return presets
+
+
+async def _look(setting: BenchSetting, wanted: Scalar) -> SettingChange:
+    device, name, units = setting.device.id, setting.name, setting.units
+    try:
+        now = await setting.ask()
+    except DaqError as error:
+        absent = SettingOutcome.MISSING
+        return SettingChange(device, name, wanted, absent, units=units, message=error.message)
+    is_same = setting.is_at(now, wanted)
+    outcome = SettingOutcome.SAME if is_same else SettingOutcome.DIFFERS
+    return SettingChange(device, name, wanted, outcome, before=now, units=units)
+
+
+async def _set(pair: Wanted, change: SettingChange, by: str, *, force: bool) -> SettingChange:
+    setting, wanted = pair
+    if change.outcome is not SettingOutcome.DIFFERS:
+        return change
+    try:
+        after = await setting.apply(wanted, by, force=force)
+    except DaqError as error:
+        failed = SettingOutcome.FAILED
+        return dataclasses.replace(change, outcome=failed, message=error.message)
+    return dataclasses.replace(change, outcome=SettingOutcome.CHANGED, after=after)
+
+
+def _read(path: Path) -> Preset:
+    document = read_json(path)
+    try:
+        return Preset(**document)
+    except TypeError as error:
+        raise StorageError(
+            f"{path} is no preset: {error}", advice="repair the file, or delete it"
+        ) from error
