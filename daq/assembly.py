@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 import daq
-from daq.api import Access, ApiServices, DaemonInfo
+from daq.api import Access, DaemonInfo, Parts
 from daq.bus import Bus
 from daq.config import Config, UserConfig
 from daq.drivers import Timebase, build_drivers
@@ -33,7 +33,7 @@ __all__ = ["assemble"]
 log = logging.getLogger(__name__)
 
 
-def assemble(config: Config, access: Access) -> ApiServices:
+def assemble(config: Config, access: Access) -> Parts:
     """Build everything that lives in the daemon; nothing runs yet.
 
     Raises ConfigurationError for what cannot be built as it is configured.
@@ -63,16 +63,18 @@ def assemble(config: Config, access: Access) -> ApiServices:
         pause_rules=safety.pause_rules,
     )
 
-    def take_over(config: Config, safety: SafetySettings, users: Mapping[str, UserConfig]) -> None:
+    def reconfigure(
+        config: Config, safety: SafetySettings, users: Mapping[str, UserConfig]
+    ) -> None:
         """The configuration was read again: this is what it says now."""
-        access.take_over(users)
+        access.reconfigure(users)
         _tell_unguarded(safety)
-        guard.take_over(safety.last_wills)
-        interlocks.take_over(safety.interlocks)
-        queue.take_over(safety.pause_rules, config.scripts.grace_s)
+        guard.reconfigure(safety.last_wills)
+        interlocks.reconfigure(safety.interlocks)
+        queue.reconfigure(safety.pause_rules, config.scripts.grace_s)
         sandbox.use_limits(_sandbox_limits(config))
 
-    return ApiServices(
+    return Parts(
         info=_describe(config),
         timebase=timebase,
         bus=bus,
@@ -81,7 +83,7 @@ def assemble(config: Config, access: Access) -> ApiServices:
         guard=guard,
         interlocks=interlocks,
         reloader=Reloader(
-            config, drivers, shared, supervisor, interlocks, timebase, on_change=take_over
+            config, drivers, shared, supervisor, interlocks, timebase, on_change=reconfigure
         ),
         presets=Presets(directory / "presets", supervisor, timebase),
         sandbox=sandbox,

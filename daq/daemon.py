@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import trio
 
-from daq.api import Access, ApiServices, read_access, serve_api
+from daq.api import Access, Parts, read_access, serve_api
 from daq.assembly import assemble
 from daq.bus import feed_ring
 from daq.bus.ring_writer import RingWriter
@@ -80,7 +80,7 @@ async def _make_ring(config: Config) -> RingWriter | None:
         return None
 
 
-async def _start_api(config: Config, parts: ApiServices, access: Access, api: trio.Nursery) -> str:
+async def _start_api(config: Config, parts: Parts, access: Access, api: trio.Nursery) -> str:
     """Serve gRPC, and Arrow Flight beside it where that is configured; gives gRPC's address."""
     server = config.server
     for warning in access.warnings(server.host):
@@ -95,7 +95,7 @@ async def _start_api(config: Config, parts: ApiServices, access: Access, api: tr
     return str(await api.start(serve_api, parts, server.host, server.port, access))
 
 
-async def _serve_until(signals: AsyncIterator[int], parts: ApiServices) -> None:
+async def _serve_until(signals: AsyncIterator[int], parts: Parts) -> None:
     """Wait for a signal, then end gracefully; clients can watch. A second signal ends at once."""
     reason = f"the daemon received {signal.Signals(await anext(signals)).name}"
     log.info("%s, ending", reason)

@@ -1,7 +1,7 @@
 """The gRPC API: services over the daemon's parts, and the one door between asyncio and Trio."""
 
 from daq.api.door.access import Access, read_access
+from daq.api.parts import DaemonInfo, Parts
 from daq.api.server import serve_api
-from daq.api.services import ApiServices, DaemonInfo
 
-__all__ = ["Access", "ApiServices", "DaemonInfo", "read_access", "serve_api"]
+__all__ = ["Access", "DaemonInfo", "Parts", "read_access", "serve_api"]

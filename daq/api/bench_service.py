@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from daq.api.door.bridge import Bridge
-from daq.api.door.guard import caller
+from daq.api.door.call_boundary import caller
 from daq.api.door.trio_service import TrioService, unary
-from daq.api.services import ApiServices
+from daq.api.parts import Parts
 from daq.core import DeviceStop
 from daq.supervision import Device
 from daq.wire.convert import clean, preset_to_wire, report_to_wire
@@ -17,7 +17,7 @@ __all__ = ["BenchService"]
 class BenchService(TrioService, pb.BenchServiceBase):
     """What keeps a bench in order, beside the measuring."""
 
-    def __init__(self, bridge: Bridge, services: ApiServices) -> None:
+    def __init__(self, bridge: Bridge, services: Parts) -> None:
         super().__init__(bridge)
         self._supervisor = services.supervisor
         self._reloader = services.reloader

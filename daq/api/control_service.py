@@ -10,10 +10,10 @@ from dataclasses import asdict
 import trio
 
 from daq.api.door.bridge import Bridge, Emit
-from daq.api.door.guard import caller
+from daq.api.door.call_boundary import caller
 from daq.api.door.memory import resident_mb
 from daq.api.door.trio_service import TrioService, immediate, streaming, unary
-from daq.api.services import ApiServices
+from daq.api.parts import Parts
 from daq.api.streams.block_stream import stream_blocks
 from daq.api.streams.measurement_stream import stream_measurements
 from daq.api.streams.watching import located, watch_execution
@@ -43,7 +43,7 @@ FEATURES = (
 class ControlService(TrioService, pb.ControlServiceBase):
     """The execution queue over gRPC."""
 
-    def __init__(self, bridge: Bridge, services: ApiServices) -> None:
+    def __init__(self, bridge: Bridge, services: Parts) -> None:
         super().__init__(bridge)
         self._services = services
         self._queue = services.queue

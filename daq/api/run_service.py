@@ -7,10 +7,10 @@ from contextlib import aclosing
 import trio
 
 from daq.api.door.bridge import Bridge, Emit
-from daq.api.door.guard import caller
+from daq.api.door.call_boundary import caller
 from daq.api.door.ipc import events_to_ipc
 from daq.api.door.trio_service import TrioService, streaming, unary
-from daq.api.services import ApiServices
+from daq.api.parts import Parts
 from daq.api.streams.document_stream import stream_documents
 from daq.core import ConfigurationError, RunOutcome
 from daq.wire.convert import (
@@ -32,7 +32,7 @@ DEFAULT_STREAM = "primary"
 class RunService(TrioService, pb.RunServiceBase):
     """Manual runs and the storage over gRPC."""
 
-    def __init__(self, bridge: Bridge, services: ApiServices) -> None:
+    def __init__(self, bridge: Bridge, services: Parts) -> None:
         super().__init__(bridge)
         self._manual_runs = services.manual_runs
         self._storage = services.storage

@@ -20,11 +20,11 @@ from daq.api.bench_service import BenchService
 from daq.api.control_service import ControlService
 from daq.api.door.access import Access
 from daq.api.door.bridge import Bridge
+from daq.api.door.call_boundary import CallBoundary, OpenCalls
 from daq.api.door.grpc_hardening import BACKLOG, HardenedServer, tune_allocator
-from daq.api.door.guard import Guarded, OpenCalls
 from daq.api.hardware import HardwareService
+from daq.api.parts import Parts
 from daq.api.run_service import RunService
-from daq.api.services import ApiServices
 from daq.core import ConfigurationError
 
 __all__ = ["serve_api"]
@@ -39,7 +39,7 @@ END_S = GRACE_S + 2 * CLOSE_S + 0.5
 
 
 async def serve_api(
-    services: ApiServices,
+    services: Parts,
     host: str,
     port: int,
     access: Access | None = None,
@@ -63,7 +63,7 @@ async def serve_api(
 
 
 async def _run_loop(
-    services: ApiServices,
+    services: Parts,
     access: Access,
     sockets: list[socket.socket],
     stop: trio.Event,
@@ -95,7 +95,7 @@ async def _run_loop(
 
 
 async def _start(
-    services: ApiServices,
+    services: Parts,
     access: Access,
     bridge: Bridge,
     command_nursery: trio.Nursery,
@@ -110,7 +110,7 @@ async def _start(
     health = Health({OVERALL: [_serving()], **{service: [_serving()] for service in own}})
     everything = ServerReflection.extend([*own, health], pool=_descriptors())
     calls = OpenCalls()
-    server = HardenedServer([Guarded(service, calls, access) for service in everything], calls)
+    server = HardenedServer([CallBoundary(service, calls, access) for service in everything], calls)
     await server.listen(sockets, access.tls.context if access.tls else None)
     return server
 

@@ -1,6 +1,6 @@
 """Executions and runs: the queue, the run engine and the record that they leave."""
 
-from daq.experiment.control import Control, StopOrder
+from daq.experiment.control import ExecutionControl, StopOrder
 from daq.experiment.execution import Execution
 from daq.experiment.execution_state import TRANSITIONS, Lifecycle
 from daq.experiment.interlocked import InterlockedPrograms
@@ -12,9 +12,9 @@ from daq.experiment.run_engine import EngineEvents, RunEngine
 
 __all__ = [
     "TRANSITIONS",
-    "Control",
     "EngineEvents",
     "Execution",
+    "ExecutionControl",
     "ExecutionQueue",
     "InterlockedPrograms",
     "Lifecycle",

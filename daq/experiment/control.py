@@ -36,7 +36,7 @@ from daq.experiment.run_engine import RunEngine
 from daq.storage import Storage
 from daq.supervision import PauseRule, Supervisor
 
-__all__ = ["Control", "StopOrder", "already_ended"]
+__all__ = ["ExecutionControl", "StopOrder", "already_ended"]
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def already_ended(record: ExecutionRecord) -> StopReport:
     return StopReport(record.id, record.state, f"had already ended: {record.state}{why}", 0.0)
 
 
-class Control:
+class ExecutionControl:
     """The controls of one started execution."""
 
     def __init__(
@@ -285,7 +285,7 @@ class Control:
         elif self.execution.state in (ExecutionState.RUNNING, ExecutionState.PAUSED):
             self._pausing.request(interlock, reason)
 
-    async def let_go(self, interlock: str, *, resume: bool) -> None:
+    async def release(self, interlock: str, *, resume: bool) -> None:
         """The interlock has cleared; with `resume`, go on unless somebody else wants the pause."""
         reason = f"resumed: interlock {interlock} has cleared"
         await self._pausing.lift(interlock, reason, resume=resume)

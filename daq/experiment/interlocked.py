@@ -7,7 +7,7 @@ import logging
 import trio
 
 from daq.core import ExecutionState, Log
-from daq.experiment.control import Control, StopOrder
+from daq.experiment.control import ExecutionControl, StopOrder
 
 __all__ = ["InterlockedPrograms"]
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class InterlockedPrograms:
-    """Stands between the interlocks and whatever execution runs; see `daq.supervision.Programs`.
+    """What interlocks act on: whatever execution runs; see `daq.supervision.InterlockTarget`.
 
     An execution that starts while an interlock holds is held from its first line on.
     """
@@ -23,12 +23,12 @@ class InterlockedPrograms:
     def __init__(self, grace_s: float) -> None:
         self.grace_s = grace_s
         self._holds: dict[str, str] = {}
-        self._control: Control | None = None
+        self._control: ExecutionControl | None = None
 
     def __repr__(self) -> str:
         return f"<InterlockedPrograms held by {', '.join(self._holds) or 'none'}>"
 
-    def begin(self, control: Control) -> None:
+    def begin(self, control: ExecutionControl) -> None:
         """This one runs from now on; called before it does."""
         self._control = control
         for interlock, reason in self._holds.items():
@@ -44,11 +44,11 @@ class InterlockedPrograms:
         if self._control is not None:
             self._control.hold(interlock, f"by {reason}")
 
-    async def let_go(self, interlock: str, *, resume: bool) -> None:
+    async def release(self, interlock: str, *, resume: bool) -> None:
         """What runs may go on; with `resume` it does, unless somebody else wants the pause."""
         self._holds.pop(interlock, None)
         if self._control is not None:
-            await self._control.let_go(interlock, resume=resume)
+            await self._control.release(interlock, resume=resume)
         else:
             await trio.lowlevel.checkpoint()
 

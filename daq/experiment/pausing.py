@@ -9,7 +9,7 @@ import trio
 from daq.core import DaqError, ExecutionState, InterlockError, Log, Program, StateError
 from daq.experiment.execution import Execution
 from daq.experiment.run_engine import RunEngine
-from daq.supervision import Held
+from daq.supervision import PausedDevice
 
 __all__ = ["PERSON", "Pausing"]
 
@@ -32,7 +32,7 @@ class Pausing:
         self._engine = engine
         self._wanted: dict[str, str] = {}
         self._tripped: set[str] = set()
-        self._held: tuple[Held, ...] = ()
+        self._held: tuple[PausedDevice, ...] = ()
         self._resumed = trio.Event()
         self._changing = trio.Lock()
         """Devices are told and restored one pause at a time."""

@@ -29,7 +29,7 @@ from daq.core import (
     Transition,
     convert_parameters,
 )
-from daq.experiment.control import Control, StopOrder, already_ended
+from daq.experiment.control import ExecutionControl, StopOrder, already_ended
 from daq.experiment.execution import Execution, source_line
 from daq.experiment.interlocked import InterlockedPrograms
 from daq.experiment.record_keeper import RecordKeeper
@@ -74,7 +74,7 @@ class ExecutionQueue:
         self._past: dict[str, ExecutionRecord] = {}
         self._executions: dict[str, Execution] = {}
         self._waiting: list[Execution] = []
-        self._running: Control | None = None
+        self._running: ExecutionControl | None = None
         self._arrived = trio.Event()
         self._closing = False
         self._keeper = RecordKeeper(storage.ledger)
@@ -117,7 +117,7 @@ class ExecutionQueue:
         except DaqError as error:  # what it asked for is not allowed any more
             execution.end_unstarted(ExecutionState.ERROR, error.message)
             return
-        self._running = control = Control(
+        self._running = control = ExecutionControl(
             execution, program, self._supervisor, self._storage, self._pause_rules
         )
         self.interlocked.begin(control)
@@ -126,7 +126,7 @@ class ExecutionQueue:
         finally:
             self._running = None
             self.interlocked.end()
-            self._let_go()
+            self._keep_records_of_ended()
 
     def _program(self, execution: Execution) -> Program:
         script = execution.script
@@ -138,7 +138,7 @@ class ExecutionQueue:
             execution.limits,
         )
 
-    def _let_go(self) -> None:
+    def _keep_records_of_ended(self) -> None:
         """Keep only the record of those that ended long ago."""
         ended = [e for e in self._executions.values() if e.finished.is_set()]
         for execution in ended[:-KEPT]:
@@ -154,7 +154,7 @@ class ExecutionQueue:
         if self._running is not None:
             await self.stop(self._running.execution.id, reason=reason)
 
-    def take_over(self, pause_rules: Mapping[str, PauseRule], grace_s: float) -> None:
+    def reconfigure(self, pause_rules: Mapping[str, PauseRule], grace_s: float) -> None:
         """What the configuration says now; the grace counts for stops, the rules for executions."""
         self._pause_rules = pause_rules
         self._grace_s = self.interlocked.grace_s = grace_s
@@ -341,7 +341,7 @@ class ExecutionQueue:
         elapsed = (record.ended_ns - record.started_ns) / 1e9 if record.started_ns else 0.0
         return ExecutionView(record, 0, text, elapsed_s=elapsed)
 
-    def _controlled(self, ref: str) -> tuple[str, Control]:
+    def _controlled(self, ref: str) -> tuple[str, ExecutionControl]:
         execution_id = self._resolve(ref, active=True)
         if self._running is None or self._running.execution.id != execution_id:
             state = self._view(execution_id).record.state

@@ -43,7 +43,7 @@ from daq.storage import Storage
 from daq.supervision import (
     Claim,
     Device,
-    Held,
+    PausedDevice,
     PauseRule,
     Supervisor,
     hold_devices,
@@ -171,11 +171,11 @@ class RunEngine:
         """Raise StateError when a touched device does not allow a pause."""
         refuse_vetoed(self._devices(), self._pause_rules)
 
-    async def hold_devices(self) -> tuple[Held, ...]:
+    async def hold_devices(self) -> tuple[PausedDevice, ...]:
         """Tell the touched devices what a pause means for them."""
         return await hold_devices(self._devices(), self._pause_rules, self._claim)
 
-    async def restore_devices(self, held: Sequence[Held]) -> tuple[str, ...]:
+    async def restore_devices(self, held: Sequence[PausedDevice]) -> tuple[str, ...]:
         """Bring them back to how they were and say so; raises DaqError when one cannot be."""
         return await restore_devices(held, self._claim)
 

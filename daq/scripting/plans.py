@@ -63,7 +63,7 @@ class PlanHost(Protocol):
         """Wait up to `timeout` seconds for the move in the background; has it ended?"""
 
     def sleep(self, seconds: float) -> None:
-        """Wait, and heed a stop at once."""
+        """Wait, and check_for_stop a stop at once."""
 
 
 class Plans:

@@ -12,7 +12,7 @@ import mmap
 import os
 from enum import IntEnum
 
-__all__ = ["Control", "SharedPage"]
+__all__ = ["ControlWord", "SharedPage"]
 
 _SIZE = 4096
 _CONTROL = 0
@@ -21,7 +21,7 @@ _PROGRESS = 1
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
-class Control(IntEnum):
+class ControlWord(IntEnum):
     """What the daemon wants of the script."""
 
     RUN = 0
@@ -30,7 +30,7 @@ class Control(IntEnum):
 
 
 class SharedPage:
-    """Control and line as unsigned 32 bit words at 0 and 4, progress as a double at 8."""
+    """ControlWord and line as unsigned 32 bit words at 0 and 4, progress as a double at 8."""
 
     def __init__(self, descriptor: int) -> None:
         self._map = mmap.mmap(descriptor, _SIZE)

@@ -7,11 +7,11 @@ from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.timing import Timing
 from daq.supervision.guard.guard import Guard, GuardStatistics
 from daq.supervision.hangup import reload_on_hangup
-from daq.supervision.interlocks.interlocks import Interlocks, Programs
+from daq.supervision.interlocks.interlocks import Interlocks, InterlockTarget
 from daq.supervision.reloading import Reloader, ReloadReport
 from daq.supervision.settings.pausing import (
-    Held,
     PauseAction,
+    PausedDevice,
     PauseRule,
     hold_devices,
     refuse_vetoed,
@@ -27,14 +27,14 @@ __all__ = [
     "Gate",
     "Guard",
     "GuardStatistics",
-    "Held",
     "InterlockSettings",
+    "InterlockTarget",
     "Interlocks",
     "OutOfUse",
     "PauseAction",
     "PauseRule",
+    "PausedDevice",
     "Presets",
-    "Programs",
     "ReloadReport",
     "Reloader",
     "RestartPolicy",

@@ -127,7 +127,7 @@ class Reloader:
         for device_id in (*removed, *changed):
             verb = "removed from" if device_id in removed else "changed in"
             who = f" by {by}" if by else ""
-            await self._let_go(device_id, f"it was {verb} the configuration{who}", not_safe)
+            await self._remove(device_id, f"it was {verb} the configuration{who}", not_safe)
         self._build({each: after[each] for each in (*added, *changed)})
         # The tables that are read only once stay as they are.
         self._config = replace(
@@ -185,7 +185,7 @@ class Reloader:
             return running is not fresh
         return running.fingerprint() != fresh.fingerprint()
 
-    async def _let_go(self, device_id: str, reason: str, not_safe: dict[str, str]) -> None:
+    async def _remove(self, device_id: str, reason: str, not_safe: dict[str, str]) -> None:
         stop = await self._supervisor.remove(device_id, reason)
         self._drivers.pop(device_id, None)
         if stop is not None and stop.message:

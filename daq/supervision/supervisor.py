@@ -19,9 +19,9 @@ from daq.supervision.device.acquisition import follow_position
 from daq.supervision.device.device import Acquisition, Device
 from daq.supervision.device.device_task import DeviceTask
 from daq.supervision.device.gate import Gate
-from daq.supervision.device.instrument import Instrument
+from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.out_of_use import OutOfUse
-from daq.supervision.device.outlet import Outlet
+from daq.supervision.device.publisher import Publisher
 from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.status import DeviceStatus
 from daq.supervision.device.timing import Timing
@@ -239,8 +239,8 @@ class Supervisor:
     def _build(self, driver: Driver) -> Device:
         description = driver.description
         status = DeviceStatus(description.id, self._timebase, self._count_change)
-        outlet = Outlet(description, self._bus)
-        instrument = Instrument(driver, description, status, outlet, self._timebase)
+        publisher = Publisher(description, self._bus)
+        instrument = OperationContext(driver, description, status, publisher, self._timebase)
         task = DeviceTask(
             driver,
             status,

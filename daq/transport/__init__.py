@@ -1,10 +1,10 @@
 """Bytes to instruments: ports, one exchange at a time, framing, serial lines and TCP."""
 
+from daq.transport.fair_timeout import FairTimeout
 from daq.transport.framing import FixedLength, Framing, IdleGap, Terminated
 from daq.transport.inbox import ConnectionLostError
 from daq.transport.line import Dialect, Line
 from daq.transport.loopback import LoopbackStream, loopback_pair
-from daq.transport.patience import Patience
 from daq.transport.port import Port, Ports
 from daq.transport.serial_port import open_serial_loop
 from daq.transport.settings import DATA_BITS, FLOW_CONTROLS, PARITIES, STOP_BITS, PortSettings
@@ -20,13 +20,13 @@ __all__ = [
     "ByteStream",
     "ConnectionLostError",
     "Dialect",
+    "FairTimeout",
     "FixedLength",
     "Framing",
     "IdleGap",
     "Line",
     "LoopbackStream",
     "OpenStream",
-    "Patience",
     "Port",
     "PortSettings",
     "Ports",

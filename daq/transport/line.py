@@ -11,10 +11,10 @@ from typing import Final
 import trio
 
 from daq.core import OfflineError
+from daq.transport.fair_timeout import FairTimeout
 from daq.transport.framing import Framing, Terminated
 from daq.transport.inbox import ConnectionLostError
-from daq.transport.owed import Accepts, OwedReply
-from daq.transport.patience import Patience
+from daq.transport.late_replies import Accepts, LateReply
 from daq.transport.port import Connection, Port
 from daq.transport.settings import PortSettings
 from daq.transport.trace import Trace
@@ -47,7 +47,7 @@ class Line:
     """Talks for one device.
 
     An exchange that timed out or was cancelled spoils nothing: its reply, when it comes late, is
-    not taken for the reply to a later command (`OwedReplies`). Once after a reply that never came,
+    not taken for the reply to a later command (`LateReplies`). Once after a reply that never came,
     this costs a later exchange up to twice its timeout.
 
     Args:
@@ -114,7 +114,7 @@ class Line:
         accepts = accepts or _anything
         async with self._exchange(command, seconds) as connection:
             await self._collect_late(connection)
-            patience = Patience(seconds)
+            patience = FairTimeout(seconds)
             expected = self._expect(connection, command, accepts, patience.deadline)
             await self._send(connection, command, patience.deadline)
             echoes = [command] if self.dialect.echoes else []
@@ -127,7 +127,7 @@ class Line:
         """Send a command that is not answered. Raises OfflineError."""
         seconds = self.dialect.timeout_s if timeout_s is None else timeout_s
         async with self._exchange(command, seconds) as connection:
-            patience = Patience(seconds)
+            patience = FairTimeout(seconds)
             await self._send(connection, command, patience.deadline)
             if self.dialect.echoes:
                 echo = partial(self._reply, connection, lambda text: text == command)
@@ -170,7 +170,7 @@ class Line:
 
     def _expect(
         self, connection: Connection, command: str, accepts: Accepts, deadline: float
-    ) -> list[OwedReply]:
+    ) -> list[LateReply]:
         expected = [connection.owed.expect(accepts, deadline)]
         if self.dialect.echoes:
             expected.append(connection.owed.expect(lambda text: text == command, deadline))
@@ -192,7 +192,7 @@ class Line:
         if due is None:
             return
         try:
-            patience = Patience(max(due - trio.current_time(), 0.0) + self.dialect.quiet_s)
+            patience = FairTimeout(max(due - trio.current_time(), 0.0) + self.dialect.quiet_s)
             await patience.wait(partial(self._take_owed, connection))
         except trio.TooSlowError:
             owed.give_up()
@@ -231,7 +231,7 @@ class Line:
         owed = connection.owed
         while owed.is_ambiguous(reply):
             try:
-                newer = await Patience(certain_s).wait(partial(self._reply, connection, accepts))
+                newer = await FairTimeout(certain_s).wait(partial(self._reply, connection, accepts))
             except trio.TooSlowError:
                 owed.forgive(reply)
                 break

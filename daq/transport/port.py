@@ -14,10 +14,10 @@ from weakref import WeakValueDictionary
 import trio
 
 from daq.core import ConfigurationError, OfflineError
+from daq.transport.fair_timeout import FairTimeout
 from daq.transport.framing import Framing
 from daq.transport.inbox import ConnectionLostError
-from daq.transport.owed import OwedReplies
-from daq.transport.patience import Patience
+from daq.transport.late_replies import LateReplies
 from daq.transport.settings import PortSettings
 from daq.transport.stream import ByteStream, OpenStream, open_stream
 
@@ -41,7 +41,7 @@ class Connection:
     def __init__(self, stream: ByteStream) -> None:
         self.lost: str | None = None
         """Why it cannot be used any more."""
-        self.owed = OwedReplies()
+        self.owed = LateReplies()
         self.not_before = -math.inf
         """Trio time of the next exchange at the earliest."""
         self.tap: Callable[[bytes], None] | None = None
@@ -72,7 +72,7 @@ class Connection:
                 await self._receive()
             else:
                 try:
-                    await Patience(framing.idle_s).wait(self._receive)
+                    await FairTimeout(framing.idle_s).wait(self._receive)
                 except trio.TooSlowError:
                     return self._take_all()
             frame = self._split(framing)

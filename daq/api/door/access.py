@@ -83,7 +83,7 @@ class Access:
     def __repr__(self) -> str:
         return f"<Access for {', '.join(self._users) or 'everybody'}, TLS: {self.tls is not None}>"
 
-    def take_over(self, users: Mapping[str, UserConfig]) -> None:
+    def reconfigure(self, users: Mapping[str, UserConfig]) -> None:
         """These count for every call that comes from now on; what is open goes on to its end."""
         self._users = users
 

@@ -22,8 +22,8 @@ from grpclib.protocol import H2Protocol
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 
+from daq.api.door.call_boundary import OpenCalls
 from daq.api.door.grpc_sending import FairStream
-from daq.api.door.guard import OpenCalls
 from daq.wire.bulk_codec import BulkCodec
 from daq.wire.gathering import GatheringTransport
 from daq.wire.grpc_tuning import TolerantProcessor, TunedProtocol, tune

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from daq.api.door.bridge import Emit
-from daq.api.door.guard import caller
+from daq.api.door.call_boundary import caller
 from daq.api.door.trio_service import streaming, unary
 from daq.api.hardware.device_service import DeviceService, period_s
 from daq.core import Capability, Measurement

@@ -9,9 +9,9 @@ from typing import Any
 import trio
 
 from daq.api.door.bridge import Bridge
-from daq.api.door.guard import caller
+from daq.api.door.call_boundary import caller
 from daq.api.door.trio_service import TrioService
-from daq.api.services import ApiServices
+from daq.api.parts import Parts
 from daq.core import Capability, CapabilityError
 from daq.core import TimeoutError as DeadlineError
 from daq.supervision import Device
@@ -32,9 +32,7 @@ class DeviceService(TrioService, pb.HardwareServiceBase):
         command_nursery: Owns the commands that outlive the call that gave them.
     """
 
-    def __init__(
-        self, bridge: Bridge, services: ApiServices, command_nursery: trio.Nursery
-    ) -> None:
+    def __init__(self, bridge: Bridge, services: Parts, command_nursery: trio.Nursery) -> None:
         super().__init__(bridge)
         self._supervisor = services.supervisor
         self._interlocks = services.interlocks

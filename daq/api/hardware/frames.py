@@ -15,10 +15,10 @@ import numpy.typing as npt
 import trio
 
 from daq.api.door.bridge import Bridge, Emit
-from daq.api.door.guard import caller
+from daq.api.door.call_boundary import caller
 from daq.api.door.trio_service import streaming, unary
 from daq.api.hardware.device_service import DeviceService
-from daq.api.services import ApiServices
+from daq.api.parts import Parts
 from daq.bus import Overflow
 from daq.core import Capability, DaqError, Measurement
 from daq.supervision import Device
@@ -37,9 +37,7 @@ _BINNING = {pb.StreamQuality.FULL: 1, pb.StreamQuality.PREVIEW: 2, pb.StreamQual
 class FrameMethods(DeviceService):
     """A viewer that is slow, or that asked for few frames, always gets the newest one."""
 
-    def __init__(
-        self, bridge: Bridge, services: ApiServices, command_nursery: trio.Nursery
-    ) -> None:
+    def __init__(self, bridge: Bridge, services: Parts, command_nursery: trio.Nursery) -> None:
         super().__init__(bridge, services, command_nursery)
         self._viewers = FrameViewers()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daq.api.door.guard import caller
+from daq.api.door.call_boundary import caller
 from daq.api.door.trio_service import immediate
 from daq.api.hardware.device_service import DeviceService
 from daq.wire.convert import interlock_to_wire

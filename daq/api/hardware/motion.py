@@ -8,7 +8,7 @@ import trio
 from trio_util import wait_any
 
 from daq.api.door.bridge import Emit
-from daq.api.door.guard import Caller, caller
+from daq.api.door.call_boundary import Caller, caller
 from daq.api.door.trio_service import streaming, unary
 from daq.api.hardware.device_service import DeviceService, deadline, period_s
 from daq.core import Capability, DaqError, StopOutcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from daq.api.door.bridge import Emit
-from daq.api.door.guard import caller
+from daq.api.door.call_boundary import caller
 from daq.api.door.trio_service import immediate, streaming, unary
 from daq.api.hardware.device_service import DeviceService
 from daq.api.hardware.state_watch import Change, StateWatch

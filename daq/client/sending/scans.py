@@ -16,14 +16,14 @@ from daq.client.sending.scan_text import PerPoint, ScanText, Step
 from daq.client.showing.display import DisplayFactory
 from daq.core import ParameterError
 
-__all__ = ["Around", "Scans"]
+__all__ = ["ScanOptions", "Scans"]
 
 DeviceLike = Device | str
 Detectors = DeviceLike | Sequence[DeviceLike]
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class ScanOptions:
     """What every scan takes beside its own arguments, as keywords."""
 
     name: str = ""
@@ -44,7 +44,7 @@ class Scans:
     """The scans of a bench. Each blocks, shows its progress, and returns what was recorded.
 
     The first Ctrl-C stops a scan gracefully, the second by force; what was recorded until then is
-    in `bench.runs[-1]`. Every scan takes the keywords of `Around`, and further ones as metadata.
+    in `bench.runs[-1]`. Every scan takes the keywords of `ScanOptions`; further ones are metadata.
     """
 
     display: DisplayFactory
@@ -184,8 +184,10 @@ class Scans:
         self, plan: str, detectors: Detectors, arguments: Sequence[str], motors: list[str],
         around: dict[str, Any], *, relative: bool = False, **options: Any,
     ) -> Any:  # fmt: skip
-        """Run a plan with `options`; what is not in `Around` of what is `around` is metadata."""
-        wishes = Around(**{f.name: around.pop(f.name) for f in fields(Around) if f.name in around})
+        """Run a plan; keywords in `around` that `ScanOptions` does not know are metadata."""
+        wishes = ScanOptions(
+            **{f.name: around.pop(f.name) for f in fields(ScanOptions) if f.name in around}
+        )
         check_kind(wishes.to)  # not when the scan is over
         names = _names(detectors)
         about = {"plan_name": plan, "detectors": names, "motors": motors}

@@ -19,7 +19,7 @@ from contextlib import suppress
 import msgpack
 
 from daq.scripting.child.confinement import die_with_parent
-from daq.scripting.child.script_process import Job, Outfit, live
+from daq.scripting.child.script_process import Descriptors, Job, live
 from daq.scripting.child.warmth import warm_up
 from daq.scripting.signals import IGNORED_AT_BIRTH
 
@@ -79,7 +79,7 @@ def _fork(job: Job, descriptors: list[int]) -> int:
     pid = os.fork()
     if pid == 0:
         connection, page, trace = descriptors
-        live(job, Outfit(socket.socket(fileno=connection), page, trace), zygote)
+        live(job, Descriptors(socket.socket(fileno=connection), page, trace), zygote)
     return pid
 
 

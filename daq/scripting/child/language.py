@@ -14,10 +14,10 @@ from daq import core
 from daq.core import Call, Progress
 from daq.scripting.child.devices import Devices, device_id
 from daq.scripting.child.facades import Facade, modules
-from daq.scripting.child.guards import Guards
 from daq.scripting.child.output import Output
 from daq.scripting.child.progress import ProgressTracker
 from daq.scripting.child.runs import Runs
+from daq.scripting.child.runtime_checks import RuntimeChecks
 from daq.scripting.child.session import ScriptStop, Session
 from daq.scripting.plans import Plans, linspace
 from daq.scripting.shared_page import SharedPage
@@ -37,7 +37,7 @@ class Language:
         self.output = Output(session)
         self._devices = Devices(session)
         self._runs = Runs(session)
-        self._guards = Guards()
+        self._guards = RuntimeChecks()
         self._modules = modules(session.sleep, numpy=numpy)
         self._words = page.words
 
@@ -46,7 +46,7 @@ class Language:
         """Module to the names that a script may import from it."""
         return {title: facade.names() for title, facade in self._modules.items()}
 
-    def furnish(self, namespace: dict[str, Any]) -> None:
+    def fill(self, namespace: dict[str, Any]) -> None:
         """Fill a script's global namespace."""
         namespace |= self._machinery()
         namespace |= {name: getattr(core, name) for name in ERRORS}
@@ -58,7 +58,7 @@ class Language:
         session = self._session
         return {
             "arange": arange,
-            "checkpoint": session.heed_here,
+            "checkpoint": session.checkpoint_here,
             "device": self._devices.device,
             "devices": self._devices.devices,
             "getattr": self._guards.getattr_or,
@@ -99,7 +99,7 @@ class Language:
         return facade if name is None else facade.get(name, None)
 
     def _progress(self, fraction: float, message: str = "") -> None:
-        self._session.heed_here()
+        self._session.checkpoint_here()
         self.tracker.set(float(fraction))
         if message:
             self._session.tell(Progress(str(message)[:1000]))

@@ -33,7 +33,7 @@ class Output:
         else:
             self._begun = text
             self._line = self._session.line()
-            self._session.heed_here()
+            self._session.checkpoint_here()
 
     def log(self, message: object, level: str = "info") -> None:
         """Say something beside the script's output: `debug`, `info`, `warning` or `error`.

@@ -28,7 +28,7 @@ from daq.scripting.protocol import encode_check, encode_end, encode_request, fra
 from daq.scripting.shared_page import SharedPage
 from daq.scripting.signals import DUMP_SIGNAL
 
-__all__ = ["Job", "Outfit", "live"]
+__all__ = ["Descriptors", "Job", "live"]
 
 _RESERVE_BYTES = 8 << 20
 _MAX_RESULT_BYTES = 1 << 20
@@ -48,7 +48,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outfit:
+class Descriptors:
     """The descriptors that the process was given."""
 
     connection: socket.socket
@@ -56,7 +56,7 @@ class Outfit:
     trace: int
 
 
-def live(job: Job, outfit: Outfit, parent: int) -> NoReturn:
+def live(job: Job, outfit: Descriptors, parent: int) -> NoReturn:
     """Do the job and exit. Called in the freshly forked process; never returns."""
     status = _HARNESS_FAILED
     try:
@@ -77,7 +77,7 @@ def live(job: Job, outfit: Outfit, parent: int) -> NoReturn:
         os._exit(status)
 
 
-def _prepare(outfit: Outfit) -> None:
+def _prepare(outfit: Descriptors) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -134,10 +134,10 @@ class _Runner:
 
     def _execute(self, script: CompiledScript, code: CodeType, parameters: dict[str, Any]) -> Any:
         namespace = self._session.globals
-        self._language.furnish(namespace)
+        self._language.fill(namespace)
         self._language.tracker.begin(script.segments)
         warnings.showwarning = self._show_warning
-        self._session.heed()
+        self._session.check_for_stop()
         exec(code, namespace)  # noqa: S102 - that is the purpose
         return namespace["main"](**parameters) if script.has_main else None
 

@@ -18,7 +18,7 @@ from daq.scripting.child.link import Link
 from daq.scripting.codec import CodecError
 from daq.scripting.policy.compiler import SCRIPT
 from daq.scripting.protocol import MAX_FRAME_BYTES, encode_request, frame
-from daq.scripting.shared_page import Control, SharedPage
+from daq.scripting.shared_page import ControlWord, SharedPage
 from daq.scripting.signals import STACK_HEAD
 
 __all__ = ["ScriptStop", "Session"]
@@ -70,9 +70,9 @@ class Session:
 
     # Checkpoints
 
-    def heed(self) -> None:
+    def check_for_stop(self) -> None:
         """Look for a stop or pause that came before the signal handler stood."""
-        self.globals["_halt_"] = self._page.control != Control.RUN
+        self.globals["_halt_"] = self._page.control != ControlWord.RUN
 
     def checkpoint(self, line: int) -> bool:
         """Stop or pause here if that is wanted; True, so that it can stand in an expression."""
@@ -83,14 +83,14 @@ class Session:
                 raise ScriptStop
             return True
         self.globals["_halt_"] = False
-        while (control := self._page.control) != Control.RUN:
+        while (control := self._page.control) != ControlWord.RUN:
             self._page.line = line
-            if control == Control.STOP:
+            if control == ControlWord.STOP:
                 self._stop()
             self._exchange(Pause(line))
         return True
 
-    def heed_here(self) -> None:
+    def checkpoint_here(self) -> None:
         """A checkpoint at the script's current line, which is also noted."""
         self._page.line = line = self.line()
         if self.globals["_halt_"]:
@@ -98,7 +98,7 @@ class Session:
 
     def stop_requested(self) -> bool:
         """Whether a stop is on its way."""
-        return self.stopping or self._page.control == Control.STOP
+        return self.stopping or self._page.control == ControlWord.STOP
 
     def _stop(self) -> NoReturn:
         self.stopping = True
@@ -119,22 +119,22 @@ class Session:
 
     def request(self, request: Request) -> Any:
         """Ask, wait, and return the answer; a stop or an error is raised here."""
-        self.heed_here()
+        self.checkpoint_here()
         return self._exchange(request)
 
     def tell(self, request: Request) -> None:
         """Send what needs no answer."""
-        self.heed_here()
+        self.checkpoint_here()
         self._link.send(_sized(encode_request(0, self.stopping, request)))
 
     def start(self, call: Call) -> None:
         """Begin a call that goes on in the background; `join` waits for it."""
-        self.heed_here()
+        self.checkpoint_here()
         self._exchange(["start", call.device, call.operation, list(call.arguments)])
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the call in the background; has it ended?"""
-        self.heed_here()
+        self.checkpoint_here()
         return bool(self._exchange(["join", timeout]))
 
     def _exchange(self, asked: Request | list[Any]) -> Any:
@@ -179,7 +179,7 @@ class Session:
             raise ValueError("sleep() takes a number of seconds, not nan")
         deadline = time.monotonic() + seconds
         while True:
-            self.heed_here()
+            self.checkpoint_here()
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return

@@ -20,7 +20,7 @@ import trio
 from daq.scripting.parent.zygote import Spawned, Zygote
 from daq.scripting.policy.compiler import SCRIPT
 from daq.scripting.protocol import FrameBuffer, Message, decode
-from daq.scripting.shared_page import Control, SharedPage
+from daq.scripting.shared_page import ControlWord, SharedPage
 from daq.scripting.signals import DUMP_SIGNAL, STACK_HEAD
 
 __all__ = ["ConfinedProcess", "open_process", "read_message"]
@@ -103,7 +103,7 @@ class ConfinedProcess:
 
     # Life
 
-    def control(self, wanted: Control) -> None:
+    def control(self, wanted: ControlWord) -> None:
         """Tell the script to run, to pause or to stop; it looks at its next checkpoint."""
         self._page.control = wanted
         self.signal(signal.SIGUSR1)
@@ -227,7 +227,7 @@ async def read_message(payload: bytes) -> Message:
 
 @asynccontextmanager
 async def open_process(
-    zygote: Zygote, kind: str, wanted: Control = Control.RUN, memory_mb: int | None = None
+    zygote: Zygote, kind: str, wanted: ControlWord = ControlWord.RUN, memory_mb: int | None = None
 ) -> AsyncIterator[ConfinedProcess]:
     """A process for `probe`, `check` or `run`; at the end of the block it is gone.
 

@@ -19,7 +19,7 @@ from daq.scripting.parent.process import ConfinedProcess, open_process
 from daq.scripting.parent.running_clock import RunningClock
 from daq.scripting.parent.zygote import Zygote, ZygoteLostError
 from daq.scripting.protocol import frame
-from daq.scripting.shared_page import Control
+from daq.scripting.shared_page import ControlWord
 
 __all__ = ["LOST", "SandboxedProgram", "ZygoteSource"]
 
@@ -54,7 +54,7 @@ class SandboxedProgram:
         self._parameters = dict(parameters)
         self._execution_id = execution_id
         self._lines = script.count("\n") + 1
-        self._control = Control.RUN
+        self._control = ControlWord.RUN
         self._killed: str | None = None
         self._scope = trio.CancelScope()
         self._clock = RunningClock()
@@ -67,11 +67,11 @@ class SandboxedProgram:
 
     def request_pause(self) -> None:
         """At the next checkpoint; a stop is stronger."""
-        self._want(Control.PAUSE)
+        self._want(ControlWord.PAUSE)
 
     def request_resume(self) -> None:
         """Take a pause back."""
-        self._want(Control.RUN)
+        self._want(ControlWord.RUN)
 
     def standing_still(self) -> AbstractContextManager[None]:
         """While it is kept waiting: that time does not count against `max_duration_s`."""
@@ -79,15 +79,15 @@ class SandboxedProgram:
 
     def request_stop(self) -> None:
         """Ask for a graceful stop: it is raised in the script once, and its cleanup runs."""
-        self._want(Control.STOP)
+        self._want(ControlWord.STOP)
 
-    def _want(self, wanted: Control) -> None:
-        if self._control is Control.STOP:
+    def _want(self, wanted: ControlWord) -> None:
+        if self._control is ControlWord.STOP:
             return
         self._control = wanted
         if self._process is not None:
             self._process.control(wanted)
-        if self._conversation is not None and wanted is Control.STOP:
+        if self._conversation is not None and wanted is ControlWord.STOP:
             self._conversation.stop_was_requested()
 
     def kill(self, reason: str) -> None:
@@ -179,7 +179,7 @@ class SandboxedProgram:
             conversation = self._conversation = Conversation(
                 process, interpreter, self._limits, self._clock, background, self.kill
             )
-            if self._control is Control.STOP:
+            if self._control is ControlWord.STOP:
                 conversation.stop_was_requested()
             nursery.start_soon(_watch_death, process, conversation)
             nursery.start_soon(self._insist, process)
@@ -195,7 +195,7 @@ class SandboxedProgram:
         """Signal again and again: a handler can itself fail, out of stack or memory."""
         while True:
             await trio.sleep(_SIGNAL_AGAIN_S)
-            if self._control is not Control.RUN:
+            if self._control is not ControlWord.RUN:
                 process.signal(signal.SIGUSR1)
 
     async def _enforce_duration(self) -> None:

@@ -16,7 +16,7 @@ from daq.core import (
     Measurement,
     Reading,
 )
-from daq.supervision.device.instrument import Instrument
+from daq.supervision.device.operation_context import OperationContext
 
 __all__ = [
     "acquire",
@@ -31,7 +31,7 @@ __all__ = [
     "take_wavelength",
 ]
 
-Take = Callable[[Instrument], Awaitable[Measurement]]
+Take = Callable[[OperationContext], Awaitable[Measurement]]
 
 
 def plain_value(value: Any) -> Any:
@@ -41,56 +41,56 @@ def plain_value(value: Any) -> Any:
     return value
 
 
-async def take_position(instrument: Instrument) -> Measurement:
+async def take_position(instrument: OperationContext) -> Measurement:
     """The position as read back; raises DeviceError when it is not a number."""
     reading: Reading = await instrument.driver.position()
     position = float(reading.value)
     if not math.isfinite(position):
         raise DeviceError(f"{instrument.id}: position: the readback is {position}, not a number")
     instrument.status.note("position", position)
-    return instrument.outlet.primary(Reading(position, reading.timestamp_ns))
+    return instrument.publisher.primary(Reading(position, reading.timestamp_ns))
 
 
-async def take_reading(instrument: Instrument) -> Measurement:
+async def take_reading(instrument: OperationContext) -> Measurement:
     """One reading, scalar or waveform."""
     reading: Reading = await instrument.driver.read()
     value = plain_value(reading.value)
     if not isinstance(value, np.ndarray):
         instrument.status.note("reading", value)
-    return instrument.outlet.reading(reading)
+    return instrument.publisher.reading(reading)
 
 
-async def take_frame(instrument: Instrument) -> Measurement:
+async def take_frame(instrument: OperationContext) -> Measurement:
     """One frame; raises DeviceError when none comes."""
     async with aclosing(instrument.driver.frames(1)) as frames:
         async for frame in frames:
-            return instrument.outlet.primary(frame)
+            return instrument.publisher.primary(frame)
     raise DeviceError(f"{instrument.id}: frames(1): the device delivered no frame")
 
 
-async def take_exposure(instrument: Instrument) -> Measurement:
+async def take_exposure(instrument: OperationContext) -> Measurement:
     return _beside(instrument, "exposure", float(await instrument.driver.exposure()), "s")
 
 
-async def take_wavelength(instrument: Instrument) -> Measurement:
+async def take_wavelength(instrument: OperationContext) -> Measurement:
     return _beside(instrument, "wavelength", float(await instrument.driver.wavelength()), "nm")
 
 
-async def take_emission(instrument: Instrument) -> Measurement:
+async def take_emission(instrument: OperationContext) -> Measurement:
     return _beside(instrument, "emission", bool(await instrument.driver.emission()), "")
 
 
-async def take_shutter(instrument: Instrument) -> Measurement:
+async def take_shutter(instrument: OperationContext) -> Measurement:
     is_open = bool(await instrument.driver.is_shutter_open())
     return _beside(instrument, "shutter", is_open, "", field="is_open")
 
 
-async def follow_position(instrument: Instrument) -> None:
+async def follow_position(instrument: OperationContext) -> None:
     """Publish where a moving device is."""
-    await instrument.outlet.publish(await take_position(instrument))
+    await instrument.publisher.publish(await take_position(instrument))
 
 
-async def acquire(instrument: Instrument) -> tuple[Measurement, ...]:
+async def acquire(instrument: OperationContext) -> tuple[Measurement, ...]:
     """What `record` stores of the device, not yet published.
 
     The position, else a frame, else a reading; a source without any of these gives its settings.
@@ -120,7 +120,7 @@ _SETTINGS: dict[Capability, Take] = {
 
 
 def _beside(
-    instrument: Instrument, name: str, value: float, units: str, *, field: str = ""
+    instrument: OperationContext, name: str, value: float, units: str, *, field: str = ""
 ) -> Measurement:
     instrument.status.note(field or name, value)
-    return instrument.outlet.beside(name, value, units, instrument.timebase.now_ns())
+    return instrument.publisher.beside(name, value, units, instrument.timebase.now_ns())

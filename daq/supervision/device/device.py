@@ -29,8 +29,8 @@ from daq.core import (
 from daq.supervision.device.acquisition import acquire
 from daq.supervision.device.device_task import DeviceTask
 from daq.supervision.device.gate import Claim, Gate
-from daq.supervision.device.instrument import Instrument
 from daq.supervision.device.job import Job
+from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.operations import ACTIONS, Action
 from daq.supervision.device.out_of_use import Disabled, OutOfUse
 from daq.supervision.device.stopper import Stopper
@@ -63,7 +63,7 @@ class Device:
 
     def __init__(
         self,
-        instrument: Instrument,
+        instrument: OperationContext,
         task: DeviceTask,
         timing: Timing,
         gate: Gate,
@@ -168,7 +168,7 @@ class Device:
 
     async def publish(self, block: Measurement) -> None:
         """Publish what `acquire` took, as the next of its channel."""
-        await self._instrument.outlet.publish(block)
+        await self._instrument.publisher.publish(block)
 
     async def stop(self, *, timeout: float = 1.0, safe: bool = False, by: str = "") -> DeviceStop:
         """Stop what moves or acquires, interrupting the command in progress.
@@ -218,7 +218,7 @@ class Device:
         safe = what == "disable"
         return await self.stop(timeout=self._timing.cleanup_s, safe=safe, by=f"a {what}{_by(by)}")
 
-    def let_go(self, reason: str) -> None:
+    def reconnect(self, reason: str) -> None:
         """Somebody else had the instrument: what is in progress fails, and it is connected anew.
 
         What was known about it is forgotten.

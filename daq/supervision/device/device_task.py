@@ -18,7 +18,7 @@ from daq.supervision.device.out_of_use import Disabled
 from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.status import DeviceStatus
 from daq.supervision.device.timing import Timing
-from daq.transport import Patience
+from daq.transport import FairTimeout
 
 __all__ = ["DeviceTask"]
 
@@ -148,7 +148,7 @@ class DeviceTask:
     async def _is_answered(self, job: Job, within_s: float) -> bool:
         """Whether a started job is, then at the latest. Cancelled, it breaks the job off."""
         try:
-            await Patience(within_s).wait(job.wait_answer)
+            await FairTimeout(within_s).wait(job.wait_answer)
         except trio.TooSlowError:
             return False
         except BaseException:

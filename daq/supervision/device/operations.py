@@ -35,7 +35,7 @@ from daq.supervision.device.checks import (
     check_wavelength,
     find_parameter,
 )
-from daq.supervision.device.instrument import Instrument
+from daq.supervision.device.operation_context import OperationContext
 
 __all__ = ["ACTIONS", "Action"]
 
@@ -53,26 +53,26 @@ class Action:
     """Called without arguments it only asks, so it may run beside a command."""
 
 
-async def _published(instrument: Instrument, block: Measurement) -> Any:
-    await instrument.outlet.publish(block)
+async def _published(instrument: OperationContext, block: Measurement) -> Any:
+    await instrument.publisher.publish(block)
     return plain_value(block.last())
 
 
-async def _read(instrument: Instrument) -> Any:
+async def _read(instrument: OperationContext) -> Any:
     return await _published(instrument, await take_reading(instrument))
 
 
-async def _position(instrument: Instrument) -> Any:
+async def _position(instrument: OperationContext) -> Any:
     return await _published(instrument, await take_position(instrument))
 
 
-async def _settled(instrument: Instrument) -> Any:
+async def _settled(instrument: OperationContext) -> Any:
     """The position, when the driver has said that it stands."""
     instrument.status.note_at_rest("moving")
     return await _position(instrument)
 
 
-async def _move_abs(instrument: Instrument, position: float) -> Any:
+async def _move_abs(instrument: OperationContext, position: float) -> Any:
     await instrument.driver.move_abs(position)
     readback = await _settled(instrument)
     tolerance = instrument.description.tolerance
@@ -87,41 +87,41 @@ async def _move_abs(instrument: Instrument, position: float) -> Any:
     return readback
 
 
-async def _move_rel(instrument: Instrument, distance: float) -> Any:
+async def _move_rel(instrument: OperationContext, distance: float) -> Any:
     start = float((await take_position(instrument)).last())
     description = instrument.description
     check_limits(instrument.id, "position", start + distance, description.limits, description.units)
     return await _move_abs(instrument, start + distance)
 
 
-async def _home(instrument: Instrument) -> Any:
+async def _home(instrument: OperationContext) -> Any:
     await instrument.driver.home()
     return await _settled(instrument)
 
 
-async def _wait_settled(instrument: Instrument) -> Any:
+async def _wait_settled(instrument: OperationContext) -> Any:
     while await instrument.driver.is_moving():  # noqa: ASYNC110 - only the instrument knows
         await trio.sleep(SETTLE_POLL_S)
     return await _settled(instrument)
 
 
-async def _arm(instrument: Instrument) -> None:
+async def _arm(instrument: OperationContext) -> None:
     await instrument.driver.arm()
     instrument.status.note("armed", True)
 
 
-async def _trigger(instrument: Instrument) -> int:
+async def _trigger(instrument: OperationContext) -> int:
     triggered_ns = int(await instrument.driver.trigger())
     instrument.status.note("armed", False)
     return triggered_ns
 
 
-async def _frames(instrument: Instrument, count: int) -> Any:
+async def _frames(instrument: OperationContext, count: int) -> Any:
     frames = []
     async with aclosing(instrument.driver.frames(count)) as series:
         async for frame in series:
-            block = instrument.outlet.primary(frame)
-            await instrument.outlet.publish(block)
+            block = instrument.publisher.primary(frame)
+            await instrument.publisher.publish(block)
             frames.append(block.values)
             if len(frames) == count:
                 break
@@ -132,19 +132,19 @@ async def _frames(instrument: Instrument, count: int) -> Any:
     return np.concatenate(frames)
 
 
-async def _exposure(instrument: Instrument, *seconds: float) -> Any:
+async def _exposure(instrument: OperationContext, *seconds: float) -> Any:
     for value in seconds:
         await instrument.driver.set_exposure(value)
     return await _published(instrument, await take_exposure(instrument))
 
 
-async def _wavelength(instrument: Instrument, *nm: float) -> Any:
+async def _wavelength(instrument: OperationContext, *nm: float) -> Any:
     for value in nm:
         await instrument.driver.set_wavelength(value)
     return await _published(instrument, await take_wavelength(instrument))
 
 
-async def _emission(instrument: Instrument, *on: bool) -> bool:
+async def _emission(instrument: OperationContext, *on: bool) -> bool:
     for value in on:
         await instrument.driver.set_emission(value)
     emits = bool(await _published(instrument, await take_emission(instrument)))
@@ -155,33 +155,33 @@ async def _emission(instrument: Instrument, *on: bool) -> bool:
     return emits
 
 
-async def _is_open(instrument: Instrument) -> bool:
+async def _is_open(instrument: OperationContext) -> bool:
     return bool(await _published(instrument, await take_shutter(instrument)))
 
 
-async def _open(instrument: Instrument) -> None:
+async def _open(instrument: OperationContext) -> None:
     await instrument.driver.open_shutter()
     if not await _is_open(instrument):
         raise DeviceError(f"{instrument.id}: open: the shutter is still closed")
 
 
-async def _close(instrument: Instrument) -> None:
+async def _close(instrument: OperationContext) -> None:
     await instrument.driver.close_shutter()
     if await _is_open(instrument):
         raise DeviceError(f"{instrument.id}: close: the shutter is still open")
 
 
-async def _get(instrument: Instrument, name: str) -> Scalar:
+async def _get(instrument: OperationContext, name: str) -> Scalar:
     value: Scalar = plain_value(await instrument.driver.get_parameter(name))
     instrument.status.note(name, value)
     if not isinstance(value, str):
         units = find_parameter(instrument.description, "get", name).units
         now_ns = instrument.timebase.now_ns()
-        await instrument.outlet.publish(instrument.outlet.beside(name, value, units, now_ns))
+        await instrument.publisher.publish(instrument.publisher.beside(name, value, units, now_ns))
     return value
 
 
-async def _set(instrument: Instrument, name: str, value: Scalar) -> Scalar:
+async def _set(instrument: OperationContext, name: str, value: Scalar) -> Scalar:
     await instrument.driver.set_parameter(name, value)
     if not find_parameter(instrument.description, "set", name).readable:
         return value

@@ -7,8 +7,8 @@ import trio
 from daq.core import Capability, DeviceError, DeviceStop, OfflineError, StopOutcome
 from daq.supervision.device.acquisition import follow_position
 from daq.supervision.device.device_task import DeviceTask
-from daq.supervision.device.instrument import Instrument
 from daq.supervision.device.job import Job
+from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.timing import Timing
 
 __all__ = ["Stopper"]
@@ -21,7 +21,7 @@ class Stopper:
     better than hardware that does not stop.
     """
 
-    def __init__(self, instrument: Instrument, task: DeviceTask, timing: Timing) -> None:
+    def __init__(self, instrument: OperationContext, task: DeviceTask, timing: Timing) -> None:
         self._instrument = instrument
         self._task = task
         self._timing = timing

@@ -18,8 +18,8 @@ from daq.core import (
     Reading,
 )
 from daq.supervision.device.device_task import DeviceTask
-from daq.supervision.device.instrument import Instrument
 from daq.supervision.device.job import Job
+from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.timing import Timing
 
 __all__ = ["Streamer"]
@@ -33,7 +33,7 @@ class Streamer:
     a camera never fails a scan, and the view goes on when the detector has been left alone.
     """
 
-    def __init__(self, instrument: Instrument, task: DeviceTask, timing: Timing) -> None:
+    def __init__(self, instrument: OperationContext, task: DeviceTask, timing: Timing) -> None:
         self._instrument = instrument
         self._task = task
         self._timing = timing
@@ -142,7 +142,7 @@ class Streamer:
     async def _frames(self, count: int | None) -> None:
         async with aclosing(self._instrument.driver.frames(count)) as frames:
             async for frame in frames:
-                if await self._publish(self._instrument.outlet.primary(frame), count):
+                if await self._publish(self._instrument.publisher.primary(frame), count):
                     return
         raise self._broken_off(count)
 
@@ -151,14 +151,14 @@ class Streamer:
             async for block, period_ns in blocks:
                 remaining = None if count is None else count - self._captured
                 part = Reading(np.asarray(block.value)[:remaining], block.timestamp_ns)
-                samples = self._instrument.outlet.samples(part, period_ns)
+                samples = self._instrument.publisher.samples(part, period_ns)
                 if await self._publish(samples, count):
                     return
         raise self._broken_off(count)
 
     async def _publish(self, block: Measurement, count: int | None) -> bool:
         """True when enough was captured."""
-        await self._instrument.outlet.publish(block)
+        await self._instrument.publisher.publish(block)
         self._captured += len(block)
         # Neither a driver that replays nor a publication without waiting gives way by itself.
         await trio.lowlevel.checkpoint()

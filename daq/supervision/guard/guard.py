@@ -126,7 +126,7 @@ class Guard:
                 logger.error("the guard did not come up: the last wills are nobody's")
             task_status.started()
 
-    def take_over(self, wills: Mapping[str, Sequence[LastWill]]) -> None:
+    def reconfigure(self, wills: Mapping[str, Sequence[LastWill]]) -> None:
         """From its next heartbeat on it holds these last wills, and no others."""
         if not self._settings.enabled or wills == self._wills:
             return
@@ -235,7 +235,7 @@ class Guard:
         reason = f"the guard carried out its last will: {report.reason}"
         for device in self._supervisor.devices():
             if device.id in report.devices:
-                device.let_go(reason)
+                device.reconnect(reason)
         await killer.kill(f"the guard made {', '.join(report.devices)} safe: {report.reason}")
 
     def _orders(self) -> dict[str, Any]:

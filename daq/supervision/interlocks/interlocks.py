@@ -25,7 +25,7 @@ from daq.supervision.interlocks.rule import Change, InterlockRule
 from daq.supervision.settings.safety_settings import InterlockSettings
 from daq.supervision.supervisor import Supervisor
 
-__all__ = ["Interlocks", "Programs"]
+__all__ = ["InterlockTarget", "Interlocks"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,13 @@ SAFE_S = 2.0
 MIN_READ_S = 1.0
 
 
-class Programs(Protocol):
+class InterlockTarget(Protocol):
     """What interlocks can do to the program that runs, and to those that start meanwhile."""
 
     def hold(self, interlock: str, reason: str) -> None:
-        """Pause it, until `let_go`; raises StateError when a device has a veto."""
+        """Pause it, until `release`; raises StateError when a device has a veto."""
 
-    async def let_go(self, interlock: str, *, resume: bool) -> None:
+    async def release(self, interlock: str, *, resume: bool) -> None:
         """It may go on; with `resume` it does."""
 
     async def stop(self, interlock: str, reason: str, *, force: bool) -> None:
@@ -64,7 +64,7 @@ class Interlocks:
         self._bus = bus
         self._timebase = timebase
         self._locks = {each.name: self._make(each) for each in settings}
-        self._programs: Programs | None = None
+        self._programs: InterlockTarget | None = None
         self._watching: trio.Nursery | None = None
 
     def __repr__(self) -> str:
@@ -72,7 +72,10 @@ class Interlocks:
         return f"<Interlocks: {len(self._locks)}, tripped: {', '.join(tripped) or 'none'}>"
 
     async def run(
-        self, programs: Programs, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        programs: InterlockTarget,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Watch until cancelled."""
         self._programs = programs
@@ -83,7 +86,7 @@ class Interlocks:
             await trio.sleep_forever()  # others may come
 
     def require_replaceable(self, settings: Sequence[InterlockSettings]) -> None:
-        """Raise StateError when one of those that `take_over` would end has tripped."""
+        """Raise StateError when one of those that `reconfigure` would end has tripped."""
         kept = {each.name: each for each in settings}
         for name, lock in self._locks.items():
             if lock.rule.tripped and kept.get(name) != lock.settings:
@@ -92,7 +95,7 @@ class Interlocks:
                     advice="put right what is wrong and reset it, or repeat the command with force",
                 )
 
-    def take_over(self, settings: Sequence[InterlockSettings]) -> None:
+    def reconfigure(self, settings: Sequence[InterlockSettings]) -> None:
         """These count from now on. What has not changed notices nothing; what goes is released."""
         before, self._locks = self._locks, {}
         for each in settings:
@@ -143,7 +146,7 @@ class _Interlock:
         self._changed_ns = 0
         self._trips = 0
         self._sequence = 0
-        self._programs: Programs | None = None
+        self._programs: InterlockTarget | None = None
         self._reactions: trio.Nursery | None = None
         self._in_turn = trio.Lock()
         """What follows from a change is done before what follows from the next."""
@@ -180,7 +183,7 @@ class _Interlock:
 
     async def live(
         self,
-        programs: Programs,
+        programs: InterlockTarget,
         predecessor: _Interlock | None = None,
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -196,7 +199,7 @@ class _Interlock:
         if self.rule.tripped:
             for device_id in self.settings.refuse_moves:
                 self._supervisor.gate(device_id).allow(self.settings.name)
-            await programs.let_go(self.settings.name, resume=False)
+            await programs.release(self.settings.name, resume=False)
         self._ended.set()
 
     def end(self) -> None:
@@ -207,7 +210,9 @@ class _Interlock:
         """Until nothing is held by it."""
         await self._ended.wait()
 
-    async def _watch(self, programs: Programs, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _watch(
+        self, programs: InterlockTarget, *, task_status: trio.TaskStatus[None]
+    ) -> None:
         """Judge every block, and the silence between them."""
         self._programs = programs
         async with trio.open_nursery() as self._reactions:
@@ -273,7 +278,7 @@ class _Interlock:
             stop = not self._hold(programs)
         reactions.start_soon(self._after_trip, programs, self._reason, stop)
 
-    def _hold(self, programs: Programs) -> bool:
+    def _hold(self, programs: InterlockTarget) -> bool:
         """Pause what runs; False when a device does not allow that, and it must be stopped."""
         try:
             programs.hold(self.settings.name, self._reason)
@@ -282,7 +287,7 @@ class _Interlock:
             return False
         return True
 
-    async def _after_trip(self, programs: Programs, reason: str, stop: bool) -> None:
+    async def _after_trip(self, programs: InterlockTarget, reason: str, stop: bool) -> None:
         force = self.settings.action == "force_stop"
         async with self._in_turn, trio.open_nursery() as nursery:
             nursery.start_soon(self._publish)
@@ -291,13 +296,13 @@ class _Interlock:
             if stop:
                 nursery.start_soon(self._stop_program, programs, reason, force)
 
-    async def _after_clearing(self, programs: Programs) -> None:
+    async def _after_clearing(self, programs: InterlockTarget) -> None:
         async with self._in_turn:
             await self._publish()
             programs.say(f"interlock {self.settings.name} has cleared")
-            await programs.let_go(self.settings.name, resume=self.settings.resume)
+            await programs.release(self.settings.name, resume=self.settings.resume)
 
-    async def _stop_program(self, programs: Programs, reason: str, force: bool) -> None:
+    async def _stop_program(self, programs: InterlockTarget, reason: str, force: bool) -> None:
         await programs.stop(self.settings.name, reason, force=force)
 
     async def _secure(self) -> None:

@@ -20,7 +20,14 @@ from daq.supervision.device.device import Device
 from daq.supervision.device.gate import Claim
 from daq.supervision.settings.bench_settings import BenchSetting, settings_of, step_of
 
-__all__ = ["Held", "PauseAction", "PauseRule", "hold_devices", "refuse_vetoed", "restore_devices"]
+__all__ = [
+    "PauseAction",
+    "PauseRule",
+    "PausedDevice",
+    "hold_devices",
+    "refuse_vetoed",
+    "restore_devices",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +81,7 @@ Change = tuple[BenchSetting, Scalar]
 
 
 @dataclass(slots=True)
-class Held:
+class PausedDevice:
     """What a pause did to a device."""
 
     device: Device
@@ -102,19 +109,23 @@ def _veto(device: Device, rules: Rules) -> str:
     return device.pause_veto()
 
 
-async def hold_devices(devices: Iterable[Device], rules: Rules, claim: Claim) -> tuple[Held, ...]:
+async def hold_devices(
+    devices: Iterable[Device], rules: Rules, claim: Claim
+) -> tuple[PausedDevice, ...]:
     """Tell each device what its rule says, all at once; what fails is told, not raised."""
-    held: list[Held] = []
+    held: list[PausedDevice] = []
     async with trio.open_nursery() as nursery:
         for device in devices:
             action = rules.get(device.id, PauseRule()).action
             if action is not PauseAction.NOTHING:
-                held.append(Held(device, problem=f"{device.id} did not answer within {HOLD_S:g} s"))
+                held.append(
+                    PausedDevice(device, problem=f"{device.id} did not answer within {HOLD_S:g} s")
+                )
                 nursery.start_soon(_hold, held[-1], action, claim)
     return tuple(held)
 
 
-async def restore_devices(held: Iterable[Held], claim: Claim) -> tuple[str, ...]:
+async def restore_devices(held: Iterable[PausedDevice], claim: Claim) -> tuple[str, ...]:
     """Bring the devices back to how they were, the light last; says what was put back.
 
     Raises DaqError for the first setting that does not read back as it was; the caller holds the
@@ -135,7 +146,7 @@ async def restore_devices(held: Iterable[Held], claim: Claim) -> tuple[str, ...]
     return tuple(said)
 
 
-async def _hold(held: Held, action: PauseAction, claim: Claim) -> None:
+async def _hold(held: PausedDevice, action: PauseAction, claim: Claim) -> None:
     """Note, act, compare. It acts whatever becomes of the notes: safety comes before restoring."""
     device = held.device
     unknown: list[str] = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import grpc
 import trio
 
-from daq.api import ApiServices, DaemonInfo, serve_api
+from daq.api import DaemonInfo, Parts, serve_api
 from daq.bus import Bus
 from daq.config import Config, DeviceConfig, GuardConfig
 from daq.core import (
@@ -164,7 +164,7 @@ class FakeSandbox:
 @dataclass
 class Served:
     address: str
-    services: ApiServices
+    services: Parts
     queue: FakeQueue
     api_scope: trio.CancelScope
     api_ended: trio.Event
@@ -200,7 +200,7 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
         data_directory=str(directory),
         versions={"daq": "0.1"},
     )
-    services = ApiServices(
+    services = Parts(
         info=info,
         timebase=timebase,
         bus=bus,
@@ -236,7 +236,7 @@ async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
 
 
 async def _serve(
-    services: ApiServices, scope: trio.CancelScope, ended: trio.Event, *, task_status
+    services: Parts, scope: trio.CancelScope, ended: trio.Event, *, task_status
 ) -> None:
     with scope:
         await serve_api(services, "127.0.0.1", 0, task_status=task_status)

@@ -9,7 +9,7 @@ import pytest
 from grpclib.const import Cardinality, Handler
 
 from daq.api.door.access import Access
-from daq.api.door.guard import Guarded, OpenCalls
+from daq.api.door.call_boundary import CallBoundary, OpenCalls
 from daq.core import LimitError
 
 
@@ -27,7 +27,7 @@ class FakeStream:
 def guarded(handle):
     handler = Handler(handle, Cardinality.UNARY_UNARY, None, None)
     service = SimpleNamespace(__mapping__=lambda: {"/daq.X/Y": handler})
-    return Guarded(service, OpenCalls(), Access()).__mapping__()["/daq.X/Y"].func
+    return CallBoundary(service, OpenCalls(), Access()).__mapping__()["/daq.X/Y"].func
 
 
 @pytest.mark.parametrize("verdict", [LimitError("stage: too far"), None])

@@ -78,7 +78,7 @@ class FakeProgram:
 
 
 class FakeFactory:
-    """Programs by the script's source: each source is the name of a body."""
+    """InterlockTarget by the script's source: each source is the name of a body."""
 
     def __init__(self, **bodies):
         self.bodies = bodies

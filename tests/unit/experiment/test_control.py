@@ -25,7 +25,7 @@ from daq.core import (
     StopRequested,
     StorageError,
 )
-from daq.experiment import Control, Execution, StopOrder
+from daq.experiment import Execution, ExecutionControl, StopOrder
 
 from .fakes import Bench, FakeProgram
 
@@ -42,7 +42,7 @@ async def running(body):
     program = FakeProgram(body)
     async with trio.open_nursery() as nursery:
         await nursery.start(bench.supervisor.run)
-        control = Control(execution, program, bench.supervisor, bench.storage)
+        control = ExecutionControl(execution, program, bench.supervisor, bench.storage)
         nursery.start_soon(control.run)
         await trio.testing.wait_all_tasks_blocked()
         yield execution, control, bench, program
@@ -103,7 +103,9 @@ async def test_an_event_is_acknowledged_before_it_is_shown(autojump_clock):
     with bench.bus.view("meter") as viewer:
         async with trio.open_nursery() as nursery:
             await nursery.start(bench.supervisor.run)
-            await Control(execution, FakeProgram(body), bench.supervisor, bench.storage).run()
+            await ExecutionControl(
+                execution, FakeProgram(body), bench.supervisor, bench.storage
+            ).run()
             nursery.cancel_scope.cancel()
         while (block := viewer.receive_nowait()) is not None:
             shown.append(block)
@@ -433,7 +435,9 @@ async def test_when_the_daemon_is_cancelled_the_program_dies_and_all_is_made_saf
     async with trio.open_nursery() as devices:
         await devices.start(bench.supervisor.run)
         async with trio.open_nursery() as executions:
-            control = Control(execution, FakeProgram(body), bench.supervisor, bench.storage)
+            control = ExecutionControl(
+                execution, FakeProgram(body), bench.supervisor, bench.storage
+            )
             executions.start_soon(control.run)
             await trio.sleep(3.0)
             executions.cancel_scope.cancel()

@@ -25,7 +25,7 @@ from daq.core import (
     StateError,
 )
 from daq.drivers import Driver, DriverContext
-from daq.experiment import Control, Execution, InterlockedPrograms, StopOrder
+from daq.experiment import Execution, ExecutionControl, InterlockedPrograms, StopOrder
 from daq.supervision import PauseAction, PauseRule
 
 from .fakes import Bench, FakeProgram
@@ -154,7 +154,7 @@ async def running(body, rules=None, programs=None):
     program = FakeProgram(body)
     async with trio.open_nursery() as nursery:
         await nursery.start(bench.supervisor.run)
-        control = Control(execution, program, bench.supervisor, bench.storage, rules or {})
+        control = ExecutionControl(execution, program, bench.supervisor, bench.storage, rules or {})
         if programs is not None:
             programs.begin(control)
         async with trio.open_nursery() as executions:
@@ -437,7 +437,7 @@ async def test_nobody_resumes_while_an_interlock_is_tripped(autojump_clock):
         assert reason.startswith("paused by interlock hot: meter 2 W, above 1 W at line")
         with pytest.raises(InterlockError, match="meter 2 W, above 1 W"):
             await control.resume("ada")
-        await programs.let_go("hot", resume=False)
+        await programs.release("hot", resume=False)
         assert execution.state is PAUSED
         await control.resume("ada")
         assert execution.state is RUNNING
@@ -448,12 +448,12 @@ async def test_it_resumes_by_itself_unless_a_person_paused_too(autojump_clock):
     async with running(uses_laser, programs=programs) as (execution, control, _, _):
         programs.hold("hot", "interlock hot: meter 2 W, above 1 W")
         await paused(control)
-        await programs.let_go("hot", resume=True)
+        await programs.release("hot", resume=True)
         assert execution.record().transitions[-1].reason == "resumed: interlock hot has cleared"
         programs.hold("hot", "again")
         control.pause("ada")
         await paused(control)
-        await programs.let_go("hot", resume=True)
+        await programs.release("hot", resume=True)
         assert execution.state is PAUSED
 
 
@@ -463,7 +463,7 @@ async def test_what_starts_while_an_interlock_holds_is_held_from_its_first_line(
     async with running(uses_laser, programs=programs) as (execution, control, _, program):
         assert program.pause_asked
         await paused(control)
-        await programs.let_go("hot", resume=True)
+        await programs.release("hot", resume=True)
         assert execution.state is RUNNING
 
 
@@ -474,7 +474,7 @@ async def test_a_device_that_cannot_be_restored_is_not_resumed_by_an_interlock(a
         programs.hold("hot", "interlock hot: meter 2 W, above 1 W")
         await paused(control)
         bench.laser.stuck = True
-        await programs.let_go("hot", resume=True)
+        await programs.release("hot", resume=True)
         assert execution.state is PAUSED
         assert "could not resume by itself" in execution.output_since(0)[-1].text
         bench.laser.stuck = False

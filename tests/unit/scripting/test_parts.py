@@ -21,7 +21,7 @@ from daq.scripting.parent.running_clock import RunningClock
 from daq.scripting.parent.throttle import TokenBucket
 from daq.scripting.plans import Plans
 from daq.scripting.policy.compiler import SCRIPT
-from daq.scripting.shared_page import Control, SharedPage
+from daq.scripting.shared_page import ControlWord, SharedPage
 
 
 def test_the_package_offers_what_it_promises() -> None:
@@ -71,9 +71,9 @@ def page():
 def test_a_page_is_shared_and_cannot_be_shrunk() -> None:
     ours, descriptor = SharedPage.create()
     theirs = SharedPage(descriptor)
-    ours.control = Control.STOP
+    ours.control = ControlWord.STOP
     theirs.line = 12
-    assert (theirs.control, ours.line, ours.progress) == (Control.STOP, 12, None)
+    assert (theirs.control, ours.line, ours.progress) == (ControlWord.STOP, 12, None)
     with pytest.raises(PermissionError):
         os.ftruncate(descriptor, 0)
     ours.close()

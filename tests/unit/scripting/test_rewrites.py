@@ -90,13 +90,13 @@ def as_python(source: str) -> list[object]:
 def as_script(source: str) -> list[object]:
     trace: list[object] = []
     session = SimpleNamespace(
-        heed_here=None, sleep=None, stop_requested=None, checkpoint=lambda line: True
+        checkpoint_here=None, sleep=None, stop_requested=None, checkpoint=lambda line: True
     )
     language = Language(session, SimpleNamespace(words=[0, 0], progress=None))
     script = compile_script(source, language.modules)
     assert script.code is not None, [d.render("s.py") for d in script.check.diagnostics]
     namespace: dict[str, object] = {"_halt_": False}
-    language.furnish(namespace)
+    language.fill(namespace)
     exec(script.code, namespace | tracing(trace))
     return trace
 

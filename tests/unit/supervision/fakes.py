@@ -396,9 +396,9 @@ class FakePrograms:
             raise StateError(self.veto)
         self.log.append(("hold", interlock))
 
-    async def let_go(self, interlock, *, resume):
+    async def release(self, interlock, *, resume):
         await trio.lowlevel.checkpoint()
-        self.log.append(("let_go", interlock, resume))
+        self.log.append(("release", interlock, resume))
 
     async def stop(self, interlock, reason, *, force):
         await trio.lowlevel.checkpoint()

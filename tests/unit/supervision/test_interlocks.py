@@ -73,7 +73,7 @@ async def test_a_trip_pauses_refuses_moves_and_is_published(autojump_clock):
         with pytest.raises(InterlockError, match=r"meter 1\.5 W, above 1 W"):
             await it.bench.supervisor.device("stage").call("move_abs", 1.0)
         await it.measured(0.5)
-        assert it.programs.log == [("hold", "hot"), ("let_go", "hot", True)]
+        assert it.programs.log == [("hold", "hot"), ("release", "hot", True)]
         assert it.programs.output == [
             "interlock hot: meter 1.5 W, above 1 W",
             "interlock hot has cleared",
@@ -154,7 +154,7 @@ async def test_a_latched_one_is_released_by_hand_when_nothing_is_wrong(autojump_
         assert (it.hot.tripped, it.hot.latched) == (True, True)
         assert it.interlocks.reset("hot", "ada").tripped is False
         await trio.testing.wait_all_tasks_blocked()
-        assert it.programs.log == [("hold", "hot"), ("let_go", "hot", False)]
+        assert it.programs.log == [("hold", "hot"), ("release", "hot", False)]
         with pytest.raises(NotFoundError, match="there are hot"):
             it.interlocks.reset("cold", "")
 

@@ -66,13 +66,13 @@ async def bench_of(folder: Path, *tables: str):
     users: list[set[str]] = []
     interlocks = Interlocks(read_safety(config, drivers).interlocks, supervisor, bus, timebase)
 
-    def take_over(_: Config, now: SafetySettings, keys: Mapping[str, UserConfig]) -> None:
-        interlocks.take_over(now.interlocks)
+    def reconfigure(_: Config, now: SafetySettings, keys: Mapping[str, UserConfig]) -> None:
+        interlocks.reconfigure(now.interlocks)
         safety.append(now)
         users.append(set(keys))
 
     reloader = Reloader(
-        config, drivers, shared, supervisor, interlocks, timebase, on_change=take_over
+        config, drivers, shared, supervisor, interlocks, timebase, on_change=reconfigure
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)
@@ -244,7 +244,7 @@ async def test_interlocks_come_go_and_change(tmp_path, autojump_clock):
             await bench.reloader.reload()
         await bench.reloader.reload(force=True)
         await trio.testing.wait_all_tasks_blocked()
-        assert bench.programs.log == [("let_go", "hot", False)]
+        assert bench.programs.log == [("release", "hot", False)]
         assert not any(status.tripped for status in bench.interlocks.status())
         await bench.supervisor.device("stage").call("move_abs", 1.0)
         bench.write(STAGE)

@@ -153,7 +153,7 @@ async def test_a_device_that_is_lost_in_the_moment_of_its_first_answer_is_not_ca
             states.append(device.snapshot().state)
             if task is meter.polling:
                 meter.polling = None
-                device.let_go("somebody else had it")
+                device.reconnect("somebody else had it")
 
     async def poll():
         await trio.lowlevel.checkpoint()
@@ -165,7 +165,7 @@ async def test_a_device_that_is_lost_in_the_moment_of_its_first_answer_is_not_ca
         meter.poll, meter.polling = poll, None
         look = LoseAfterPoll()
         trio.lowlevel.add_instrument(look)
-        device.let_go("unplugged")
+        device.reconnect("unplugged")
         await trio.sleep(0.5)
         states.clear()
         await trio.sleep(0.7)

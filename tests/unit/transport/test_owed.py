@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daq.transport.owed import OwedReplies
+from daq.transport.late_replies import LateReplies
 
 
 def anything(text):
@@ -10,7 +10,7 @@ def anything(text):
 
 
 def test_nothing_is_ambiguous_when_nothing_is_owed():
-    owed = OwedReplies()
+    owed = LateReplies()
     mine = owed.expect(anything, due=1.0)
     owed.received(mine)
     assert not owed.is_ambiguous("5.0")
@@ -19,14 +19,14 @@ def test_nothing_is_ambiguous_when_nothing_is_owed():
 
 
 def test_a_reply_that_could_be_an_older_one_is_ambiguous():
-    owed = OwedReplies()
+    owed = LateReplies()
     owed.expect(lambda text: text.startswith("2PO"), due=1.0)
     assert owed.is_ambiguous("2PO00000000")
     assert not owed.is_ambiguous("3PO00000000")
 
 
 def test_late_replies_settle_the_oldest_debt_that_they_fit():
-    owed = OwedReplies()
+    owed = LateReplies()
     owed.expect(lambda text: text == "a", due=1.0)
     owed.expect(anything, due=2.0)
     assert owed.settle("b")
@@ -35,7 +35,7 @@ def test_late_replies_settle_the_oldest_debt_that_they_fit():
 
 
 def test_it_is_listened_for_once_and_still_remembered():
-    owed = OwedReplies()
+    owed = LateReplies()
     owed.expect(anything, due=1.0)
     owed.expect(anything, due=3.0)
     assert owed.listen_until() == 3.0
@@ -47,7 +47,7 @@ def test_it_is_listened_for_once_and_still_remembered():
 
 
 def test_a_silent_instrument_does_not_owe_without_bound():
-    owed = OwedReplies()
+    owed = LateReplies()
     for n in range(1000):
         owed.expect(anything, due=n)
     assert len(owed) == 16

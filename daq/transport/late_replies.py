@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Accepts", "OwedReplies", "OwedReply"]
+__all__ = ["Accepts", "LateReplies", "LateReply"]
 
 Accepts = Callable[[str], bool]
 """Tells a command's reply from those to other commands."""
@@ -15,7 +15,7 @@ _MOST = 16
 
 
 @dataclass(eq=False, slots=True)
-class OwedReply:
+class LateReply:
     """One reply that an exchange expects, or expected until it gave up."""
 
     accepts: Accepts
@@ -25,7 +25,7 @@ class OwedReply:
     """Somebody has listened for it once more, in vain."""
 
 
-class OwedReplies:
+class LateReplies:
     """What the instruments on one connection owe.
 
     An instrument answers in order. So where a reply is still owed, and one comes that could be
@@ -33,22 +33,22 @@ class OwedReplies:
     """
 
     def __init__(self) -> None:
-        self._owed: list[OwedReply] = []
+        self._owed: list[LateReply] = []
 
     def __len__(self) -> int:
         return len(self._owed)
 
     def __repr__(self) -> str:
-        return f"<OwedReplies {len(self._owed)}>"
+        return f"<LateReplies {len(self._owed)}>"
 
-    def expect(self, accepts: Accepts, due: float) -> OwedReply:
+    def expect(self, accepts: Accepts, due: float) -> LateReply:
         """A command was sent that will be answered."""
-        owed = OwedReply(accepts, due)
+        owed = LateReply(accepts, due)
         self._owed.append(owed)
         del self._owed[:-_MOST]
         return owed
 
-    def received(self, owed: OwedReply) -> None:
+    def received(self, owed: LateReply) -> None:
         """This one has come."""
         if owed in self._owed:
             self._owed.remove(owed)

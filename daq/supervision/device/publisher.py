@@ -9,10 +9,10 @@ import numpy as np
 from daq.bus import Bus
 from daq.core import Capability, DeviceDescription, Measurement, Reading
 
-__all__ = ["Outlet"]
+__all__ = ["Publisher"]
 
 
-class Outlet:
+class Publisher:
     """Makes measurement blocks of one device's readings and publishes them in sequence.
 
     A device's own channel bears its id and holds what `record` stores; everything else that it

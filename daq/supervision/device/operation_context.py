@@ -7,21 +7,21 @@ from typing import Any
 
 from daq.core import DeviceDescription
 from daq.drivers import Timebase
-from daq.supervision.device.outlet import Outlet
+from daq.supervision.device.publisher import Publisher
 from daq.supervision.device.status import DeviceStatus
 
-__all__ = ["Instrument"]
+__all__ = ["OperationContext"]
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument:
+class OperationContext:
     """What operations work on."""
 
     driver: Any
     """A `Driver` with the protocols of its capabilities; the operation table asks for no others."""
     description: DeviceDescription
     status: DeviceStatus
-    outlet: Outlet
+    publisher: Publisher
     timebase: Timebase
 
     @property

@@ -20,7 +20,7 @@ from daq.api.door.access import Access
 from daq.core import AuthenticationError, CommunicationError, DaqError, PermissionDeniedError
 from daq.wire.status import to_status
 
-__all__ = ["FORCE_METADATA", "USER_METADATA", "Caller", "Guarded", "OpenCalls", "caller"]
+__all__ = ["FORCE_METADATA", "USER_METADATA", "CallBoundary", "Caller", "OpenCalls", "caller"]
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def _stopping() -> CommunicationError:
     return CommunicationError("the daemon is stopping", advice="call again when it is back")
 
 
-class Guarded:
+class CallBoundary:
     """A service as the server gets it: the same methods, each behind the guard."""
 
     def __init__(self, service: Any, calls: OpenCalls, access: Access) -> None:

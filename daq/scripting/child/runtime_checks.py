@@ -20,7 +20,7 @@ from daq.scripting.child.devices import DeviceProxy
 from daq.scripting.child.facades import Facade
 from daq.scripting.child.runs import Run
 
-__all__ = ["Guards"]
+__all__ = ["RuntimeChecks"]
 
 _GENERATOR = type(_ for _ in ())
 _ARRAY = frozenset(
@@ -132,7 +132,7 @@ class _Place:
     old: Any
 
 
-class Guards:
+class RuntimeChecks:
     """The guards of one script; it knows which classes the script has made."""
 
     def __init__(self) -> None:

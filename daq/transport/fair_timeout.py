@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import trio
 
-__all__ = ["Patience"]
+__all__ = ["FairTimeout"]
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ _PUNCTUAL_S = 0.02
 """Timers of a process that is not held up fire earlier than so long after their time."""
 
 
-class Patience:
+class FairTimeout:
     """So many seconds for an answer, from now on.
 
     A process that gets no CPU, or whose loop is held up, wakes long after a deadline, and the

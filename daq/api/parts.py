@@ -12,7 +12,7 @@ from daq.scripting import Sandbox
 from daq.storage import Storage
 from daq.supervision import Guard, Interlocks, Presets, Reloader, Supervisor
 
-__all__ = ["ApiServices", "DaemonInfo"]
+__all__ = ["DaemonInfo", "Parts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class DaemonInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiServices:
+class Parts:
     """The parts of the daemon: its nursery tree runs them, the API hands requests to them."""
 
     info: DaemonInfo
