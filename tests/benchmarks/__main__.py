@@ -18,7 +18,7 @@ from tests.benchmarks import (
     stream,
     wire,
 )
-from tests.benchmarks.table import print_markdown, print_table
+from tests.benchmarks.table import print_comparison, print_markdown, print_table
 
 SUITES = {
     "scripts": lambda quick: trio.run(functools.partial(scripts.measure, quick=quick)),
@@ -36,8 +36,14 @@ parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=
 parser.add_argument("--quick", action="store_true", help="short series: shows that all of it works")
 parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
 parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all if none")
+parser.add_argument(
+    "--compare", action="store_true", help="print which ratio got worse than the recorded table"
+)
 arguments = parser.parse_args()
 if unknown := set(arguments.suites) - set(SUITES):
     parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+rows = [row for name in arguments.suites or SUITES for row in SUITES[name](arguments.quick)]
 show = print_markdown if arguments.markdown else print_table
-show([row for name in arguments.suites or SUITES for row in SUITES[name](arguments.quick)])
+show(rows)
+if arguments.compare:
+    print_comparison(rows)

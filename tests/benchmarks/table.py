@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Row", "print_markdown", "print_table", "summary"]
+__all__ = [
+    "Row",
+    "print_comparison",
+    "print_markdown",
+    "print_table",
+    "recorded_ratios",
+    "summary",
+    "worse",
+]
 
+_RECORD = Path(__file__).with_name("README.md")
+_NOISE = 1.1
+"""A ratio varies by so much from run to run."""
 _HEAD = ("what", "daq", "peer, same run", "ratio", "goal")
 
 
@@ -54,3 +67,33 @@ def print_table(rows: Sequence[Row]) -> None:
     console = Console()
     console.width = max(console.width, 150)
     console.print(table)
+
+
+def recorded_ratios(text: str) -> dict[str, float]:
+    """The ratios of the tables in a Markdown text, by what was measured."""
+    ratios = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == len(_HEAD):
+            with suppress(ValueError):  # a row without a peer
+                ratios[cells[0]] = float(cells[_HEAD.index("ratio")])
+    return ratios
+
+
+def worse(rows: Sequence[Row], recorded: Mapping[str, float]) -> list[str]:
+    """A sentence for each ratio that is worse than the recorded one by more than noise."""
+    return [
+        f"{row.what}: {row.ratio:.2f}, recorded {recorded[row.what]:.2f}"
+        for row in rows
+        if row.ratio is not None and row.ratio > _NOISE * recorded.get(row.what, math.inf)
+    ]
+
+
+def print_comparison(rows: Sequence[Row]) -> None:
+    """Say which ratios of this run are worse than those on record, and which have no record."""
+    recorded = recorded_ratios(_RECORD.read_text(encoding="utf-8"))
+    found = worse(rows, recorded)
+    print(*found or [f"no ratio is worse than recorded by more than {_NOISE - 1:.0%}"], sep="\n")
+    unknown = [row.what for row in rows if row.ratio is not None and row.what not in recorded]
+    if unknown:
+        print(f"not on record: {', '.join(unknown)}")
