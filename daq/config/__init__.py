@@ -15,18 +15,33 @@ from daq.config.models import (
     StorageConfig,
     UserConfig,
 )
+from daq.config.structure import Number, Positive, Seconds, Texts, Words, key, read_model
+from daq.config.toml_file import KeyPath, Mistakes, Table, located, parse_toml, read_text
 
 __all__ = [
     "Config",
     "DeviceConfig",
     "GuardConfig",
     "InterlockConfig",
+    "KeyPath",
+    "Mistakes",
+    "Number",
+    "Positive",
     "RingConfig",
     "ScriptsConfig",
+    "Seconds",
     "ServerConfig",
     "StorageConfig",
+    "Table",
+    "Texts",
     "UserConfig",
+    "Words",
+    "key",
     "load_config",
     "load_users",
+    "located",
     "parse_config",
+    "parse_toml",
+    "read_model",
+    "read_text",
 ]

@@ -45,8 +45,8 @@ class ServerConfig:
 
     def mistake(self, option: str, problem: str, advice: str = "") -> ConfigurationError:
         """What is wrong with an option, which shows only when it is used."""
-        place = self.places.get(option, "[server]")
-        return ConfigurationError(f"{place}: {option}: {problem}", advice=advice)
+        place = self.places.get(option, "the command line")
+        return ConfigurationError(f"{place}: server.{option}: {problem}", advice=advice)
 
 
 @dataclass(frozen=True, slots=True)

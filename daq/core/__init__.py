@@ -69,6 +69,7 @@ from daq.core.execution import (
 )
 from daq.core.interlock import INTERLOCK_CHANNELS, InterlockStatus
 from daq.core.measurement import Measurement, Reading, merge_blocks
+from daq.core.near_miss import did_you_mean
 from daq.core.parameters import (
     DeviceParameter,
     Scalar,
@@ -193,6 +194,7 @@ __all__ = [
     "WavelengthTunable",
     "axis_label",
     "convert_parameters",
+    "did_you_mean",
     "error_class",
     "format_quantity",
     "format_time",

@@ -54,15 +54,15 @@ def configured_line(
     try:
         shared = ports.port(settings)
     except ConfigurationError as error:
-        message = f"{context.device_id}: {error.message}"
-        raise ConfigurationError(message, advice=error.advice) from error
+        options.refuse("port", f"{error.message}; {error.advice}".removesuffix("; "))
+        shared = Ports().port(PortSettings("none"))  # the options are refused as a whole
     return Line(shared, context.device_id, replace(dialect, timeout_s=timeout_s))
 
 
 def _read_port(options: Options, usual: PortSettings) -> PortSettings:
     stop_bits = options.number("stop_bits", usual.stop_bits, limits=_STOP_BITS)
     if stop_bits not in STOP_BITS:
-        raise ConfigurationError(f"stop_bits = {stop_bits:g} is not one of 1, 1.5, 2")
+        options.refuse("stop_bits", f"{stop_bits:g} is not one of 1, 1.5, 2")
     return PortSettings(
         options.text("port", REQUIRED, "a serial port such as /dev/ttyUSB0, host:port, or VISA"),
         baudrate=options.integer("baudrate", usual.baudrate, "bits/s", _BAUDRATES),

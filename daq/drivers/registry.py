@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from daq.config import DeviceConfig
-from daq.core import ConfigurationError
+from daq.config import DeviceConfig, located
+from daq.core import ConfigurationError, did_you_mean
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.timebase import Timebase
 
@@ -58,7 +57,7 @@ def build_drivers(
         try:
             drivers[device_id] = _factory(config.driver, offers)(context)
         except ConfigurationError as error:
-            failures[device_id] = _place(config) + str(error)
+            failures[device_id] = str(located(error, config.path, config.line))
         except Exception as error:  # noqa: BLE001 - whatever a foreign driver does, the others live
             failures[device_id] = (
                 f"{_place(config)}the driver {config.driver!r} failed to start: "
@@ -73,8 +72,7 @@ def _offers() -> dict[str, EntryPoint]:
 
 def _factory(name: str, offers: Mapping[str, EntryPoint]) -> DriverFactory:
     if name not in offers:
-        close = get_close_matches(name, list(offers), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, offers, "; ")
         known = ", ".join(sorted(offers)) or "none at all: is the package daq installed?"
         raise ConfigurationError(
             f"there is no driver {name!r}{hint}", advice=f"installed drivers are: {known}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType
 
@@ -13,7 +12,14 @@ import trio
 from trio_util import AsyncValue
 
 from daq.bus import Bus
-from daq.core import BusyError, DeviceStop, Measurement, StopOutcome, UnknownDeviceError
+from daq.core import (
+    BusyError,
+    DeviceStop,
+    Measurement,
+    StopOutcome,
+    UnknownDeviceError,
+    did_you_mean,
+)
 from daq.drivers import Driver, DriverContext, Timebase
 from daq.supervision.device.acquisition import follow_position
 from daq.supervision.device.device import Acquisition, Device
@@ -93,10 +99,9 @@ class Supervisor:
         try:
             return self._devices[device_id]
         except KeyError:
-            near = get_close_matches(device_id, self._devices, 1)
             raise UnknownDeviceError(
                 f"there is no device {device_id!r}; there are {', '.join(sorted(self._devices))}",
-                advice=f"did you mean {near[0]!r}?" if near else "",
+                advice=did_you_mean(device_id, self._devices),
             ) from None
 
     def gate(self, device_id: str) -> Gate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,7 @@ from daq.client.sending.program_text import ProgramText
 from daq.client.sending.scans import Scans
 from daq.client.showing.display import DisplayFactory
 from daq.client.showing.html import devices_html
-from daq.core import ParameterError, UnknownDeviceError
+from daq.core import ParameterError, UnknownDeviceError, did_you_mean
 
 __all__ = ["Bench", "RemoteFunction"]
 
@@ -124,10 +123,9 @@ class Bench(Scans):
         try:
             return self._devices[name]
         except KeyError:
-            near = difflib.get_close_matches(name, self._devices, 1)
             raise UnknownDeviceError(
                 f"there is no device {name!r}; there are {', '.join(self._devices) or 'none'}",
-                advice=f"did you mean {near[0]!r}?" if near else "",
+                advice=did_you_mean(name, self._devices),
             ) from None
 
     def __contains__(self, name: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar, cast
@@ -22,6 +21,7 @@ from daq.core import (
     DeviceStop,
     ParameterError,
     Scalar,
+    did_you_mean,
     parse_scalar,
 )
 
@@ -89,8 +89,7 @@ class Device:
             needed = Capability.READABLE if Capability.READABLE in others else others[0]
             return missing_capability(self._description, cast("Capability", needed))
         public = [n for n in dir(type(self)) if not n.startswith("_")]
-        near = difflib.get_close_matches(name, public, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, public, "; ")
         return AttributeError(f"{self.name} has no attribute {name!r}{hint}")
 
     # ------------------------------------------------------------------------------- what it is

@@ -10,9 +10,10 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
+
+from daq.core import did_you_mean
 
 __all__ = ["FUNCTIONS", "Expression", "ExpressionError"]
 
@@ -198,8 +199,8 @@ class Expression:
         if name in _CONSTANTS:
             constant = _CONSTANTS[name]
             return lambda _: constant
-        close = get_close_matches(name, [*self._known, *FUNCTIONS], n=1)
-        there = f"did you mean {close[0]!r}?" if close else f"there are {sorted(self._known)}"
+        near = did_you_mean(name, [*self._known, *FUNCTIONS])
+        there = near or f"there are {sorted(self._known)}"
         raise ExpressionError(f"there is no {name!r} here; {there}")
 
     def _read_binary(self, node: Any) -> Node:

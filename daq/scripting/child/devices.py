@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from daq.core import OPERATIONS, Call, Describe, ListDevices
+from daq.core import OPERATIONS, Call, Describe, ListDevices, did_you_mean
 from daq.scripting.child.session import Session
 
 __all__ = ["DeviceOperation", "DeviceProxy", "Devices", "device_id"]
@@ -71,8 +70,7 @@ class DeviceProxy:
 
     def _missing(self, name: str) -> str:
         facts = [key for key, value in self._facts.items() if value is not None]
-        close = difflib.get_close_matches(name, [*self._operations, *facts], 1)
-        hint = f"; did you mean '{close[0]}'?" if close else "."
+        hint = did_you_mean(name, [*self._operations, *facts], "; ") or "."
         return (
             f"device '{self._id}' has no '{name}'{hint} It offers "
             f"{', '.join(map(_signature, self._operations))}; facts: {', '.join(sorted(facts))}"

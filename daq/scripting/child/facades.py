@@ -7,7 +7,6 @@ not. Nothing here reads files, makes memory from addresses, or calls back by nam
 from __future__ import annotations
 
 import cmath
-import difflib
 import math
 import random
 import statistics
@@ -17,6 +16,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from daq.core import did_you_mean
 
 __all__ = ["Facade", "module_names", "modules"]
 
@@ -61,8 +62,7 @@ class Facade:
 
     def missing(self, name: object) -> str:
         """Why there is no such name, and which one may be meant."""
-        close = difflib.get_close_matches(str(name), self._names, 1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        hint = did_you_mean(name, self._names, "; ")
         return f"'{self._title}' offers no '{name}' to scripts{hint}"
 
     def __repr__(self) -> str:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from RestrictedPython.transformer import (
     RestrictingNodeTransformer,
 )
 
+from daq.core import did_you_mean
 from daq.scripting.policy.nodes import assigned_names, call, load, main_function, placed
 from daq.scripting.vocabulary import HINTS, NAMES
 
@@ -119,10 +119,7 @@ class LanguageRules(RestrictingNodeTransformer):
             return f"'{name}' is not available in scripts: {HINTS[name]}"
         if name.startswith("_"):
             return f"'{name}': names that begin with an underscore are reserved"
-        close = difflib.get_close_matches(name, self._known, 1)
-        return f"the name '{name}' is not defined" + (
-            f"; did you mean '{close[0]}'?" if close else ""
-        )
+        return f"the name '{name}' is not defined{did_you_mean(name, self._known, '; ')}"
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if _is_super_init(node):
@@ -231,8 +228,7 @@ class LanguageRules(RestrictingNodeTransformer):
         if alias.name == "*":
             self.error(alias, f"import the names that you need, or 'import {module}'", "IMPORT")
         elif alias.name not in self._modules[module]:
-            close = difflib.get_close_matches(alias.name, self._modules[module], 1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            hint = did_you_mean(alias.name, self._modules[module], "; ")
             self.error(alias, f"'{module}' offers no '{alias.name}' to scripts{hint}", "IMPORT")
         return self._bind(alias.asname or alias.name, node, module, alias.name)
 

@@ -6,7 +6,6 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import trio
@@ -25,6 +24,7 @@ from daq.core import (
     Operation,
     Scalar,
     StopOutcome,
+    did_you_mean,
 )
 from daq.supervision.device.acquisition import acquire
 from daq.supervision.device.device_task import DeviceTask
@@ -289,10 +289,9 @@ class Device:
         except KeyError:
             offers = [f"{name}{op.signature}" for name, (op, _) in self._offered.items()]
             listed = ", ".join([*offers, "stop()"])
-            near = get_close_matches(operation, [*self._offered, "stop"], 1)
             raise CapabilityError(
                 f"{self.id}: does not offer {operation!r}; it offers {listed}",
-                advice=f"did you mean {near[0]!r}?" if near else "",
+                advice=did_you_mean(operation, [*self._offered, "stop"]),
             ) from None
 
     async def _perform(self, job: Job, step: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:

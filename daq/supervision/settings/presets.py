@@ -7,7 +7,6 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 
 import trio
@@ -23,6 +22,7 @@ from daq.core import (
     SettingOutcome,
     StateError,
     StorageError,
+    did_you_mean,
 )
 from daq.drivers import Timebase
 from daq.supervision.json_file import read_json, write_json
@@ -99,10 +99,9 @@ class Presets:
             return await trio.to_thread.run_sync(_read, path)
         except FileNotFoundError:
             known = [preset.name for preset in await self.list()]
-            near = get_close_matches(name, known, 1)
             raise NotFoundError(
                 f"there is no preset {name!r}; there are {', '.join(known) or 'none'}",
-                advice=f"did you mean {near[0]!r}?" if near else "",
+                advice=did_you_mean(name, known),
             ) from None
 
     async def delete(self, name: str) -> None:

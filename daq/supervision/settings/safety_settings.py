@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from daq.config import Config, DeviceConfig, InterlockConfig
-from daq.core import Capability, ConfigurationError, DeviceDescription, Limits
+from daq.config import Config, DeviceConfig, InterlockConfig, located
+from daq.core import Capability, ConfigurationError, DeviceDescription, Limits, did_you_mean
 from daq.drivers import NOT_NEGATIVE, REQUIRED, Driver, LastWill, Options, SerialSettings, WillFrame
 from daq.supervision.interlocks.rule import Condition
 from daq.supervision.settings.pausing import PauseAction, PauseRule
@@ -97,8 +97,7 @@ def _located(table: DeviceConfig | InterlockConfig, read: Any) -> Any:
     try:
         return read()
     except ConfigurationError as error:
-        place = f"{table.path}, line {table.line}: " if table.path else ""
-        raise ConfigurationError(place + error.message, advice=error.advice) from None
+        raise located(error, table.path, table.line) from None
 
 
 def _pause_rule(device: DeviceConfig, driver: Driver | None) -> PauseRule | None:
@@ -106,6 +105,7 @@ def _pause_rule(device: DeviceConfig, driver: Driver | None) -> PauseRule | None
     if "on_pause" not in device.supervision:
         return None
     action = PauseAction(options.choice("on_pause", "nothing", [a.value for a in PauseAction]))
+    options.require_right()
     if driver and action.needs and action.needs not in driver.description.capabilities:
         raise ConfigurationError(
             f"devices.{device.id}: on_pause = {action.value!r} cannot be done: "
@@ -202,20 +202,20 @@ def _interlock(
     settings = InterlockSettings(
         name=config.name,
         channel=options.text("channel", REQUIRED, 'a channel such as "laser.wavelength"'),
-        condition=_condition(owner, options, read_every),
+        condition=_condition(options, read_every),
         action=options.choice("action", "none", ACTIONS),
-        devices=_devices(owner, options, "devices", devices),
-        refuse_moves=_devices(owner, options, "refuse_moves", devices),
+        devices=_devices(options, "devices", devices),
+        refuse_moves=_devices(options, "refuse_moves", devices),
         resume=options.boolean("resume", False),
         read_every_s=read_every,
     )
-    options.finish()
     if settings.action == "safe" and not settings.devices:
-        raise ConfigurationError(f"{owner}: action = 'safe' needs devices = [...] to make safe")
+        options.refuse("action", "'safe' needs devices = [...] to make safe")
     if settings.resume and settings.action != "pause":
-        raise ConfigurationError(f"{owner}: resume = true needs action = 'pause'")
+        options.refuse("resume", "needs action = 'pause'")
     if read_every and settings.channel.partition(".")[0] not in devices:
-        raise ConfigurationError(f"{owner}: {settings.channel!r} belongs to no device to be read")
+        options.refuse("channel", f"{settings.channel!r} belongs to no device to be read")
+    options.finish()
     return replace(settings, reading=_reading(owner, settings, drivers)) if read_every else settings
 
 
@@ -244,7 +244,7 @@ def _operation(described: DeviceDescription, quantity: str) -> tuple[str, ...]:
     return "get", quantity
 
 
-def _condition(owner: str, options: Options, read_every: float | None) -> Condition:
+def _condition(options: Options, read_every: float | None) -> Condition:
     above = options.number("above", math.inf)
     below = options.number("below", -math.inf)
     clear_below = options.number("clear_below", math.inf)
@@ -264,20 +264,17 @@ def _condition(owner: str, options: Options, read_every: float | None) -> Condit
             latched=options.boolean("latched", False),
         )
     except ValueError as error:
-        raise ConfigurationError(f"{owner}: {error}") from None
+        options.refuse("", str(error))
+        return Condition()
     if not condition.describe():
-        raise ConfigurationError(
-            f"{owner}: has no condition", advice="give it above, below, outside or stale_s"
-        )
+        options.refuse("", "has no condition; give it above, below, outside or stale_s")
     return condition
 
 
-def _devices(owner: str, options: Options, name: str, known: Iterable[str]) -> tuple[str, ...]:
+def _devices(options: Options, name: str, known: Iterable[str]) -> tuple[str, ...]:
     named = options.texts(name, (), "a list of devices")
     for device_id in named:
         if device_id not in known:
-            raise ConfigurationError(
-                f"{owner}: {name}: there is no device {device_id!r}",
-                advice=f"there are {', '.join(sorted(known))}",
-            )
+            near = did_you_mean(device_id, known) or f"there are {', '.join(sorted(known))}"
+            options.refuse(name, f"there is no device {device_id!r}; {near}")
     return named

@@ -39,7 +39,7 @@ def test_what_is_broken_is_told_with_the_reason(report, tmp_path):
     ("text", "arguments", "complaint"),
     [
         (METER, ["metre"], "there is no device metre; there are meter"),
-        (METER + "averagin = 1\n", ["--yes"], "there is no option 'averagin'"),
+        (METER + "averagin = 1\n", ["--yes"], "averagin: there is no such option"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_touched(report, text, arguments, complaint):

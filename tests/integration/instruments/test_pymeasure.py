@@ -177,7 +177,7 @@ async def test_an_attribute_that_does_not_exist_is_an_error(options):
         ({"class": "pymeasure.instruments.Nothing"}, "cannot be loaded"),
         ({"adapter": 5}, "adapter = 5 is not a VISA resource"),
         ({"movable": {**MOVABLE, "tolerence": 1}}, "movable.tolerence: there is no such key"),
-        ({"line": {}}, "there is no option 'line'"),
+        ({"line": {}}, "line: there is no such option"),
     ],
 )
 async def test_mistakes_are_found_before_anything_is_connected(options, change, problem):

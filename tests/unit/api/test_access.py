@@ -160,7 +160,7 @@ def test_files_that_cannot_be_used_are_told_with_option_and_line(folder, text, l
     with pytest.raises(ConfigurationError, match=problem) as caught:
         read_access(server(folder, text))
     option = text.splitlines()[line - 2].partition(" ")[0]
-    assert caught.value.message.startswith(f"{folder}/lab.toml, line {line}: {option}: ")
+    assert caught.value.message.startswith(f"{folder}/lab.toml:{line}: server.{option}: ")
 
 
 def test_a_certificate_that_ends_soon_is_warned_about(folder, authority, caplog):
@@ -187,22 +187,25 @@ def test_a_token_file_that_others_can_read_is_warned_about(folder, caplog):
     ("text", "problem"),
     [
         ("", "there is no user in it"),
-        ("[maria]\n", "line 1: [maria] needs token"),
-        ('[maria]\ntoken = "short"', "line 2: a token has 16 or more of letters"),
-        ('[maria]\ntoken = "with spaces in between"', "line 2: a token has 16 or more of letters"),
-        ('[a]\ntoken = "0123456789abcdef"\nrole = "raed-only"', "line 3: there is no role"),
+        ("[maria]\n", "toml:1: maria.token: is missing"),
+        ('[maria]\ntoken = "short"', ":2: maria.token: a token has 16 or more of letters"),
+        (
+            '[maria]\ntoken = "with spaces in between"',
+            ":2: maria.token: a token has 16 or more of letters",
+        ),
+        ('[a]\ntoken = "0123456789abcdef"\nrole = "raed-only"', ":3: a.role: there is no role"),
         (
             '[a]\ntoken = "0123456789abcdef"\n[b]\ntoken = "0123456789abcdef"',
-            "line 4: another user has the same token",
+            ":4: b.token: another user has the same token",
         ),
-        ('token = "0123456789abcdef"', "expected a table [token]"),
+        ('token = "0123456789abcdef"', "is not a table [token]"),
     ],
 )
 def test_a_wrong_token_file_says_where_and_what(folder, text, problem):
     (folder / "tokens.toml").write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         read_access(server(folder, 'token_file = "tokens.toml"'))
-    assert "lab.toml, line 2: token_file: " in caught.value.message
+    assert "lab.toml:2: server.token_file: " in caught.value.message
     assert problem in caught.value.message
 
 

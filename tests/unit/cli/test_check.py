@@ -77,14 +77,14 @@ def test_every_device_that_cannot_be_built_is_told(tmp_path: Path) -> None:
 def test_a_configuration_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     result = check(write(tmp_path / "bench.toml", "[server]\nport = 'high'\n"))
     assert result.exit_code == 1
-    assert "line 2: port takes a whole number, not 'high'" in result.stderr
+    assert ":2: server.port: 'high' is not a whole number" in result.stderr
 
 
 def test_a_mistake_about_safety_is_an_error(tmp_path: Path) -> None:
     text = '[devices.edge]\ndriver = "simulated.stage"\non_pause = "close_shutter"\n'
     result = check(write(tmp_path / "bench.toml", text))
     assert result.exit_code == 1
-    assert "line 1: devices.edge: on_pause = 'close_shutter' cannot be done" in result.stderr
+    assert ":1: devices.edge: on_pause = 'close_shutter' cannot be done" in result.stderr
 
 
 def test_only_scripts_and_configurations_are_checked(tmp_path: Path) -> None:

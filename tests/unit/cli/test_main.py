@@ -109,7 +109,7 @@ def test_serve_reports_a_wrong_configuration_without_a_traceback(
     result = run("serve", "--config", path)
     assert result.exit_code == 1
     assert result.stderr == (
-        f"error: {path}, line 2: unknown option 'prot' in [server]\ndid you mean 'port'?\n"
+        f"error: {path}:2: server.prot: there is no such key; did you mean 'port'?\n"
     )
 
 

@@ -131,9 +131,9 @@ async def test_a_stuck_digitizer_delivers_no_samples_and_says_so(build, autojump
     ("fault", "complaint"),
     [
         ({"kind": "ofline"}, "did you mean 'offline'"),
-        ({}, "the option 'kind' is missing"),
-        ({"kind": "slow", "delay": -1}, "delay = -1 is not a number in s, at least 0"),
-        ({"kind": "slow", "untli": 3}, "there is no option 'untli'"),
+        ({}, "kind: is missing"),
+        ({"kind": "slow", "delay": -1}, "delay: -1 is not a number in s, at least 0"),
+        ({"kind": "slow", "untli": 3}, "untli: there is no such option"),
         ("offline", "is not a table"),
     ],
 )

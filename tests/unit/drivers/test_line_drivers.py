@@ -328,13 +328,13 @@ async def test_options_are_checked_with_what_was_expected():
         return driver(DriverContext("device", "x", Timebase(), options))
 
     for driver, options, complaint in [
-        (Esp300Axis, {}, "'port' is missing"),
-        (Esp300Axis, {"port": "/dev/x", "axis": 4}, "axis = 4"),
+        (Esp300Axis, {}, "port: is missing"),
+        (Esp300Axis, {"port": "/dev/x", "axis": 4}, "axis: 4 is"),
         (Esp300Axis, {"port": "/dev/x", "parity": "evne"}, "did you mean 'even'"),
-        (Ell14, {"port": "/dev/x", "address": "G"}, "address = 'G'"),
+        (Ell14, {"port": "/dev/x", "address": "G"}, "address: 'G'"),
         (Ell14, {"port": "lab:0"}, "host:port"),
         (MaiTai, {"port": "/dev/x", "stop_bits": 1.2}, "stop_bits"),
-        (Meter1830c, {"port": "/dev/x", "wavelength": 200}, "wavelength = 200"),
+        (Meter1830c, {"port": "/dev/x", "wavelength": 200}, "wavelength: 200"),
     ]:
         with pytest.raises(ConfigurationError, match=complaint):
             build(driver, **options)

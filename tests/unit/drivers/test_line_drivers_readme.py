@@ -38,7 +38,7 @@ async def test_every_option_and_parameter_is_documented(driver):
     context = DriverContext("x", "x", Timebase(), {"port": "/dev/x", "no_such_option": 1})
     with pytest.raises(ConfigurationError) as caught:
         driver(context)
-    accepted = re.findall(r"(?:it takes |; )(\w+): ", caught.value.advice)
+    accepted = re.findall(r"(?:known here: |, )(\w+) \(", caught.value.message)
     assert len(accepted) > 6
     built = driver(DriverContext("x", "x", Timebase(), {"port": "/dev/x"}))
     names = [*accepted, *(parameter.name for parameter in built.description.parameters)]

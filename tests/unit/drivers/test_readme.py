@@ -52,7 +52,7 @@ async def test_every_option_is_documented(driver):
     context = DriverContext("x", "x", Timebase(), {"no_such_option": 1})
     with pytest.raises(ConfigurationError) as caught:
         driver(context)
-    accepted = re.findall(r"(?:it takes |; )(\w+): ", caught.value.advice)
+    accepted = re.findall(r"(?:known here: |, )(\w+) \(", caught.value.message)
     assert len(accepted) > 6
     undocumented = [name for name in accepted if f"`{name}`" not in README]
     assert undocumented == []

@@ -70,7 +70,7 @@ async def test_a_wrong_option_costs_only_its_own_device():
     drivers, failures = build_drivers(configs, Timebase())
     assert set(drivers) == {"camera"}
     assert failures["stage"] == (
-        "bench.toml:12: stage: velocity = 'fast' is not a number in mm/s within [1e-12, 1e+12]"
+        "bench.toml:12: stage: velocity: 'fast' is not a number in mm/s within [1e-12, 1e+12]"
     )
 
 

@@ -147,5 +147,5 @@ async def test_a_driver_that_is_not_connected_is_offline(build):
 
 
 async def test_an_impossible_start_is_refused(build):
-    with pytest.raises(ConfigurationError, match="position = 50 is not a number in mm within"):
+    with pytest.raises(ConfigurationError, match="position: 50 is not a number in mm within"):
         await build(SimulatedStage, position=50)

@@ -1,0 +1,23 @@
+"""The near miss: which known name somebody meant who misspelt it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["did_you_mean"]
+
+
+def did_you_mean(word: object, known: Iterable[str], before: str = "") -> str:
+    """The question whether the closest known name was meant.
+
+    Args:
+        word: What was written.
+        known: The names that there are.
+        before: What stands before the question, where there is one.
+
+    Returns:
+        Such as `did you mean 'stage'?`; nothing when no name is close.
+    """
+    close = get_close_matches(str(word), list(known), 1)
+    return f"{before}did you mean {close[0]!r}?" if close else ""
