@@ -53,14 +53,16 @@ class ControlService(TrioService, pb.ControlServiceBase):
     @unary
     async def upload_script(self, request: pb.UploadRequest) -> pb.UploadResponse:
         script, check = await self._queue.upload(
-            request.script_content, request.name, request.metadata
+            request.script_content, request.name, request.metadata, caller().party
         )
         return upload_to_wire(script, check, request.name or "script.py")
 
     @unary
     async def validate_script(self, request: pb.UploadRequest) -> pb.ValidateResponse:
         return check_to_wire(
-            await self._queue.check(request.script_content, request.name or "script.py")
+            await self._queue.check(
+                request.script_content, request.name or "script.py", caller().party
+            )
         )
 
     @immediate

@@ -1,5 +1,6 @@
 """Pure values and contracts: no I/O, no event loop. Everything else is built on these words."""
 
+from daq.core.bounds import brief, require_small
 from daq.core.capabilities import (
     OPERATIONS,
     Capability,
@@ -193,6 +194,7 @@ __all__ = [
     "UnknownDeviceError",
     "WavelengthTunable",
     "axis_label",
+    "brief",
     "convert_parameters",
     "did_you_mean",
     "error_class",
@@ -201,5 +203,6 @@ __all__ = [
     "merge_blocks",
     "operations_of",
     "parse_scalar",
+    "require_small",
     "signature",
 ]

@@ -90,17 +90,21 @@ class Diagnostic:
     """`SYNTAX`, `POLICY`, `IMPORT` or `SIZE`."""
     message: str
     text: str = ""
-    """The source line."""
+    """The source line, or the part around its column of a very long one."""
+    text_start: int = 0
+    """How many characters of the line come before `text`."""
 
     def render(self, filename: str) -> str:
         """As Python shows it: file, line, source line, caret, message."""
         stripped = self.text.strip()
-        indent = len(self.text) - len(self.text.lstrip())
-        end = self.end_column if self.end_line == self.line else len(self.text.rstrip()) + 1
+        indent = len(self.text) - len(self.text.lstrip()) + self.text_start
+        last = self.text_start + len(self.text.rstrip()) + 1
+        end = min(self.end_column, last) if self.end_line == self.line else last
         caret = " " * max(0, self.column - 1 - indent) + "^" * max(1, end - self.column)
+        cut = "... " if self.text_start else ""
         return (
             f'  File "{filename}", line {self.line}, column {self.column}\n'
-            f"    {stripped}\n    {caret}\n{self.code}: {self.message}"
+            f"    {cut}{stripped}\n    {' ' * len(cut)}{caret}\n{self.code}: {self.message}"
         )
 
 
@@ -121,8 +125,11 @@ class ScriptCheck:
 class ProgramFactory(Protocol):
     """The sandbox, as the execution queue sees it."""
 
-    async def check(self, source: str, filename: str) -> ScriptCheck:
-        """Parse and check against the language policy, in a confined process."""
+    async def check(self, source: str, filename: str, user: str = "") -> ScriptCheck:
+        """Parse and check against the language policy, in a confined process.
+
+        Where several wait for that, users take turns.
+        """
 
     def program(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +22,19 @@ from daq.core import (
     RunStop,
     RunSummary,
     ScriptError,
+    brief,
 )
 from daq.storage import RunRecorder, clean_text
 from daq.supervision import Supervisor
 
-__all__ = ["LiveRun", "plain_values", "run_together"]
+__all__ = ["LiveRun", "plain_values", "refuse_repeated", "run_together"]
 
 MAX_STREAMS = 1000
 """In one run; a script that makes a new one for each event has made a mistake."""
+MAX_COLUMNS = 4096
+"""Of one event; each is a dataset of the file. What belongs together is one column: an array."""
+MAX_NAME = 500
+"""Characters in the name of a column or a stream."""
 
 
 @dataclass(slots=True)
@@ -72,6 +79,17 @@ class LiveRun:
 
         Raises StorageError when it could not be acknowledged.
         """
+        if len(blocks) + len(values) > MAX_COLUMNS:
+            raise OverloadError(
+                f"an event has at most {MAX_COLUMNS} columns, not {len(blocks) + len(values)}; "
+                "nothing was stored",
+                advice="record what belongs together as one array",
+            )
+        for name in (stream, *values):
+            if len(name) > MAX_NAME:
+                raise OverloadError(
+                    f"the name {brief(name)!r} is too long: the limit is {MAX_NAME} characters"
+                )
         own = [(clean_text(name), _own_value(name, value)) for name, value in values.items()]
         columns = tuple(self._column(block) for block in blocks) + tuple(
             _own_column(name, value) for name, value in own
@@ -161,7 +179,8 @@ def _own_value(name: str, value: Any) -> Any:
         array = np.empty(0)
     if array.dtype.kind not in "biuf" or array.size == 0:
         raise ScriptError(
-            f"record({name}=...) takes a number, a string or an array of numbers, not {value!r:.80}"
+            f"record({name}=...) takes a number, a string or an array of numbers, "
+            f"not {reprlib.repr(value)}"
         )
     return array if array.ndim else array[()]
 
@@ -174,8 +193,19 @@ def _own_column(name: str, value: Any) -> Column:
 
 
 def _twice(columns: Sequence[Column]) -> str:
-    names = [column.name for column in columns]
-    return ", ".join(sorted({name for name in names if names.count(name) > 1}))
+    return _repeated(column.name for column in columns)
+
+
+def refuse_repeated(device_ids: Sequence[str]) -> None:
+    """Raise ScriptError before anything is read when a device is named twice."""
+    if len(set(device_ids)) < len(device_ids):
+        raise ScriptError(
+            f"an event has one value per name, but these came twice: {_repeated(device_ids)}"
+        )
+
+
+def _repeated(names: Iterable[str]) -> str:
+    return brief(", ".join(sorted(name for name, count in Counter(names).items() if count > 1)))
 
 
 def plain_values(event: Event) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from daq.core import Event, NotFoundError, RunOutcome, RunSummary, StateError, StorageError
-from daq.experiment.live_run import LiveRun
+from daq.experiment.live_run import LiveRun, refuse_repeated
 from daq.experiment.provenance import Provenance
 from daq.storage import Storage
 from daq.supervision import Supervisor
@@ -58,6 +58,7 @@ class ManualRuns:
     ) -> Event:
         """Read the devices and store one event; returns it as stored."""
         run = self._find(run_id)
+        refuse_repeated(device_ids)
         blocks = await run.acquire(device_ids)
         async with self._storing:  # events are numbered, and two clients may record at once
             return await run.store(blocks, values, "primary", self._now_ns())

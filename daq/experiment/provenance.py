@@ -14,12 +14,17 @@ from typing import Any
 import trio
 
 import daq
-from daq.core import RunStart, Scalar
+from daq.core import RunStart, Scalar, require_small
 from daq.supervision import Device, Supervisor
 
 __all__ = ["Provenance", "software_versions"]
 
 SETTINGS_TIMEOUT_S = 2.0
+METADATA_ITEMS = 10_000
+METADATA_CHARACTERS = 1 << 20
+METADATA_DEPTH = 32
+"""Metadata are read whole wherever a run is shown: in lists, in its file, in its documents."""
+NAME_CHARACTERS = 1000
 
 
 @cache
@@ -57,7 +62,18 @@ class Provenance:
         now_ns: int,
         durability: str,
     ) -> RunStart:
-        """Everything that is known of a run that opens now, all devices' settings included."""
+        """Everything that is known of a run that opens now, all devices' settings included.
+
+        Raises OverloadError for a name or metadata that are too large.
+        """
+        require_small(
+            metadata,
+            "the metadata of a run",
+            items=METADATA_ITEMS,
+            characters=METADATA_CHARACTERS,
+            depth=METADATA_DEPTH,
+        )
+        require_small(name, "the name of a run", items=0, characters=NAME_CHARACTERS, depth=0)
         return RunStart(
             run_id=uuid.uuid4().hex,
             name=name,

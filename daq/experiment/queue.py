@@ -28,6 +28,7 @@ from daq.core import (
     StopReport,
     Transition,
     convert_parameters,
+    require_small,
 )
 from daq.experiment.control import ExecutionControl, StopOrder, already_ended
 from daq.experiment.execution import Execution, source_line
@@ -41,6 +42,12 @@ __all__ = ["ExecutionQueue"]
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 1000
+MAX_WAITING_OF_ONE = 100
+"""Executions of one user that may wait."""
+NAME_CHARACTERS = 200
+METADATA_ITEMS = 100
+METADATA_CHARACTERS = 64 << 10
+"""Of a script: they are read in every list of scripts."""
 PAUSE_ANSWER_S = 0.5
 """How long `pause` waits for the next checkpoint before it answers that it is still to come."""
 OUTPUT_LINES = 1000
@@ -161,16 +168,27 @@ class ExecutionQueue:
 
     # ------------------------------------------------------------------------------------ scripts
 
-    async def check(self, source: str, name: str) -> ScriptCheck:
+    async def check(self, source: str, name: str, user: str = "") -> ScriptCheck:
         """Check a script against the language policy without keeping it."""
-        return await self._factory.check(source, filename(name))
+        return await self._factory.check(source, filename(name), user)
 
     async def upload(
-        self, source: str, name: str, metadata: Mapping[str, str]
+        self, source: str, name: str, metadata: Mapping[str, str], user: str = ""
     ) -> tuple[Script | None, ScriptCheck]:
-        """Check a script and keep it; the same text under the same name is kept once."""
+        """Check a script and keep it; the same text under the same name is kept once.
+
+        Raises OverloadError for a name or metadata that are too large.
+        """
         name = name.strip() or "script"
-        check = await self._factory.check(source, filename(name))
+        require_small(name, "the name of a script", items=0, characters=NAME_CHARACTERS, depth=0)
+        require_small(
+            metadata,
+            "the metadata of a script",
+            items=METADATA_ITEMS,
+            characters=METADATA_CHARACTERS,
+            depth=1,
+        )
+        check = await self._factory.check(source, filename(name), user)
         if not check.accepted:
             return None, check
         sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
@@ -220,8 +238,7 @@ class ExecutionQueue:
         Raises ParameterError when `main` declares something else, and for other limits.
         """
         self._refuse_at_end()
-        if len(self._waiting) >= MAX_WAITING:
-            raise OverloadError(f"{MAX_WAITING} executions are waiting already")
+        self._require_room(user)
         script = self.script(script_ref)
         values = convert_parameters(script.parameters, parameters)
         self._factory.check_limits(limits)
@@ -234,6 +251,17 @@ class ExecutionQueue:
         self._waiting.append(execution)
         self._arrived.set()
         return execution.id
+
+    def _require_room(self, user: str) -> None:
+        own = sum(waiting.user == user for waiting in self._waiting)
+        if own >= MAX_WAITING_OF_ONE:
+            raise OverloadError(
+                f"{own} executions of {user or 'nobody in particular'} are waiting already, "
+                "which is the limit for one user",
+                advice="`queue clear` takes them out",
+            )
+        if len(self._waiting) >= MAX_WAITING:
+            raise OverloadError(f"{MAX_WAITING} executions are waiting already, which is the limit")
 
     def _refuse_at_end(self) -> None:
         if self._closing:

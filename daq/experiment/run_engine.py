@@ -37,7 +37,7 @@ from daq.core import (
     StopRequested,
     StorageError,
 )
-from daq.experiment.live_run import LiveRun, plain_values, run_together
+from daq.experiment.live_run import LiveRun, plain_values, refuse_repeated, run_together
 from daq.experiment.provenance import Provenance
 from daq.storage import Storage
 from daq.supervision import (
@@ -134,7 +134,7 @@ class RunEngine:
             raise
         except Exception as error:
             # A bug in a driver or in here: the script fails at its line, the daemon goes on.
-            log.exception("%s: %r failed", self._who, request)
+            log.exception("%s: %s failed", self._who, type(request).__name__)
             raise DaqError(f"internal error: {type(error).__name__}: {error}") from error
 
     @property
@@ -321,6 +321,7 @@ class RunEngine:
         await self._use(device_id).call("move_abs", target, by=self._who, claim=self._claim)
 
     async def _acquire(self, run: LiveRun, device_ids: Sequence[str]) -> list[Measurement]:
+        refuse_repeated(device_ids)
         for device_id in device_ids:
             self._use(device_id)
         return await run.acquire(device_ids)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import msgpack
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CodecError", "pack", "plain", "require_text_keys", "unpack"]
+from daq.scripting.packed_size import TooLargeError, require_bounded
+
+__all__ = ["MAX_TEXT", "CodecError", "pack", "plain", "require_sendable", "unpack"]
 
 _ARRAY = 1
 _MAX_DIMENSIONS = 8
 _MAX_DEPTH = 32
+"""Lists in lists of one value."""
+_ENVELOPE = 2
+"""Lists around a value in a message: its fields, and the arguments or names in one of them."""
 _MAX_ITEMS = 100_000
-_LARGE = 1 << 18
+"""Of one message, at all depths: each is an object of the daemon's for a moment."""
+MAX_TEXT = 1 << 20
+"""Characters of one text."""
 _DTYPES = frozenset(
     "|b1 |i1 |u1 <i2 <u2 <i4 <u4 <i8 <u8 <f2 <f4 <f8 <c8 <c16".split()  # noqa: SIM905
 )
@@ -30,27 +38,38 @@ def pack(value: object) -> bytes:
     """Encode plain data and numeric arrays; CodecError names what cannot be sent."""
     try:
         data: bytes = msgpack.packb(value, default=_encode)
-        if len(data) > _LARGE:
-            _check_size(value)
+        _require_bounded(data)
     except UnicodeEncodeError:
         raise CodecError("a text holds half a character (a surrogate), which is no text") from None
     except (TypeError, OverflowError) as error:
         raise CodecError(str(error)) from None
     except (ValueError, RecursionError):  # what msgpack says to a list inside of itself
-        raise CodecError("lists and dicts are nested too deeply, or in themselves") from None
+        raise CodecError(_TOO_DEEP) from None
     return data
 
 
 def unpack(data: bytes | bytearray | memoryview) -> Any:
     """Decode what `pack` made; arrays come as read-only views of `data`."""
+    _require_bounded(data)
     try:
         return msgpack.unpackb(data, **_STRICT)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise CodecError(f"not a message: {str(error)[:200] or type(error).__name__}") from None
 
 
+def _require_bounded(data: bytes | bytearray | memoryview) -> None:
+    """Before a single object is made of it."""
+    if len(data) > _MAX_ITEMS:  # an item takes a byte at least
+        try:
+            require_bounded(data, _MAX_ITEMS, _MAX_DEPTH + _ENVELOPE + 1)
+        except TooLargeError as error:
+            raise CodecError(f"{error}; {_USE_ARRAYS}") from None
+
+
 def plain(value: object, depth: int = 0) -> Any:
     """The value itself, if it is None, a scalar, a text, an array, or lists and maps of these."""
+    if type(value) is str and len(value) > MAX_TEXT:
+        raise CodecError(_too_long(value))
     if value is None or isinstance(value, bool | int | float | str | np.ndarray):
         return value
     if depth < _MAX_DEPTH:
@@ -67,32 +86,49 @@ def plain(value: object, depth: int = 0) -> Any:
     raise CodecError(f"{type(value).__name__} is not plain data")
 
 
-def require_text_keys(value: object) -> None:
-    """Raise CodecError for a dict, at any depth, with a key that is not text.
+def require_sendable(fields: object) -> None:
+    """Raise CodecError for fields of a message, at any depth, that the other side would refuse.
 
-    The other side refuses such a dict as an attack; its author deserves a better answer.
+    It refuses them as an attack, and ends the script; their author deserves a better answer.
     """
-    if type(value) is dict:
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise CodecError(f"the keys of what leaves a script are texts, not {key!r:.40}")
-            require_text_keys(item)
-    elif type(value) in (list, tuple):
-        for item in value:  # type: ignore[attr-defined]
-            if type(item) in (dict, list, tuple):
-                require_text_keys(item)
+    _walk(fields, _MAX_ITEMS, 0)
 
 
-def _check_size(value: object, budget: int = _MAX_ITEMS) -> int:
-    """Long lists are slow to check on the other side; arrays are not. Returns what is left."""
-    if not isinstance(value, list | tuple | dict):
+def _walk(value: object, budget: int, depth: int) -> int:
+    """Returns what is left of the budget of items."""
+    if type(value) is str and len(value) > MAX_TEXT:
+        raise CodecError(_too_long(value))
+    if not isinstance(value, dict | list | tuple):
         return budget
+    if depth >= _MAX_DEPTH + _ENVELOPE:
+        raise CodecError(_TOO_DEEP)
     budget -= len(value)
     if budget < 0:
-        raise TypeError(f"lists of more than {_MAX_ITEMS} items are too long; use a numpy array")
-    for item in value.values() if isinstance(value, dict) else value:
-        budget = _check_size(item, budget)
+        raise CodecError(f"there are more than {_MAX_ITEMS} items; {_USE_ARRAYS}")
+    items: Iterable[object] = value
+    if isinstance(value, dict):
+        for key in value:
+            _require_key(key)
+        items = value.values()
+    for item in items:
+        if isinstance(item, dict | list | tuple | str):
+            budget = _walk(item, budget, depth + 1)
     return budget
+
+
+def _require_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise CodecError(f"the keys of what leaves a script are texts, not {key!r:.40}")
+    if len(key) > MAX_TEXT:
+        raise CodecError(_too_long(key))
+
+
+_TOO_DEEP = f"lists and dicts are nested too deeply (at most {_MAX_DEPTH}), or in themselves"
+_USE_ARRAYS = "lists and dicts that leave or enter a script are short; a numpy array may be long"
+
+
+def _too_long(text: str) -> str:
+    return f"a text of {len(text)} characters is too long, the limit is {MAX_TEXT}"
 
 
 def _encode(value: object) -> object:

@@ -39,7 +39,7 @@ from daq.core import (
     ScriptCheck,
     ScriptParameter,
 )
-from daq.scripting.codec import CodecError, pack, plain, require_text_keys, unpack
+from daq.scripting.codec import MAX_TEXT, CodecError, pack, plain, require_sendable, unpack
 
 __all__ = [
     "MAX_ANSWER_BYTES",
@@ -67,7 +67,6 @@ MAX_FRAME_BYTES = 16 << 20
 MAX_ANSWER_BYTES = 64 << 20
 """The largest frame that is sent to one: some camera frames at once."""
 _LENGTH = struct.Struct("<I")
-_MAX_TEXT = 1 << 20
 _MAX_SEQUENCE = 1 << 53
 _MAX_LINE = 1 << 31
 
@@ -162,7 +161,7 @@ Check = Callable[[Any], Any]
 
 
 def _text(value: Any) -> str:
-    if type(value) is not str or len(value) > _MAX_TEXT:
+    if type(value) is not str or len(value) > MAX_TEXT:
         raise ProtocolError(f"{_show(value)} instead of a text")
     return value
 
@@ -239,10 +238,7 @@ def encode_request(sequence: int, stopping: bool, request: Request) -> bytes:
     """The frame that asks for `request`."""
     kind = type(request)
     values = [getattr(request, name) for name in _NAMES[kind]]
-    try:
-        require_text_keys(values)
-    except RecursionError:
-        pass  # `pack` says it better
+    require_sendable(values)
     return frame([_OPS[kind], sequence, stopping, *values])
 
 
@@ -310,7 +306,7 @@ def _decode_checked(rest: list[Any]) -> Checked:
     return Checked(
         ScriptCheck(
             tuple(
-                Diagnostic(*_take(d, _line, _line, _line, _line, _text, _text, _text))
+                Diagnostic(*_take(d, _line, _line, _line, _line, _text, _text, _text, _count))
                 for d in diagnostics
             ),
             tuple(ScriptParameter(*_take(p, _text, _text, _truth, plain)) for p in parameters),

@@ -18,6 +18,7 @@ from daq.core import (
     Measurement,
     StopOutcome,
     UnknownDeviceError,
+    brief,
     did_you_mean,
 )
 from daq.drivers import Driver, DriverContext, Timebase
@@ -99,9 +100,10 @@ class Supervisor:
         try:
             return self._devices[device_id]
         except KeyError:
+            shown = brief(device_id)  # it may have a million characters
             raise UnknownDeviceError(
-                f"there is no device {device_id!r}; there are {', '.join(sorted(self._devices))}",
-                advice=did_you_mean(device_id, self._devices),
+                f"there is no device {shown!r}; there are {', '.join(sorted(self._devices))}",
+                advice=did_you_mean(shown, self._devices),
             ) from None
 
     def gate(self, device_id: str) -> Gate:

@@ -9,6 +9,7 @@ import trio
 
 from tests.benchmarks import (
     client,
+    denial,
     hostile,
     instruments,
     rates,
@@ -22,6 +23,7 @@ from tests.benchmarks.table import print_comparison, print_markdown, print_table
 
 SUITES = {
     "scripts": lambda quick: trio.run(functools.partial(scripts.measure, quick=quick)),
+    "denial": lambda quick: denial.measure(quick=quick, only=arguments.only),
     "hostile": lambda quick: trio.run(functools.partial(hostile.measure, quick=quick)),
     "wire": lambda quick: wire.measure(quick=quick),
     "storage": lambda quick: trio.run(functools.partial(storage.measure, quick=quick)),
@@ -35,6 +37,7 @@ SUITES = {
 parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
 parser.add_argument("--quick", action="store_true", help="short series: shows that all of it works")
 parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+parser.add_argument("--only", default="", help="of denial: attacks with this in their name")
 parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all if none")
 parser.add_argument(
     "--compare", action="store_true", help="print which ratio got worse than the recorded table"

@@ -45,6 +45,11 @@ class Caller:
     def __str__(self) -> str:
         return self.user or (f"client {self.peer}" if self.peer else "")
 
+    @property
+    def party(self) -> str:
+        """Whose turn it is where several wait: the user, or else the machine."""
+        return self.user or self.peer.rpartition(":")[0]
+
     def on_record(self, claimed: str) -> str:
         """The user for the record: a request may name one, unless it is proved who calls."""
         return self.user if self.proved else claimed or self.user

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from daq import core
 from daq.core import Call, DaqError, Pause, Request
 from daq.scripting.child.link import Link
-from daq.scripting.codec import CodecError
+from daq.scripting.codec import CodecError, require_sendable
 from daq.scripting.policy.compiler import SCRIPT
 from daq.scripting.protocol import MAX_FRAME_BYTES, encode_request, frame
 from daq.scripting.shared_page import ControlWord, SharedPage
@@ -142,9 +142,11 @@ class Session:
         sequence = self._sequence
         try:
             if isinstance(asked, list):
+                require_sendable(asked)
                 data = frame([asked[0], sequence, self.stopping, *asked[1:]])
             else:
-                data = _sized(encode_request(sequence, self.stopping, asked))
+                data = encode_request(sequence, self.stopping, asked)
+            data = _sized(data)
         except CodecError as error:
             raise TypeError(str(error)) from None
         self._link.send(data)

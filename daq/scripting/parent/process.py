@@ -28,7 +28,8 @@ __all__ = ["ConfinedProcess", "open_process", "read_message"]
 _CHUNK = 1 << 15
 _SENT_AHEAD = 1 << 15
 """Bytes that may wait in the socket. More is no faster, and a stop waits for what is there."""
-_LARGE = 1 << 18
+_LARGE = 1 << 15
+"""Bytes of a frame that is decoded in a thread: some milliseconds, when it holds many items."""
 _ASK_S = 0.03
 _DUMP_S = 0.2
 _LAST_DUMP_S = 0.05

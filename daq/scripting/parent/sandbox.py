@@ -13,6 +13,7 @@ import trio
 from daq.core import Diagnostic, Program, ScriptCheck, StateError
 from daq.scripting.limits import SandboxLimits
 from daq.scripting.parent.conversation import unconfined
+from daq.scripting.parent.fair_queue import FairQueue
 from daq.scripting.parent.process import open_process, read_message
 from daq.scripting.parent.program import LOST, SandboxedProgram
 from daq.scripting.parent.zygote import Zygote, ZygoteLostError
@@ -29,6 +30,10 @@ _WAIT_FOR_RESTART_S = 10.0
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 10.0
 _STEADY_S = 60.0
+_CHECKS = 2
+"""At a time: each is a process that computes."""
+_WAITING_CHECKS = 100
+"""Of one user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Sandbox:
         self._confinement: Mapping[str, str] = {}
         self._processes = 0
         self._restarts = 0
+        self._checks = FairQueue("checks of scripts", _CHECKS, _WAITING_CHECKS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep a zygote alive until cancelled; started when the first one is ready.
@@ -126,10 +132,13 @@ class Sandbox:
 
     # For the execution queue
 
-    async def check(self, source: str, filename: str) -> ScriptCheck:  # noqa: ARG002 - the contract
+    async def check(self, source: str, filename: str, user: str = "") -> ScriptCheck:  # noqa: ARG002 - the contract
         """Parse and check against the language policy, in a confined process.
 
-        Raises StateError when there is no sandbox to do it in.
+        Two at a time, and users in turn: how long one takes does not depend on the others.
+
+        Raises StateError when there is no sandbox to do it in, OverloadError when too many of the
+        user's wait.
         """
         diagnostic = _sanity(source, self._limits)
         if diagnostic is not None:
@@ -137,15 +146,19 @@ class Sandbox:
             return ScriptCheck((diagnostic,))
         order = frame(source)
         try:
-            try:
-                message = await self._ask(order)
-            except ZygoteLostError:
-                message = await self._ask(order)
+            async with self._checks.place(user):
+                message = await self._ask_twice(order)
         except ZygoteLostError:
             raise StateError(LOST, advice="the sandbox is being restarted; try again") from None
         except ProtocolError as error:
             return _refused(f"the check of the script broke down: {error}")
         return self._checked(message)
+
+    async def _ask_twice(self, order: bytes) -> Message | None:
+        try:
+            return await self._ask(order)
+        except ZygoteLostError:
+            return await self._ask(order)
 
     async def _ask(self, order: bytes) -> Message | None:
         zygote = await self.zygote()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType
 
-from daq.core import Diagnostic, ScriptCheck
+from daq.core import Diagnostic, ScriptCheck, brief
 from daq.scripting.policy.checkpoints import ScriptTransformer
 from daq.scripting.policy.nodes import main_function
 from daq.scripting.policy.parameters import declared_parameters
@@ -18,6 +19,10 @@ __all__ = ["SCRIPT", "CompiledScript", "compile_script", "too_large"]
 SCRIPT = "<script>"
 """The file name in every script's code object: how its frames are told from all others."""
 _MAX_DIAGNOSTICS = 100
+_MAX_LINE = 400
+_BEFORE = 100
+"""Of a longer source line a diagnostic shows so much, from so far before its place on."""
+_MAX_DESCRIPTION = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ def _compile(
     if "\0" in source:
         return _refused([_null_character(source, lines)])
     tree = ast.parse(source, SCRIPT)
-    description = ast.get_docstring(tree) or ""
+    description = (ast.get_docstring(tree) or "")[:_MAX_DESCRIPTION]
     main = main_function(tree)
     parameters, findings = declared_parameters(main) if main else ((), [])
     transformer = ScriptTransformer(modules, tree)
@@ -72,12 +77,31 @@ def _compile(
 
 
 def _refused(diagnostics: list[Diagnostic]) -> CompiledScript:
-    return CompiledScript(ScriptCheck(tuple(diagnostics)))
+    return CompiledScript(ScriptCheck(tuple(map(_cut, diagnostics))))
+
+
+def _cut(diagnostic: Diagnostic) -> Diagnostic:
+    """The part of a very long source line at which somebody has to look."""
+    message = diagnostic.message
+    if len(message) > _MAX_LINE:
+        message = brief(message)
+    if len(diagnostic.text) <= _MAX_LINE:
+        return replace(diagnostic, message=message)
+    start = max(0, diagnostic.column - 1 - _BEFORE)
+    text = diagnostic.text[start : start + _MAX_LINE]
+    return replace(diagnostic, message=message, text=text, text_start=start)
 
 
 def _diagnostics(findings: Sequence[Finding], lines: Sequence[str]) -> list[Diagnostic]:
-    found = {_diagnostic(finding, lines): None for finding in findings}
-    return sorted(found, key=lambda d: (d.line, d.column, d.message))[:_MAX_DIAGNOSTICS]
+    # The first ones only: to tell a column takes as long as its line is.
+    first = heapq.nsmallest(_MAX_DIAGNOSTICS, dict.fromkeys(findings), key=_place)
+    found = {_diagnostic(finding, lines): None for finding in first}
+    return sorted(found, key=lambda d: (d.line, d.column, d.message))
+
+
+def _place(finding: Finding) -> tuple[int, int, str]:
+    node, _, message = finding
+    return getattr(node, "lineno", 1), getattr(node, "col_offset", 0), message
 
 
 def _diagnostic(finding: Finding, lines: Sequence[str]) -> Diagnostic:

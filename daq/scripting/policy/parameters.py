@@ -5,10 +5,16 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from daq.core import ScriptParameter
+from daq.core import OverloadError, ScriptParameter, brief, require_small
 from daq.scripting.policy.rules import Finding
 
 __all__ = ["declared_parameters"]
+
+MAX_PARAMETERS = 200
+MAX_DEFAULT_ITEMS = 1000
+MAX_DEFAULT_CHARACTERS = 10_000
+MAX_DEFAULT_DEPTH = 8
+"""What `main` declares is shown in every list of scripts, and filled into forms."""
 
 _UNSET = object()
 
@@ -27,20 +33,39 @@ def declared_parameters(main: ast.FunctionDef) -> tuple[tuple[ScriptParameter, .
     required = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
     defaults = [None] * required + list(arguments.defaults) + list(arguments.kw_defaults)
     names = arguments.posonlyargs + arguments.args + arguments.kwonlyargs
+    if len(names) > MAX_PARAMETERS:
+        found = f"main() has {len(names)} parameters, the limit is {MAX_PARAMETERS}"
+        return (), [*findings, (names[MAX_PARAMETERS], "SIZE", found)]
     parameters = []
     for node, default in zip(names, defaults, strict=True):
         value = _UNSET if default is None else _literal(default)
         if value is _UNSET and default is not None:
             findings.append((default, "POLICY", _not_literal(node.arg)))
+        elif too_large := _too_large(node.arg, value):
+            findings.append((default or node, "SIZE", too_large))
         parameters.append(_parameter(node, value))
     return tuple(parameters), findings
 
 
 def _parameter(node: ast.arg, default: Any) -> ScriptParameter:
-    annotation = ast.unparse(node.annotation) if node.annotation else ""
+    annotation = brief(ast.unparse(node.annotation)) if node.annotation else ""
     if default is _UNSET:
         return ScriptParameter(node.arg, annotation)
     return ScriptParameter(node.arg, annotation, required=False, default=default)
+
+
+def _too_large(name: str, default: Any) -> str:
+    try:
+        require_small(
+            default,
+            f"the default of '{name}'",
+            items=MAX_DEFAULT_ITEMS,
+            characters=MAX_DEFAULT_CHARACTERS,
+            depth=MAX_DEFAULT_DEPTH,
+        )
+    except OverloadError as error:
+        return error.message.partition(";")[0]
+    return ""
 
 
 def _not_literal(name: str) -> str:

@@ -203,12 +203,21 @@ def check_from_wire(message: pb.ValidateResponse | pb.UploadResponse) -> ScriptC
 
 def _diagnostic_to_wire(d: Diagnostic) -> pb.ScriptDiagnostic:
     return pb.ScriptDiagnostic(
-        d.line, d.column, d.end_line, d.end_column, d.code, clean(d.message), clean(d.text)
+        d.line,
+        d.column,
+        d.end_line,
+        d.end_column,
+        d.code,
+        clean(d.message),
+        clean(d.text),
+        d.text_start,
     )
 
 
 def _diagnostic_from_wire(m: pb.ScriptDiagnostic) -> Diagnostic:
-    return Diagnostic(m.line, m.column, m.end_line, m.end_column, m.code, m.message, m.text)
+    return Diagnostic(
+        m.line, m.column, m.end_line, m.end_column, m.code, m.message, m.text, m.text_start
+    )
 
 
 def stop_to_wire(report: StopReport) -> pb.StopResponse:

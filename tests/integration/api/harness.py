@@ -72,13 +72,13 @@ class FakeQueue:
         self.changed.set()
         self.changed = trio.Event()
 
-    async def check(self, source: str, name: str) -> ScriptCheck:
+    async def check(self, source: str, name: str, user: str = "") -> ScriptCheck:
         await trio.lowlevel.checkpoint()
         if "import os" in source:
             return ScriptCheck((Diagnostic(1, 1, 1, 10, "IMPORT", "no os here", "import os"),))
         return ScriptCheck(self.known.parameters, description="moves a knife")
 
-    async def upload(self, source: str, name: str, metadata: Mapping[str, str]):
+    async def upload(self, source: str, name: str, metadata: Mapping[str, str], user: str = ""):
         check = await self.check(source, name)
         return (
             (replace(self.known, name=name, metadata=dict(metadata)), check)[:2]

@@ -84,7 +84,7 @@ class FakeFactory:
         self.bodies = bodies
         self.check_result = ScriptCheck()
 
-    async def check(self, source, filename):
+    async def check(self, source, filename, user=""):
         await trio.lowlevel.checkpoint()
         return self.check_result
 

@@ -162,3 +162,35 @@ def main():
             pass
 """
     assert compile_script(source, MODULES).segments == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "column", "problem"),
+    [
+        (f"def main({', '.join(f'p{i}=1' for i in range(201))}): pass", None, "has 201 parameters"),
+        (f"def main(a={'[' * 150}{']' * 150}): pass", 12, "lists and dicts more than 8 deep"),
+        (f"def main(a={[0] * 1001}): pass", 12, "more than 1000 items"),
+        (f"def main(a={'x' * 10_001!r}): pass", 12, "texts of more than 10000 characters"),
+    ],
+    ids=["parameters", "depth", "items", "text"],
+)
+def test_what_main_declares_is_bounded_and_the_refusal_names_the_limit(source, column, problem):
+    (diagnostic,) = compile_script(source, {}).check.diagnostics
+    assert diagnostic.code == "SIZE"
+    assert problem in diagnostic.message
+    assert "limit" in diagnostic.message
+    assert column in (None, diagnostic.column)
+
+
+def test_of_a_line_of_100_kb_a_diagnostic_shows_the_part_around_its_place():
+    source = "; ".join(["x = 1"] * 8000 + ["import os"] + ["x = 2"] * 8000)
+    (diagnostic,) = compile_script(source, {}).check.diagnostics
+    assert len(diagnostic.text) <= 400
+    assert source[diagnostic.column - 1 :].startswith("os;")
+    _, shown, caret, _ = diagnostic.render("s.py").splitlines()
+    start = caret.index("^")
+    assert shown[start : start + caret.count("^")] == "os"
+    many = "; ".join(["import os"] * 9000)
+    check = compile_script(many, {}).check
+    assert len(check.diagnostics) == 100
+    assert sum(len(d.render("s.py")) for d in check.diagnostics) < 200_000

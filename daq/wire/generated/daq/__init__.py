@@ -203,6 +203,10 @@ class ScriptDiagnostic(betterproto.Message):
     code: str = betterproto.string_field(5)
     message: str = betterproto.string_field(6)
     text: str = betterproto.string_field(7)
+    text_start: int = betterproto.uint32_field(50)
+    """
+    Of a very long line `text` is a part; so many characters of the line come before it.
+    """
 
 
 @dataclass(eq=False, repr=False)

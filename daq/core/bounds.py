@@ -1,0 +1,68 @@
+"""How much somebody else may hand over: checked before work is done that grows with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from daq.core.errors import OverloadError
+
+__all__ = ["brief", "require_small"]
+
+SHOWN = 120
+
+
+def require_small(value: object, what: str, *, items: int, characters: int, depth: int) -> None:
+    """Raise OverloadError for a value, plain data and arrays, that is larger than that.
+
+    Args:
+        value: Lists and mappings count with everything in them; an array counts as one item.
+        what: Begins the message, such as "the metadata of a run".
+        items: How many there may be, at all depths.
+        characters: Of all texts together, keys included.
+        depth: Levels of lists and mappings.
+    """
+    left = _Left(what, items, characters, depth)
+    left.take(value, 0)
+
+
+class _Left:
+    """What may still come."""
+
+    def __init__(self, what: str, items: int, characters: int, depth: int) -> None:
+        self._what = what
+        self._items = self._most_items = items
+        self._characters = self._most_characters = characters
+        self._depth = depth
+
+    def take(self, value: object, level: int) -> None:
+        if isinstance(value, str | bytes):
+            self._characters -= len(value)
+            if self._characters < 0:
+                raise self._refusal(f"texts of more than {self._most_characters} characters")
+        elif isinstance(value, Mapping):
+            self._enter(len(value), level)
+            for key, item in value.items():
+                self.take(key, level + 1)
+                self.take(item, level + 1)
+        elif isinstance(value, Sequence):
+            self._enter(len(value), level)
+            for item in value:
+                self.take(item, level + 1)
+
+    def _enter(self, size: int, level: int) -> None:
+        self._items -= size
+        if self._items < 0:
+            raise self._refusal(f"more than {self._most_items} items")
+        if level >= self._depth:
+            raise self._refusal(f"lists and dicts more than {self._depth} deep")
+
+    def _refusal(self, found: str) -> OverloadError:
+        return OverloadError(
+            f"{self._what}: {found}, which is the limit; nothing was stored",
+            advice="record large things as arrays, and keep their description short",
+        )
+
+
+def brief(text: str) -> str:
+    """The beginning of a text of any length, for a message."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
