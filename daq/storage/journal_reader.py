@@ -31,7 +31,7 @@ class JournalBlocks:
     def __init__(
         self, path: Path, placed: Path, stream: str | None = None, wanted: Sequence[str] = ()
     ) -> None:
-        self._replay = JournalReplay(path, placed)
+        self._replay = JournalReplay(path, placed, live=True)
         self._batches: Iterator[Batch] | None = None
         self._stream = stream
         self._wanted = wanted

@@ -217,7 +217,7 @@ class RunRecorder:
                         lambda: Conversion(self.path, self._directories, self._filters)
                     )
                     journal = self._journal = RunJournal(
-                        writer, conversion, on_disk=self.start.durability == DISK
+                        writer, conversion, self.start, on_disk=self.start.durability == DISK
                     )
                     if states:
                         await journal.append_blocks(states)

@@ -10,12 +10,13 @@ from types import MappingProxyType
 
 import trio
 
-from daq.core import RunOutcome, RunStop, RunSummary, StorageError
+from daq.core import RunOutcome, RunSummary, StorageError
 from daq.storage.catalogue.catalogue import Catalogue
 from daq.storage.files.compression import Filters
 from daq.storage.files.conversion import convert_journal, discard_journal
 from daq.storage.files.directories import Directories
-from daq.storage.journal.journal import file_header
+from daq.storage.journal.framing import HEADER_BYTES
+from daq.storage.journal.journal import UnreadableJournalError
 
 __all__ = ["close_lost_runs", "recover_runs"]
 
@@ -51,14 +52,16 @@ async def _recover(
 ) -> RunSummary | None:
     known = await catalogue.get(journal.stem)
     try:
-        summary = await trio.to_thread.run_sync(
-            _convert, journal, directories, _known_stop(known), filters
-        )
+        summary = await trio.to_thread.run_sync(_convert, journal, directories, known, filters)
+    except UnreadableJournalError as error:
+        aside = journal.with_suffix(".unreadable")
+        await _give_up(known, aside, error, catalogue)
+        await trio.to_thread.run_sync(journal.rename, aside)
+        _log.error("%s: it is kept as %s", error.message, aside)
+        return None
     except StorageError as error:
         _log.error("%s", error.message)
-        if known is not None:
-            reason = f"it could not be recovered from {journal}: {error.message}"
-            await catalogue.put(_lost(replace(known, path=str(journal)), reason))
+        await _give_up(known, journal, error, catalogue)
         return None
     if summary is None:
         return None
@@ -68,26 +71,29 @@ async def _recover(
     return summary
 
 
-def _known_stop(known: RunSummary | None) -> RunStop | None:
-    """How the run ended, if its end could still be catalogued but not be written to the journal."""
-    if known is None or known.outcome is None:
-        return None
-    return RunStop(known.outcome, known.ended_ns, known.reason, known.by)
+async def _give_up(
+    known: RunSummary | None, journal: Path, error: StorageError, catalogue: Catalogue
+) -> None:
+    """Say on record why the run has no file, and where its journal is."""
+    if known is not None:
+        reason = f"it could not be recovered from {journal}: {error.message}"
+        await catalogue.put(_lost(replace(known, path=str(journal)), reason))
 
 
 def _convert(
-    journal: Path, directories: Directories, stop: RunStop | None, filters: Filters
+    journal: Path, directories: Directories, known: RunSummary | None, filters: Filters
 ) -> RunSummary | None:
     """Convert it; a journal in which nothing was ever acknowledged is no run and goes away."""
     if not journal.exists():
         return None  # closed meanwhile
-    if journal.stat().st_size <= len(file_header()):
+    if journal.stat().st_size <= HEADER_BYTES:
+        _log.info("%s is removed: nothing was ever stored in it", journal)
         journal.unlink()
         return None
-    done = convert_journal(journal, directories, stop, filters)
-    if done is None:
-        journal.rename(journal.with_suffix(".unreadable"))
-    return done
+    summary = convert_journal(journal, directories, filters=filters, known=known)
+    if summary is None:
+        raise UnreadableJournalError(f"{journal}: it tells nothing of any run")
+    return summary
 
 
 def _lost(summary: RunSummary, reason: str) -> RunSummary:

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,9 +24,11 @@ from daq.core import Column, RunOutcome, RunStart, RunStop, RunSummary, StorageE
 from daq.storage.files.compression import Filters
 from daq.storage.files.directories import Directories
 from daq.storage.files.hdf5_file import RunFile, partial_path
-from daq.storage.files.hdf5_reader import summarize_file
+from daq.storage.files.hdf5_reader import read_converted, summarize_file
 from daq.storage.files.journal_outline import describe_journal
+from daq.storage.files.nexus import Converted
 from daq.storage.files.summaries import close_summary, summarize
+from daq.storage.journal.block_records import BlockBatch
 from daq.storage.journal.channel import ChannelInfo
 from daq.storage.journal.placed import Placed, sample_check
 from daq.storage.journal.replay import Batch, JournalReplay
@@ -56,7 +60,11 @@ class Conversion:
         filters: Filters = MappingProxyType({}),
         *,
         placed: Path | None = None,
+        acknowledged: int = 0,
     ) -> None:
+        """`placed` for a run that is over; `acknowledged` is how many events it had at least."""
+        self._acknowledged = acknowledged
+        self._live = placed is None
         self._journal = journal
         self._directories = directories
         self._filters = filters
@@ -101,6 +109,9 @@ class Conversion:
     def _advance(self, end: int | None) -> bool:
         batches = self._replay.read(end)
         for batch in batches or ():
+            if self._live and self._replay.is_damaged:
+                # Large samples lie in the file by the number of their event, and that has moved.
+                raise self._fail(StorageError(f"{self._journal}: the journal is damaged"))
             self._write(batch)
         return batches is not None
 
@@ -108,8 +119,7 @@ class Conversion:
         if isinstance(batch, RunStop):
             self.stop = batch
         elif isinstance(batch, RunStart):
-            self._last_ns = batch.started_ns
-            self._file = RunFile(self._directories.run_file(batch), batch, self._filters)
+            self.begin(batch)
         else:
             self._last_ns = max(self._last_ns, int(batch.timestamps[-1]))
             if isinstance(batch, RowBatch):
@@ -117,11 +127,21 @@ class Conversion:
             else:
                 self._opened().write_block(batch)
 
+    def begin(self, start: RunStart) -> None:
+        """Begin the file of the run that began so."""
+        if self._file is None:
+            self._last_ns = start.started_ns
+            self._file = RunFile(self._directories.run_file(start), start, self._filters)
+
     def finish(self, stop: RunStop) -> RunSummary:
-        """Complete the file under its final name, on disk."""
+        """Complete the file under its final name, on disk. It tells what is missing, and why."""
         with self._turn:
-            file = self._opened()
+            file, losses = self._opened(), self._replay.losses()
+            damage = losses.describe(file.points, self._acknowledged)
+            stop = replace(stop, reason="; ".join(filter(None, (stop.reason, damage))))
+            converted = Converted(self._replay.offset + losses.torn, damage, losses.gaps)
             try:
+                file.tell(converted)
                 file.finish(stop)
             except _HDF5_ERRORS as error:
                 raise self._fail(error) from error
@@ -160,15 +180,12 @@ class Conversion:
 
     def interruption(self) -> RunStop:
         """How a run ended whose journal does not say it."""
-        lost = ""
-        if self._replay.cut:
-            lost = ", what came later had not reached the disk"
-        elif self._replay.torn:
-            lost = f", {self._replay.torn} bytes of an unfinished record cut off"
+        torn = self._replay.losses().torn
+        cut = f", {torn} bytes of an unfinished record cut off" if torn else ""
         return RunStop(
             RunOutcome.INTERRUPTED,
             self._last_ns,
-            f"the daemon ended without closing the run: {self.points} points recovered{lost}",
+            f"the daemon ended without closing the run: {self.points} points recovered{cut}",
         )
 
     # ---------------------------------------------------------------------- the large samples' way
@@ -232,33 +249,78 @@ def convert_journal(
     directories: Directories,
     stop: RunStop | None = None,
     filters: Filters = MappingProxyType({}),
+    *,
+    known: RunSummary | None = None,
 ) -> RunSummary | None:
-    """Convert a whole journal and complete its file; None when nothing was ever acknowledged in it.
+    """Convert a whole journal and complete its file; None when it tells nothing of any run.
 
-    `stop` is how the run ended if the journal does not say it; without one either, it ends as
-    `interrupted`. The journal stays, see `discard_journal`.
+    What is damaged in it is left out, and the run's reason tells so. The journal stays, see
+    `discard_journal`.
+
+    Args:
+        journal: Of a run that is over.
+        directories: Where its file goes.
+        stop: How it ended, if the journal does not say it; else as `known`, or as `interrupted`.
+        filters: For compression.
+        known: What the catalogue says of it: how it began, if the journal does not, and how many
+            events it had at least.
     """
-    start = _start_of(journal)
+    start = _start_of(journal, known)
     if start is None:
         return None
     path = directories.run_file(start)
     complete = _completed_before(path, journal)
     if complete is not None:
         return complete
-    conversion = Conversion(journal, directories, filters, placed=_set_aside(path))
+    conversion = Conversion(
+        journal,
+        directories,
+        filters,
+        placed=_set_aside(path),
+        acknowledged=known.points if known else 0,
+    )
     try:
+        conversion.begin(start)
         while conversion.advance():
             pass
-        return conversion.finish(conversion.stop or stop or conversion.interruption())
+        known_stop = _stop_of(known) if known else None
+        return conversion.finish(conversion.stop or stop or known_stop or conversion.interruption())
     except StorageError:
         conversion.abandon()
         raise
 
 
-def _start_of(journal: Path) -> RunStart | None:
+def _start_of(journal: Path, known: RunSummary | None) -> RunStart | None:
+    """How the run began: when all records of that are damaged, what can be said without them."""
     with JournalReplay(journal) as replay:
-        first = next(replay.read() or iter(()), None)
-    return first if isinstance(first, RunStart) else None
+        first = next((batch for batch in _batches(replay)), None)
+    if isinstance(first, RunStart):
+        return first
+    if known is not None:
+        return RunStart(
+            run_id=known.run_id,
+            name=known.name,
+            started_ns=known.started_ns,
+            user=known.user,
+            metadata=known.metadata,
+            execution_id=known.execution_id,
+            script_name=known.script_name,
+        )
+    if isinstance(first, RowBatch | BlockBatch):
+        return RunStart(journal.stem, "recovered", int(first.timestamps[0]))
+    return None
+
+
+def _batches(replay: JournalReplay) -> Iterator[Batch]:
+    while (batches := replay.read()) is not None:
+        yield from batches
+
+
+def _stop_of(known: RunSummary) -> RunStop | None:
+    """How the run ended, if its end could still be catalogued but not be written to the journal."""
+    if known.outcome is None:
+        return None
+    return RunStop(known.outcome, known.ended_ns, known.reason, known.by)
 
 
 def _completed_before(path: Path, journal: Path) -> RunSummary | None:
@@ -267,19 +329,30 @@ def _completed_before(path: Path, journal: Path) -> RunSummary | None:
     The large samples lie in that file and nowhere else: it must not be made anew.
     """
     try:
-        found = summarize_file(path)
+        found, converted = summarize_file(path), read_converted(path)
     except StorageError:
         return None
-    start, _, streams = describe_journal(journal)
-    is_all = found.points >= sum(stream.points for stream in streams)
-    return found if is_all and found.run_id == start.run_id else None
+    if found.run_id != journal.stem:
+        return None
+    if converted is not None:
+        return found if converted.bytes == journal.stat().st_size else None
+    _, _, streams = describe_journal(journal)  # by a version that did not note it
+    return found if found.points >= sum(stream.points for stream in streams) else None
 
 
 def discard_journal(journal: Path, path: Path) -> None:
     """Remove the journal of a run whose file at `path` is complete and catalogued.
 
-    The large samples that were set aside go last: the journal is worth nothing without them.
+    One that is damaged is kept beside the file, with the large samples that were set aside: what
+    could not be read of it may be worth the work of a person. Otherwise those go last: the journal
+    is worth nothing without them.
     """
+    converted = read_converted(path)
+    if converted is not None and converted.damage:
+        kept = path.with_name(path.name + ".damaged-journal")
+        shutil.move(journal, kept)
+        _log.warning("%s is damaged: it is kept as %s", journal, kept)
+        return
     journal.unlink()
     _aside(path).unlink(missing_ok=True)
 

@@ -33,7 +33,7 @@ from daq.core import Column, RunStart, RunStop, StorageError, axis_label
 from daq.storage.files.compression import Filters
 from daq.storage.files.directories import sync_directory
 from daq.storage.files.hdf5_columns import GrowingDataset
-from daq.storage.files.nexus import nexus_group, write_start, write_stop
+from daq.storage.files.nexus import Converted, nexus_group, write_converted, write_start, write_stop
 from daq.storage.journal.block_records import BlockBatch
 from daq.storage.journal.channel import ChannelInfo
 from daq.storage.journal.row_records import RowBatch
@@ -160,6 +160,13 @@ class RunFile:
         monitor = _Monitor(_time(group, "time"), value)
         self._monitors[index] = monitor
         return monitor
+
+    def tell(self, converted: Converted) -> None:
+        """Say from what the file was made, and which events of a stream are missing."""
+        write_converted(self._entry, converted)
+        for name, gaps in converted.gaps.items():
+            if name in self._streams:
+                self._streams[name].group.attrs["missing"] = np.array(gaps, np.int64)
 
     def finish(self, stop: RunStop) -> None:
         """Complete the file, force it to disk, and give it its final name."""

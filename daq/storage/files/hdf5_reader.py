@@ -20,13 +20,14 @@ from daq.core import (
     StorageError,
 )
 from daq.storage.files.compression import load_filters
-from daq.storage.files.nexus import read_start, read_stop
+from daq.storage.files.nexus import Converted, read_start, read_stop
 from daq.storage.files.summaries import close_summary, summarize
 
 __all__ = [
     "StreamInfo",
     "describe_file",
     "read_block",
+    "read_converted",
     "require_stream",
     "select_columns",
     "summarize_file",
@@ -58,6 +59,15 @@ def summarize_file(path: Path) -> RunSummary:
     with _opened(path) as entry:
         points = int(entry.attrs["points"])
         return close_summary(summarize(read_start(entry)), read_stop(entry), points, path)
+
+
+def read_converted(path: Path) -> Converted | None:
+    """What the file says of its journal; None by a version that said nothing."""
+    with _opened(path) as entry:
+        if "journal_bytes" not in entry.attrs:
+            return None
+        damage = str(entry.attrs.get("journal_damage", ""))
+        return Converted(int(entry.attrs["journal_bytes"]), damage)
 
 
 def read_block(path: Path, stream: str, wanted: Sequence[str], first: int) -> EventBlock | None:

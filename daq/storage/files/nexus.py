@@ -7,7 +7,8 @@ here without loss, so the file needs nothing beside it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
@@ -16,10 +17,19 @@ import numpy as np
 from daq.core import RunOutcome, RunStart, RunStop
 from daq.storage.files.directories import iso_time
 from daq.storage.files.hdf5_columns import text_type
+from daq.storage.journal.losses import Gap
 from daq.storage.journal.records import clean_text, plain
 from daq.wire.hdf5_names import dataset_name
 
-__all__ = ["nexus_group", "read_start", "read_stop", "write_start", "write_stop"]
+__all__ = [
+    "Converted",
+    "nexus_group",
+    "read_start",
+    "read_stop",
+    "write_converted",
+    "write_start",
+    "write_stop",
+]
 
 
 def nexus_group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
@@ -71,6 +81,25 @@ def write_stop(entry: h5py.Group, stop: RunStop, points: int) -> None:
     entry.attrs["reason"] = clean_text(stop.reason)
     entry.attrs["stopped_by"] = clean_text(stop.by)
     entry.attrs["points"] = points
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What the file says of the journal that it was made from."""
+
+    bytes: int
+    """Its length."""
+    damage: str = ""
+    """What could not be read of it, in words."""
+    gaps: Mapping[str, Sequence[Gap]] = field(default_factory=dict)
+    """By stream: the numbers of the events that are missing."""
+
+
+def write_converted(entry: h5py.Group, converted: Converted) -> None:
+    """The journal's length, and what is missing."""
+    entry.attrs["journal_bytes"] = converted.bytes
+    if converted.damage:
+        entry.attrs["journal_damage"] = clean_text(converted.damage)
 
 
 def read_start(entry: h5py.Group) -> RunStart:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from daq.core import Measurement
 from daq.storage.journal.channel import ChannelInfo
-from daq.storage.journal.journal import Buffer
+from daq.storage.journal.framing import Buffer
 from daq.storage.journal.placed import LARGE_BYTES, Placed, Sample
 from daq.storage.journal.records import decode_large, encode_large, raw_bytes
 

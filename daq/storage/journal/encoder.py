@@ -16,7 +16,7 @@ from daq.core import Column, Event, Measurement, StorageError, merge_blocks
 from daq.storage.journal import records
 from daq.storage.journal.block_records import encode_block
 from daq.storage.journal.channel import ChannelInfo
-from daq.storage.journal.journal import Buffer, encode_record
+from daq.storage.journal.framing import Buffer, encode_record
 from daq.storage.journal.placed import LARGE_BYTES, Placed, Placer
 from daq.storage.journal.records import Kind, raw_bytes
 from daq.storage.journal.row_records import RowLayout
@@ -46,6 +46,8 @@ class RunEncoder:
 
     def __init__(self, placer: Placer | None = None) -> None:
         self._placer = placer
+        self.descriptions: list[Buffer] = []
+        """The records that say what the streams and channels so far hold, for repeating them."""
         self._streams: dict[str, _Stream] = {}
         self._channels: dict[tuple[str, str, np.dtype[Any], tuple[int, ...]], _Channel] = {}
 
@@ -94,9 +96,15 @@ class RunEncoder:
         stream = _Stream(len(self._streams), RowLayout(event.stream, event.columns))
         row = self._row(stream, event)
         stream.count = 1
-        descriptor = records.encode_stream(stream.index, event.stream, event.columns)
+        described = records.encode_stream(stream.index, event.stream, event.columns)
         self._streams[event.stream] = stream
-        return [*encode_record(Kind.STREAM, descriptor), *row]
+        return [*self._describe(Kind.STREAM, described), *row]
+
+    def _describe(self, kind: Kind, description: bytes) -> list[Buffer]:
+        """Twice: without it nothing of the stream or channel could be read back."""
+        record = encode_record(kind, description)
+        self.descriptions += record
+        return record * 2
 
     def blocks(self, blocks: Iterable[Measurement]) -> list[Buffer]:
         """The records of blocks that the bus carried outside of events.
@@ -113,7 +121,7 @@ class RunEncoder:
                 _check_dtype(f"channel {info.name!r}", info.dtype)
                 is_large = info.sample_bytes >= LARGE_BYTES
                 known = self._channels[key] = _Channel(info, len(self._channels), is_large)
-                buffers += encode_record(Kind.CHANNEL, records.encode_channel(known.index, info))
+                buffers += self._describe(Kind.CHANNEL, records.encode_channel(known.index, info))
             places = self._place_block(known, block) if known.is_large else ()
             buffers += encode_record(Kind.BLOCK, *encode_block(known.index, block, places))
             known.count += len(block)

@@ -1,101 +1,48 @@
 """The journal: an append-only file from which everything that was acknowledged can be rebuilt.
 
-A header, then records: length, CRC-32, kind, payload. The framing knows nothing of what a payload
-says (`records.py` does). A record counts as acknowledged when `JournalWriter.write` has
-returned: it is in the page cache then and survives the death of this process; `sync` makes it
-survive a power cut. A reader stops at the first record that is incomplete or does not match its
-checksum, since nothing behind it can be trusted to begin where it seems to.
-
-CRC-32 of zlib and not CRC-32C: it is in the standard library and as fast as the page cache.
+A header, then records (`framing.py`); this knows nothing of what a payload says (`records.py`
+does). A record counts as acknowledged when `JournalWriter.write` has returned: it is in the page
+cache then and survives the death of this process; `sync` makes it survive a power cut. A reader
+goes on behind what is damaged, and tells where that was.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import struct
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from daq.core import StorageError
+from daq.storage.journal.framing import (
+    FRAMINGS,
+    HEADER_BYTES,
+    VERSION,
+    Buffer,
+    Framing,
+    RawRecord,
+    Scan,
+    file_header,
+    header_version,
+)
 
-__all__ = [
-    "Buffer",
-    "JournalReader",
-    "JournalWriter",
-    "RawRecord",
-    "Scan",
-    "encode_record",
-    "file_header",
-    "scan",
-]
+__all__ = ["Damage", "JournalReader", "JournalWriter", "UnreadableJournalError"]
 
-Buffer = bytes | memoryview
-
-_MAGIC = b"DAQJRNL\n"
-_VERSION = 1
-_HEADER = struct.Struct("<8sII")
-_FRAME = struct.Struct("<IIB3x")
-_TAG = struct.Struct("<IB")
-_MAX_PAYLOAD = (1 << 32) - 1
 _READ_BYTES = 4 << 20
 _MOST_BUFFERS = 1024
 """IOV_MAX of Linux: a call with more is refused."""
 
 
-class RawRecord(NamedTuple):
-    """One record as it lies in the file."""
-
-    kind: int
-    payload: memoryview
+class UnreadableJournalError(StorageError):
+    """Nothing in the file is a record of a journal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What a stretch of a journal holds."""
+class Damage(NamedTuple):
+    """A place of a journal that is not as it was written."""
 
-    records: list[RawRecord]
-    consumed: int
-    """Bytes of the complete, undamaged records at its beginning."""
-    wanted: int
-    """Bytes that the next record needs in all, as far as can be told; 0 when it is damaged."""
-
-
-def file_header() -> bytes:
-    """The first bytes of every journal."""
-    start = _HEADER.pack(_MAGIC, _VERSION, 0)[:-4]
-    return start + struct.pack("<I", zlib.crc32(start))
-
-
-def encode_record(kind: int, *parts: Buffer) -> list[Buffer]:
-    """Frame one record. The parts are not copied: they are written one behind the other."""
-    length = sum(map(len, parts))
-    if length > _MAX_PAYLOAD:
-        raise StorageError(f"a record of {length} bytes is over the limit of {_MAX_PAYLOAD} bytes")
-    crc = zlib.crc32(_TAG.pack(length, kind))
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    return [_FRAME.pack(length, crc, kind), *parts]
-
-
-def scan(data: memoryview) -> Scan:
-    """Split `data`, which begins at a record, into records, up to the first that is not whole."""
-    records: list[RawRecord] = []
-    offset = 0
-    while offset + _FRAME.size <= len(data):
-        length, crc, kind = _FRAME.unpack_from(data, offset)
-        begin = offset + _FRAME.size
-        if begin + length > len(data):
-            return Scan(records, offset, _FRAME.size + length)
-        payload = data[begin : begin + length]
-        if zlib.crc32(payload, zlib.crc32(_TAG.pack(length, kind))) != crc:
-            return Scan(records, offset, 0)
-        records.append(RawRecord(kind, payload))
-        offset = begin + length
-    return Scan(records, offset, _FRAME.size)
+    offset: int
+    size: int
 
 
 class JournalWriter:
@@ -156,8 +103,8 @@ class JournalWriter:
         try:
             os.ftruncate(self._fd, self._size)
         except OSError:
-            # The next write begins at the same offset, and a reader stops at a torn record: what
-            # is left behind can confuse nobody.
+            # A run whose journal refused once writes nothing more to it: what is left behind is
+            # whole records of events that were refused, or one that is torn.
             return
 
     def sync(self) -> None:
@@ -183,22 +130,46 @@ class JournalWriter:
 
 
 class JournalReader:
-    """Reads a journal from its beginning, also while it is being written."""
+    """Reads a journal from its beginning, also while it is being written.
+
+    Raises StorageError for a file that is none, or that a newer version wrote.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damages: list[Damage] = []
+        """What was skipped so far."""
         self._fd = -1
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            header = os.pread(self._fd, _HEADER.size, 0)
+            self.offset = HEADER_BYTES
+            """Where the next record begins."""
+            self._framing = self._recognize(os.pread(self._fd, HEADER_BYTES, 0))
         except OSError as error:
             self.close()
             raise _storage_error(path, "cannot be read", error) from error
-        if header != file_header():
+        except StorageError:
             self.close()
-            raise StorageError(f"{path}: this is not a journal of version {_VERSION}")
-        self.offset = _HEADER.size
-        """Where the next record begins."""
+            raise
+
+    def _recognize(self, header: bytes) -> Framing:
+        version = header_version(header)
+        if version in FRAMINGS:
+            return FRAMINGS[version]
+        if version is not None:
+            raise StorageError(
+                f"{self.path}: is a journal of version {version}, which a newer daq wrote; this "
+                f"one reads up to version {VERSION}",
+                advice="start the newer version again: nothing was changed",
+            )
+        # A damaged header: its records tell what they are.
+        size = os.fstat(self._fd).st_size
+        for framing in reversed(FRAMINGS.values()):
+            if (first := self._find(framing, 0, size)) is not None:
+                self.damages.append(Damage(0, first))
+                self.offset = first
+                return framing
+        raise UnreadableJournalError(f"{self.path}: this is not a journal")
 
     def close(self) -> None:
         """Let the file go."""
@@ -208,29 +179,69 @@ class JournalReader:
 
     @property
     def torn(self) -> int:
-        """Bytes behind the last good record, once `read` has returned nothing."""
+        """Bytes of a record that was never finished, once `read` has returned nothing."""
         return os.fstat(self._fd).st_size - self.offset
 
     def read(self, end: int | None = None, budget: int = _READ_BYTES) -> list[RawRecord]:
         """The next records: at most about `budget` bytes, none behind the offset `end`.
 
-        Empty at the end of what is whole. Raises StorageError when the disk fails.
+        What is damaged is skipped, and never lies between two records of one answer. Empty at the
+        end of what is whole. Raises StorageError when the disk fails.
         """
         if end is None:
             end = os.fstat(self._fd).st_size
-        found = self._scan(min(budget, end - self.offset))
-        while not found.records and budget < found.wanted <= end - self.offset:
-            budget = found.wanted
-            found = self._scan(budget)
-        self.offset += found.consumed
-        return found.records
+        while True:
+            found = self._scan(min(budget, end - self.offset))
+            while not found.records and budget < found.wanted <= end - self.offset:
+                budget = found.wanted
+                found = self._scan(budget)
+            self.offset += found.consumed
+            if found.records or not self._skip(found, end):
+                return found.records
 
     def _scan(self, size: int) -> Scan:
+        return self._framing.scan(memoryview(self._read(self.offset, size)))
+
+    def _read(self, offset: int, size: int) -> bytes:
         try:
-            data = os.pread(self._fd, max(size, 0), self.offset)
+            return os.pread(self._fd, max(size, 0), offset)
         except OSError as error:
             raise _storage_error(self.path, "cannot be read", error) from error
-        return scan(memoryview(data))
+
+    def _skip(self, found: Scan, end: int) -> bool:
+        """Go on behind what is damaged; False when there is nothing more, or not yet."""
+        left = end - self.offset
+        if left < self._framing.head_bytes or (found.wanted and self._framing.is_certain):
+            return False
+        if found.skip:
+            following: int | None = self.offset + found.skip
+        else:
+            following = self._find(self._framing, self.offset + 1, end)
+        if following is None:
+            if found.wanted:
+                return False
+            following = end
+        self.damages.append(Damage(self.offset, following - self.offset))
+        self.offset = following
+        return True
+
+    def _find(self, framing: Framing, begin: int, end: int) -> int | None:
+        """Where the next record begins; None when there is none before `end`."""
+        while begin < end:
+            data = self._read(begin, min(_READ_BYTES, end - begin))
+            for at in framing.heads(data):
+                if framing.is_certain or self._is_record(framing, begin + at, end):
+                    return begin + at
+            if len(data) < _READ_BYTES:
+                return None
+            begin += len(data) - framing.head_bytes + 1
+        return None
+
+    def _is_record(self, framing: Framing, offset: int, end: int) -> bool:
+        found = framing.scan(memoryview(self._read(offset, framing.head_bytes)))
+        if not framing.head_bytes < found.wanted <= end - offset:
+            return False
+        return bool(framing.scan(memoryview(self._read(offset, found.wanted))).records)
 
 
 _ADVICE = {

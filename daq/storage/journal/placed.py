@@ -73,6 +73,8 @@ class PlacedReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
+        self.is_gone = False
+        """Whether there is no such file."""
 
     def read(self, placed: Placed, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
         """The sample; None when it is not there as it was written."""
@@ -83,6 +85,7 @@ class PlacedReader:
                 self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             data = os.pread(self._fd, size, placed.offset)
         except FileNotFoundError:
+            self.is_gone = True
             return None
         except OSError as error:
             raise StorageError(f"{self._path}: cannot be read: {error.strerror}") from error

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from daq.core import Column, RunOutcome, RunStart, RunStop, StorageError
 from daq.storage.journal.channel import ChannelInfo
-from daq.storage.journal.journal import Buffer
+from daq.storage.journal.framing import Buffer
 from daq.storage.journal.placed import Placed, Sample
 
 __all__ = [
@@ -34,14 +34,18 @@ __all__ = [
     "encode_start",
     "encode_stop",
     "encode_stream",
+    "known_fields",
     "plain",
+    "points_at_stop",
     "raw_bytes",
+    "sequence_of_row",
     "stream_of_row",
 ]
 
 Array = npt.NDArray[Any]
 
 _LENGTH = struct.Struct("<I")
+_SEQUENCE = struct.Struct("<Q")
 _PLACE = struct.Struct("<QI")
 _HERE = _PLACE.pack(0, 0)
 
@@ -91,16 +95,27 @@ def encode_start(start: RunStart) -> bytes:
 
 
 def decode_start(payload: Buffer) -> RunStart:
-    return RunStart(**_unpack(payload))
+    return RunStart(**known_fields(RunStart, _unpack(payload)))
 
 
-def encode_stop(stop: RunStop) -> bytes:
-    return _pack(asdict(stop))
+def encode_stop(stop: RunStop, points: int | None = None) -> bytes:
+    """`points` is how many events were acknowledged in all."""
+    return _pack(asdict(stop) | ({} if points is None else {"points": points}))
 
 
 def decode_stop(payload: Buffer) -> RunStop:
-    fields = _unpack(payload)
+    fields = known_fields(RunStop, _unpack(payload))
     return RunStop(**fields | {"outcome": RunOutcome(fields["outcome"])})
+
+
+def points_at_stop(payload: Buffer) -> int:
+    """How many events were acknowledged when the run ended; 0 when that is not said."""
+    return int(_unpack(payload).get("points", 0))
+
+
+def known_fields(model: type[Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the fields that the model has: others were written by a newer version."""
+    return {name: fields[name] for name in fields if name in model.__dataclass_fields__}
 
 
 def encode_stream(index: int, name: str, columns: Sequence[Column]) -> bytes:
@@ -109,7 +124,8 @@ def encode_stream(index: int, name: str, columns: Sequence[Column]) -> bytes:
 
 def decode_stream(payload: Buffer) -> tuple[int, str, tuple[Column, ...]]:
     index, name, columns = _unpack(payload)
-    return index, name, tuple(Column(**c | {"shape": tuple(c["shape"])}) for c in columns)
+    known = [known_fields(Column, column) for column in columns]
+    return index, name, tuple(Column(**c | {"shape": tuple(c["shape"])}) for c in known)
 
 
 def encode_channel(index: int, channel: ChannelInfo) -> bytes:
@@ -145,6 +161,12 @@ def raw_bytes(array: Array) -> memoryview:
 
 
 def stream_of_row(payload: memoryview) -> int:
-    """The index of the stream that a row belongs to."""
+    """The index of the stream that a row belongs to, or of the channel that a block does."""
     index: int = _LENGTH.unpack_from(payload)[0]
     return index
+
+
+def sequence_of_row(payload: memoryview) -> int:
+    """The number of an event in its stream."""
+    sequence: int = _SEQUENCE.unpack_from(payload, _LENGTH.size)[0]
+    return sequence

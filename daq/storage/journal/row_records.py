@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.core import Column, Event, StorageError
-from daq.storage.journal.journal import Buffer
+from daq.storage.journal.framing import Buffer
 from daq.storage.journal.placed import LARGE_BYTES, Placed, Sample
 from daq.storage.journal.records import clean_text, decode_large, encode_large, raw_bytes
 

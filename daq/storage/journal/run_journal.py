@@ -19,7 +19,8 @@ import trio
 from daq.core import Column, Event, Measurement, RunStart, RunStop, StorageError
 from daq.storage.journal import records
 from daq.storage.journal.encoder import RunEncoder
-from daq.storage.journal.journal import Buffer, JournalWriter, encode_record
+from daq.storage.journal.framing import Buffer, encode_record
+from daq.storage.journal.journal import JournalWriter
 from daq.storage.journal.placed import Placer
 from daq.storage.journal.records import Kind
 
@@ -34,6 +35,9 @@ _WRITE_TIMEOUT_S = 10.0
 _SLOW_WRITE_S = 0.01
 _SLOW_SYNC_S = 0.05
 _WARY_S = 1.0
+_SEGMENT_BYTES = 4 << 20
+_DESCRIPTION_SHARE = 16
+"""What is repeated is no more than about a sixteenth of a long journal."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +53,10 @@ def again(error: StorageError) -> StorageError:
 
 
 def begin_journal(path: Path, start: RunStart) -> JournalWriter:
-    """A new journal that holds the run's start, on disk. Blocks."""
+    """A new journal that holds the run's start, twice and on disk. Blocks."""
     writer = JournalWriter(path)
     try:
-        writer.write(encode_record(Kind.START, records.encode_start(start)))
+        writer.write(encode_record(Kind.START, records.encode_start(start)) * 2)
         writer.sync()
     except StorageError:
         writer.close()
@@ -62,10 +66,20 @@ def begin_journal(path: Path, start: RunStart) -> JournalWriter:
 
 
 class RunJournal:
-    """Appends events and blocks. The first failure of the disk is final: the run has failed."""
+    """Appends events and blocks. The first failure of the disk is final: the run has failed.
 
-    def __init__(self, writer: JournalWriter, placer: Placer, *, on_disk: bool = False) -> None:
+    What the run, its streams and its channels are is repeated as the journal grows, each time when
+    it is twice as long and at the latest every few MiB: what is intact of a damaged journal can be
+    read from any of its copies.
+    """
+
+    def __init__(
+        self, writer: JournalWriter, placer: Placer, start: RunStart, *, on_disk: bool = False
+    ) -> None:
         self._writer = writer
+        self._start = start
+        self._described_bytes = writer.size
+        self._repeat_at = 2 * writer.size
         self._on_disk = on_disk
         """Whether every acknowledgement waits for the disk."""
         self._commit_turn = trio.Lock()
@@ -125,7 +139,8 @@ class RunJournal:
 
     async def append_stop(self, stop: RunStop) -> None:
         """How the run ended: the last record."""
-        await self._append(lambda: encode_record(Kind.STOP, records.encode_stop(stop)))
+        stopped = encode_record(Kind.STOP, records.encode_stop(stop, self._points))
+        await self._append(lambda: stopped)
 
     async def _append(self, encode: Callable[[], list[Buffer]], *, large: bool = False) -> None:
         """Encode and write as one step, in turn, that no cancellation can split.
@@ -140,12 +155,24 @@ class RunJournal:
             if self._failure is not None:
                 raise again(self._failure)
             buffers = await self._bounded(encode) if large else encode()
+            if self._writer.size >= self._repeat_at:
+                is_long = self._described_bytes > _INLINE_BYTES
+                described = await self._bounded(self._repetition) if is_long else self._repetition()
+                buffers = [*described, *buffers]
             await self._write(buffers)
         finally:
             self._turn.release()
         if self._on_disk:
             await self._commit(self._writer.size)
         self._grown.set()
+
+    def _repetition(self) -> list[Buffer]:
+        start = encode_record(Kind.START, records.encode_start(self._start))
+        described = [*start, *self._encoder.descriptions]
+        size, self._described_bytes = self._writer.size, sum(map(len, described))
+        least = _DESCRIPTION_SHARE * self._described_bytes
+        self._repeat_at = size + max(min(size, _SEGMENT_BYTES), least)
+        return described
 
     async def _commit(self, size: int) -> None:
         """Return when the journal is on disk up to `size`; whoever waits shares the next fsync."""

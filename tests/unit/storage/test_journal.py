@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.core import StorageError
-from daq.storage.journal.journal import (
-    JournalReader,
-    JournalWriter,
-    encode_record,
-    file_header,
-    scan,
-)
+from daq.storage.journal import journal
+from daq.storage.journal.framing import VERSION, encode_record, file_header, scan
+from daq.storage.journal.journal import JournalReader, JournalWriter
 
 RECORDS = st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=200)), max_size=20)
 
@@ -61,20 +60,117 @@ def test_a_file_cut_anywhere_gives_the_records_before_the_cut(
 
 
 @given(RECORDS.filter(bool), st.data())
-def test_a_flipped_byte_ends_the_journal_at_the_record_before(
+def test_a_flipped_byte_costs_its_own_record_and_no_other(
     records: list[tuple[int, bytes]], data: st.DataObject
 ) -> None:
     whole = bytearray(encode_all(records))
-    # The last three bytes of a frame are padding, which says nothing.
-    meaningful = []
-    offset = 0
-    for number, (_, payload) in enumerate(records):
-        size = 12 + len(payload)
-        meaningful += [(number, offset + i) for i in range(size) if i not in (9, 10, 11)]
-        offset += size
-    number, position = data.draw(st.sampled_from(meaningful))
+    position = data.draw(st.integers(0, len(whole) - 1))
     whole[position] ^= data.draw(st.integers(1, 255))
-    assert decoded(bytes(whole)) == records[:number]
+    ends = [len(encode_all(records[: n + 1])) for n in range(len(records))]
+    hit = next(number for number, end in enumerate(ends) if position < end)
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "run.journal")
+        path.write_bytes(file_header() + whole)
+        found, torn, damages = read_damaged(path)
+    assert found == records[:hit] + records[hit + 1 :]
+    begin = 16 + ends[hit] - len(encode_all(records[hit : hit + 1]))
+    assert (torn, damages) == (0, [(begin, 16 + ends[hit] - begin)])
+
+
+@given(RECORDS.filter(bool), st.data())
+def test_a_stretch_that_is_overwritten_costs_the_records_that_it_touches(
+    records: list[tuple[int, bytes]], data: st.DataObject
+) -> None:
+    whole = encode_all(records)
+    begin = data.draw(st.integers(0, len(whole) - 1))
+    end = data.draw(st.integers(begin + 1, len(whole)))
+    ends = [len(encode_all(records[: n + 1])) for n in range(len(records))]
+    untouched = [
+        record
+        for record, first, last in zip(records, [0, *ends], ends, strict=False)
+        if last <= begin or first >= end
+    ]
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "run.journal")
+        path.write_bytes(file_header() + whole[:begin] + b"\xd1" * (end - begin) + whole[end:])
+        found, _, damages = read_damaged(path)
+    assert found == untouched
+    assert sum(size for _, size in damages) >= end - begin
+
+
+def test_what_lies_inside_of_a_damaged_payload_is_never_taken_for_a_record(tmp_path: Path) -> None:
+    inner = encode_all([(3, b"not a record of this journal")])
+    whole = bytearray(encode_all([(1, b"first"), (3, b"x" + inner), (3, b"last")]))
+    whole[len(encode_all([(1, b"first")])) + 16] ^= 1
+    path = tmp_path / "run.journal"
+    path.write_bytes(file_header() + whole)
+    found, _, _ = read_damaged(path)
+    assert found == [(1, b"first"), (3, b"last")]
+
+
+@pytest.mark.parametrize("position", range(16))
+def test_a_damaged_header_costs_nothing(tmp_path: Path, position: int) -> None:
+    header = bytearray(file_header())
+    header[position] ^= 0x10
+    path = tmp_path / "run.journal"
+    path.write_bytes(header + encode_all([(1, b"first"), (2, b"last")]))
+    assert read_damaged(path) == ([(1, b"first"), (2, b"last")], 0, [(0, 16)])
+
+
+def test_a_newer_journal_is_refused_by_name_and_version(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    path.write_bytes(file_header(VERSION + 1) + encode_all([(1, b"first")]))
+    with pytest.raises(StorageError, match=rf"run\.journal.*version {VERSION + 1}.*newer daq"):
+        JournalReader(path)
+
+
+@pytest.mark.parametrize("budget", [40, 1 << 20])
+def test_damage_that_is_longer_than_what_is_read_at_once_is_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    monkeypatch.setattr(journal, "_READ_BYTES", 64)
+    path = tmp_path / "run.journal"
+    records = [(1, b"first"), (3, b"a" * 300), (3, b"b" * 40), (2, b"last")]
+    parts = [encode_all([record]) for record in records]
+    path.write_bytes(file_header() + parts[0] + bytes(len(parts[1])) + parts[2] + parts[3])
+    assert read_damaged(path, budget) == (
+        [records[0], *records[2:]],
+        0,
+        [(16 + len(parts[0]), len(parts[1]))],
+    )
+
+
+@pytest.mark.parametrize("damaged", range(4))
+def test_a_journal_of_version_1_is_read_on_behind_its_damage(tmp_path: Path, damaged: int) -> None:
+    """It had no marks: a head is what begins a record whose checksum is right."""
+    records = [(n, bytes([n]) * 50 + (1).to_bytes(8, "little")) for n in (1, 2, 3, 3)]
+    whole = [encode_1(*record) for record in records]
+    for position in range(9):  # behind them is padding
+        broken = bytearray(whole[damaged])
+        broken[position] ^= 0x41
+        path = tmp_path / "run.journal"
+        path.write_bytes(
+            file_header(1) + b"".join([*whole[:damaged], broken, *whole[damaged + 1 :]])
+        )
+        found, _, _ = read_damaged(path)
+        assert found == records[:damaged] + records[damaged + 1 :], position
+
+
+def encode_1(kind: int, payload: bytes) -> bytes:
+    crc = zlib.crc32(payload, zlib.crc32(struct.pack("<IB", len(payload), kind)))
+    return struct.pack("<IIB3x", len(payload), crc, kind) + payload
+
+
+def read_damaged(
+    path: Path, budget: int = 1 << 20
+) -> tuple[list[tuple[int, bytes]], int, list[tuple[int, int]]]:
+    reader = JournalReader(path)
+    found: list[tuple[int, bytes]] = []
+    while records := reader.read(budget=budget):
+        found += [(r.kind, bytes(r.payload)) for r in records]
+    torn, damages = reader.torn, [tuple(damage) for damage in reader.damages]
+    reader.close()
+    return found, torn, damages
 
 
 def test_parts_of_a_record_are_joined_without_a_copy() -> None:
@@ -100,7 +196,7 @@ def test_a_torn_tail_is_cut_off_and_counted(tmp_path: Path) -> None:
     writer.close()
     with writer.path.open("ab") as file:
         file.write(encode_all([(2, b"torn")])[:-1])
-    assert read_all(writer.path) == ([(1, b"whole")], 15)
+    assert read_all(writer.path) == ([(1, b"whole")], 19)
 
 
 def test_a_reader_sees_what_was_acknowledged_after_it_reached_the_end(tmp_path: Path) -> None:
@@ -176,7 +272,7 @@ def test_a_journal_is_never_overwritten(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
-    with pytest.raises(StorageError, match="not a journal of version 1"):
+    with pytest.raises(StorageError, match="this is not a journal"):
         JournalReader(path)
 
 

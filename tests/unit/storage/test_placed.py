@@ -26,7 +26,8 @@ from daq.storage.files.directories import Directories
 from daq.storage.files.hdf5_file import RunFile, partial_path
 from daq.storage.journal import records
 from daq.storage.journal.encoder import RunEncoder
-from daq.storage.journal.journal import JournalWriter, encode_record
+from daq.storage.journal.framing import encode_record
+from daq.storage.journal.journal import JournalWriter
 from daq.storage.journal.placed import sample_check
 from daq.storage.journal.run_journal import begin_journal
 from daq.storage.journal_reader import read_journal
@@ -181,7 +182,9 @@ def test_a_complete_file_with_other_points_than_the_journal_is_not_taken_for_it(
     check_file(path, events=4, streamed=6)
 
 
-def test_a_frame_that_never_reached_the_disk_ends_the_recovered_run(tmp_path: Path) -> None:
+def test_an_event_whose_frame_never_reached_the_disk_is_missing_and_no_other(
+    tmp_path: Path,
+) -> None:
     run = Recording(tmp_path)
     run.record(*MIXED)
     run.die()
@@ -190,8 +193,15 @@ def test_a_frame_that_never_reached_the_disk_ends_the_recovered_run(tmp_path: Pa
     lost = data.index(frame(2).tobytes()) + 8192
     partial.write_bytes(data[:lost] + bytes(4096) + data[lost + 4096 :])
     done = run.recover()
-    assert done.reason.endswith("2 points recovered, what came later had not reached the disk")
-    check_file(Path(done.path), events=2, streamed=2)
+    assert done.reason.endswith(
+        "3 points recovered; 1 of 4 acknowledged events are missing: 1 large samples had not "
+        "reached the disk"
+    )
+    with h5py.File(done.path) as file:
+        assert file["entry/primary"].attrs["missing"].tolist() == [[2, 1]]
+        for row, number in enumerate((0, 1, 3)):
+            np.testing.assert_array_equal(file["entry/primary/camera"][row], frame(number))
+        assert file["entry/monitors/camera/value"].shape == (6, *SHAPE)
 
 
 def test_without_the_unfinished_file_the_run_ends_before_its_first_frame(tmp_path: Path) -> None:

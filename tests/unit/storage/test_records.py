@@ -23,7 +23,7 @@ from daq.core import (
 from daq.storage.journal import records
 from daq.storage.journal.block_records import BlockBatch
 from daq.storage.journal.encoder import RunEncoder
-from daq.storage.journal.journal import encode_record, scan
+from daq.storage.journal.framing import encode_record, scan
 from daq.storage.journal.records import Kind
 from daq.storage.journal.replay import Batch, RecordDecoder
 from daq.storage.journal.row_records import RowBatch

@@ -33,7 +33,8 @@ from daq.storage.files.directories import Directories
 from daq.storage.files.hdf5_file import RunFile
 from daq.storage.journal import records
 from daq.storage.journal.encoder import RunEncoder
-from daq.storage.journal.journal import JournalWriter, encode_record
+from daq.storage.journal.framing import encode_record
+from daq.storage.journal.journal import JournalWriter
 
 SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
@@ -235,10 +236,10 @@ async def test_nothing_opens_before_storage_runs(tmp_path: Path) -> None:
 
 
 class FullDisk(JournalWriter):
-    """A journal on a disk with room for a few hundred bytes."""
+    """A journal on a disk with room for a few thousand bytes."""
 
     def write(self, buffers: Any) -> None:
-        if self._size + sum(map(len, buffers)) > 700:
+        if self._size + sum(map(len, buffers)) > 4000:
             raise StorageError(f"{self.path}: cannot be appended to: No space left on device")
         super().write(buffers)
 
@@ -323,7 +324,7 @@ def crash(directory: Path, run: RunStart, events: int, torn: bytes = b"") -> Non
 
 
 async def test_an_orphaned_run_is_recovered_with_its_points(tmp_path: Path) -> None:
-    crash(tmp_path, start(), 4, torn=b"x" * 20)
+    crash(tmp_path, start(), 4, torn=b"".join(encode_record(records.Kind.ROW, bytes(9)))[:20])
     async with storing(tmp_path) as storage:
         (summary,) = storage.recovered
         assert summary.outcome is RunOutcome.INTERRUPTED
@@ -345,7 +346,7 @@ async def test_a_journal_that_says_nothing_keeps_nobody_from_starting(tmp_path: 
     async with storing(tmp_path) as storage:
         assert [run.run_id for run in storage.recovered] == ["good"]
     # What cannot be read is not ours to delete.
-    assert [p.name for p in (tmp_path / "journal").iterdir()] == ["odd.journal"]
+    assert [p.name for p in (tmp_path / "journal").iterdir()] == ["odd.unreadable"]
 
 
 async def test_an_open_run_without_a_journal_is_closed(tmp_path: Path) -> None:
