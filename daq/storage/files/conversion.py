@@ -119,7 +119,7 @@ class Conversion:
         if isinstance(batch, RunStop):
             self.stop = batch
         elif isinstance(batch, RunStart):
-            self.begin(batch)
+            self._begin(batch)
         else:
             self._last_ns = max(self._last_ns, int(batch.timestamps[-1]))
             if isinstance(batch, RowBatch):
@@ -128,7 +128,14 @@ class Conversion:
                 self._opened().write_block(batch)
 
     def begin(self, start: RunStart) -> None:
-        """Begin the file of the run that began so."""
+        """Begin the file of the run that began so; raises StorageError."""
+        with self._turn:
+            try:
+                self._begin(start)
+            except _HDF5_ERRORS as error:
+                raise self._fail(error) from error
+
+    def _begin(self, start: RunStart) -> None:
         if self._file is None:
             self._last_ns = start.started_ns
             self._file = RunFile(self._directories.run_file(start), start, self._filters)

@@ -88,6 +88,26 @@ async def test_it_has_no_hdf5_file_until_rebuilding_completes_it(tmp_path, monke
     assert list((tmp_path / "journal").iterdir()) == []
 
 
+async def test_a_disk_without_room_for_a_new_file_fails_the_run_and_nothing_else(
+    tmp_path, monkeypatch
+):
+    async with storing(tmp_path) as storage:
+        run = await storage.open_run(start())
+        await run.append(event(0))
+
+        def refuse(self: RunFile, *_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunFile, "__init__", refuse)
+            patch.setattr(RunFile, "finish", refuse)
+            with pytest.raises(StorageError, match="No space left"):
+                await run.close(DONE)
+        again = await storage.open_run(start("other"))
+        await again.append(event(0))
+        assert (await again.close(DONE)).points == 1
+
+
 class HungDisk:
     """An fsync of the file that never returns, until `go`."""
 
