@@ -19,6 +19,7 @@ from daq.scripting import Sandbox, SandboxLimits
 from daq.storage import Storage
 from daq.supervision import (
     Guard,
+    InterlockMemory,
     Interlocks,
     OutOfUse,
     Presets,
@@ -50,8 +51,9 @@ def assemble(config: Config, access: Access) -> Parts:
     out_of_use = OutOfUse(directory / "disabled.json")
     supervisor = Supervisor(drivers, bus, timebase, failures, out_of_use=out_of_use)
     safety = read_safety(config, drivers)
-    _tell_unguarded(safety)
-    interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase)
+    _tell_doubts(safety)
+    memory = InterlockMemory(directory / "interlocks.json")
+    interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase, memory)
     guard = Guard(safety.last_wills, directory / "guard", supervisor, settings=config.guard)
     sandbox = Sandbox(_sandbox_limits(config))
     queue = ExecutionQueue(
@@ -68,7 +70,7 @@ def assemble(config: Config, access: Access) -> Parts:
     ) -> None:
         """The configuration was read again: this is what it says now."""
         access.reconfigure(users)
-        _tell_unguarded(safety)
+        _tell_doubts(safety)
         guard.reconfigure(safety.last_wills)
         interlocks.reconfigure(safety.interlocks)
         queue.reconfigure(safety.pause_rules, config.scripts.grace_s)
@@ -92,9 +94,9 @@ def assemble(config: Config, access: Access) -> Parts:
     )
 
 
-def _tell_unguarded(safety: SafetySettings) -> None:
-    """What the guard will not do is said while all is well."""
-    for why in safety.unguarded.values():
+def _tell_doubts(safety: SafetySettings) -> None:
+    """What the guard will not do, and what is hardly meant, is said while all is well."""
+    for why in (*safety.unguarded.values(), *safety.doubts):
         log.warning(why)
 
 

@@ -98,7 +98,9 @@ class ControlService(TrioService, pb.ControlServiceBase):
     @unary
     async def pause_script(self, request: pb.PauseRequest) -> pb.PauseResponse:
         view = await self._queue.pause(request.execution_id, _who(request.user))
-        return pb.PauseResponse(view.record.id, view.record.state.value, _stands(view))
+        outstanding = self._queue.pause_outstanding(view.record.id)
+        said = f"not yet: {'; '.join(outstanding)}" if outstanding else _stands(view)
+        return pb.PauseResponse(view.record.id, view.record.state.value, said)
 
     @unary
     async def resume_script(self, request: pb.ResumeRequest) -> pb.ResumeResponse:

@@ -143,7 +143,7 @@ class DeviceConfig:
     line: int = 0
     """Where its table begins."""
     supervision: Mapping[str, Any] = field(default_factory=dict)
-    """Those of its options that are not the driver's: `on_pause`, `last_will`."""
+    """Those of its options that are not the driver's: `on_pause`, `last_will`, `after`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ from daq.core.execution import (
     StopReport,
     Transition,
 )
-from daq.core.interlock import INTERLOCK_CHANNELS, InterlockStatus
+from daq.core.interlock import INTERLOCK_CHANNELS, InterlockState, InterlockStatus
 from daq.core.measurement import Measurement, Reading, merge_blocks
 from daq.core.near_miss import did_you_mean
 from daq.core.parameters import (
@@ -141,6 +141,7 @@ __all__ = [
     "ExposureControl",
     "FrameProducer",
     "InterlockError",
+    "InterlockState",
     "InterlockStatus",
     "Interpreter",
     "LimitError",

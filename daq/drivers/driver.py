@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from daq.core import DeviceDescription
+from daq.core import Capability, DeviceDescription
 from daq.drivers.last_will import LastWill
 from daq.drivers.timebase import Timebase
 
@@ -74,6 +74,18 @@ class Driver(ABC):
         By default that is `stop`; a laser closes its shutter too. True if anything was changed.
         """
         return await self.stop()
+
+    def safe_state_gap(self) -> str:
+        """Why `make_safe` leaves something that can do harm as it is; empty when it does not.
+
+        For people, such as `close_on_stop = false: the shutter stays as it is`. By default: a
+        device that can let light out, and whose safe state is only its `stop`.
+        """
+        lets_out = {Capability.SHUTTER_CONTROLLABLE, Capability.EMISSION_CONTROLLABLE}
+        shines = sorted(lets_out & self.description.capabilities)
+        if not shines or type(self).make_safe is not Driver.make_safe:
+            return ""
+        return f"it is {' and '.join(shines)}, and its safe state is only its stop"
 
     def fingerprint(self) -> str:
         """What makes it what it is, beside its options: the text of a file that it was built from.

@@ -69,6 +69,9 @@ class TunableLaser(ConfiguredDriver):
         await self.close_shutter()
         return True
 
+    def safe_state_gap(self) -> str:
+        return "" if self.close_on_stop else "close_on_stop = false: the shutter stays as it is"
+
     async def poll(self) -> Mapping[str, Scalar]:
         return {
             "reading": float((await self.read()).value),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -107,8 +107,8 @@ class ExecutionControl:
         self._located = (-LOCATE_PERIOD_S, 0)
         """When its exact line was asked for, and what it was."""
         self._devices: tuple[DeviceStop, ...] = ()
-        self._held_back: dict[str, str] = {}
-        """Interlocks that had tripped before it started, with the reason."""
+        self._held_back: dict[str, tuple[str, Sequence[str]]] = {}
+        """Interlocks that had tripped before it started, with the reason and what is made safe."""
 
     async def locate(self) -> int:
         """The exact line, also inside a long C call; at most `LOCATE_PERIOD_S` old."""
@@ -130,11 +130,12 @@ class ExecutionControl:
     async def run(self) -> None:
         """Run to the verified end. When cancelled, the program is killed and all is made safe."""
         self.execution.enter(ExecutionState.RUNNING, "started")
-        for interlock, reason in self._held_back.items():
-            self._pausing.request(interlock, reason)
         end = ProgramEnd(Ending.KILLED, "the daemon ended")
         try:
             async with trio.open_nursery() as nursery:
+                await nursery.start(self._pausing.run)
+                for interlock, (reason, devices) in self._held_back.items():
+                    self._pausing.request(interlock, reason, devices)
                 nursery.start_soon(self._enforce_grace)
                 end = await self._run_program()
                 nursery.cancel_scope.cancel()
@@ -275,20 +276,26 @@ class ExecutionControl:
         self._require(ExecutionState.PAUSED, ExecutionState.RUNNING, may="resume")
         await self._pausing.resume(f"resumed by {user}" if user else "resumed")
 
-    def hold(self, interlock: str, reason: str) -> None:
+    def hold(self, interlock: str, reason: str, devices: Sequence[str] = ()) -> None:
         """An interlock has tripped: pause, and stay so until it has cleared.
+
+        It makes `devices` safe: how they are is noted now, and put back before it goes on.
 
         Raises StateError when a device has a veto.
         """
         if self.execution.state is ExecutionState.PENDING:
-            self._held_back[interlock] = reason
+            self._held_back[interlock] = (reason, devices)
         elif self.execution.state in (ExecutionState.RUNNING, ExecutionState.PAUSED):
-            self._pausing.request(interlock, reason)
+            self._pausing.request(interlock, reason, devices)
 
     async def release(self, interlock: str, *, resume: bool) -> None:
         """The interlock has cleared; with `resume`, go on unless somebody else wants the pause."""
         reason = f"resumed: interlock {interlock} has cleared"
         await self._pausing.lift(interlock, reason, resume=resume)
+
+    def pause_outstanding(self) -> tuple[str, ...]:
+        """What a pause that was asked for has not yet reached."""
+        return self._pausing.outstanding()
 
     async def wait_paused(self) -> None:
         """Wait until a requested pause is reached, taken back or overtaken by the end."""
@@ -311,6 +318,10 @@ class ExecutionControl:
 
     def on_run_opened(self, run_id: str) -> None:
         self.execution.on_run_opened(run_id)
+
+    def on_forced(self, text: str) -> None:
+        self.execution.note(text)
+        self._pausing.on_forced(text)
 
     async def on_paused(self, line: int) -> None:
         await self._pausing.reached(line or self.execution.line)

@@ -154,6 +154,11 @@ class Execution:
         log.info("execution %s is %s%s", self.id[:8], state, f": {reason}" if reason else "")
         self.touch()
 
+    def note(self, text: str) -> None:
+        """Write down, in its history and its output, what somebody else did while it ran."""
+        self._life.note(text)
+        self.on_output(Log(text, "warning", self.line))
+
     def end_unstarted(self, state: ExecutionState, message: str) -> None:
         """End it before it ever ran: there is nothing to be made safe, or closed."""
         self.message = message

@@ -62,6 +62,10 @@ class Lifecycle:
             raise StateError(f"an execution cannot go from {self.state} to {state}")
         self._history.append(Transition(state, self._now_ns(), reason))
 
+    def note(self, text: str) -> None:
+        """Something happened that is part of the history and changes no state."""
+        self._history.append(Transition(self.state, self._now_ns(), text))
+
     def active_ns(self) -> int:
         """Time spent running or stopping until now, pauses left out."""
         total = 0

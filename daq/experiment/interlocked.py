@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import trio
 
@@ -38,11 +39,14 @@ class InterlockedPrograms:
         """None runs any more."""
         self._control = None
 
-    def hold(self, interlock: str, reason: str) -> None:
-        """Pause what runs and what starts; raises StateError when a device has a veto."""
+    def hold(self, interlock: str, reason: str, devices: Sequence[str] = ()) -> None:
+        """Pause what runs and what starts, with a note of how `devices` are.
+
+        Raises StateError when a device has a veto.
+        """
         self._holds[interlock] = f"by {reason}"
         if self._control is not None:
-            self._control.hold(interlock, f"by {reason}")
+            self._control.hold(interlock, f"by {reason}", devices)
 
     async def release(self, interlock: str, *, resume: bool) -> None:
         """What runs may go on; with `resume` it does, unless somebody else wants the pause."""

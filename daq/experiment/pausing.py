@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import trio
 
 from daq.core import DaqError, ExecutionState, InterlockError, Log, Program, StateError
 from daq.experiment.execution import Execution
 from daq.experiment.run_engine import RunEngine
-from daq.supervision import PausedDevice
 
 __all__ = ["PERSON", "Pausing"]
 
@@ -32,52 +33,87 @@ class Pausing:
         self._engine = engine
         self._wanted: dict[str, str] = {}
         self._tripped: set[str] = set()
-        self._held: tuple[PausedDevice, ...] = ()
+        self._forced: list[str] = []
+        """What people have commanded by force since the pause was asked for."""
         self._resumed = trio.Event()
         self._changing = trio.Lock()
-        """Devices are told and restored one pause at a time."""
-        self._telling = trio.CancelScope()
+        """Only one resume, or one arrival at the pause, at a time. Making safe never takes it."""
+        self._nursery: trio.Nursery | None = None
+        self._telling = 0
+        """How many tasks are telling devices what the pause means for them."""
+        self._told = trio.Event()
+        self._restoring = trio.CancelScope()
+        self._waiters = 0
+        """How many requests of the program wait for the resume."""
         self._ended = False
 
     def __repr__(self) -> str:
         return f"<Pausing of {self._execution!r}: {', '.join(self._wanted.values()) or 'nobody'}>"
 
-    def request(self, who: str, reason: str) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry out, at once, what a pause means for devices; until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def request(self, who: str, reason: str, devices: Sequence[str] = ()) -> None:
         """Ask for a pause: now where the call in flight can be repeated, else at a checkpoint.
+
+        What it means for devices is done at once, wherever the program stands.
 
         Args:
             who: `PERSON`, or the name of an interlock that has tripped.
             reason: For the record: `by ada`, or `interlock hot: ...`.
+            devices: What the interlock makes safe; how that was is noted before this returns.
 
         Raises:
             StateError: A device has a veto.
         """
         if not self._wanted:
             self._engine.refuse_vetoed_pause()
-            self._resumed = trio.Event()
+            self._resumed, self._forced = trio.Event(), []
         self._wanted[who] = reason
         if who != PERSON:
             self._tripped.add(who)
-        if self._execution.state is ExecutionState.RUNNING:
+        self._restoring.cancel()
+        if self._execution.state in (ExecutionState.RUNNING, ExecutionState.PAUSED):
             self._program.request_pause()
-            self._engine.pause_now()
+            self._engine.pause_now(devices, protecting=who != PERSON)
+            self._tell_soon()
             self._execution.touch()
+
+    def on_forced(self, text: str) -> None:
+        """Somebody commanded a device by force: who resumes shall know."""
+        if self._wanted:
+            self._forced.append(text)
+
+    def outstanding(self) -> tuple[str, ...]:
+        """What a pause that was asked for has not yet reached; empty when it has."""
+        if not self._wanted or self._execution.state is not ExecutionState.RUNNING:
+            return ()
+        said = [f"the script stands at its next checkpoint only (line {self._execution.line})"]
+        if self._telling:
+            said.append("devices are still being told")
+        return tuple(said)
 
     async def resume(self, reason: str) -> None:
         """Let it go on, with the devices as they were; also takes back a pause not yet reached.
 
-        Raises InterlockError while one is tripped, and DaqError when a device cannot be brought
-        back to how it was: it stays paused then.
+        Raises InterlockError while one is tripped, and DaqError when a device is not as it was and
+        cannot be brought back: it stays paused then. A trip meanwhile breaks it off.
         """
         self._require_cleared()
         async with self._changing:
-            if self._execution.state is ExecutionState.PAUSED:
+            if self._engine.paused_devices:
                 restored = await self._restore()
-                self._require_cleared()  # one may have tripped meanwhile
-                if self._ended:
-                    raise StateError("it was stopped before it was resumed")
                 if restored:
                     reason = f"{reason}; put back: {', '.join(restored)}"
+            self._require_cleared()
+            if self._ended:
+                raise StateError("it was stopped before it was resumed")
+            if self._forced:
+                reason = f"{reason}; meanwhile: {'; '.join(self._forced)}"
+            if self._execution.state is ExecutionState.PAUSED:
                 self._execution.enter(ExecutionState.RUNNING, reason)
             self._wanted.clear()
             self._engine.forget_pause()
@@ -87,21 +123,31 @@ class Pausing:
     async def lift(self, interlock: str, reason: str, *, resume: bool) -> None:
         """An interlock has cleared: from now on people may resume, or it resumes by itself."""
         self._tripped.discard(interlock)
-        if not resume or self._wanted.pop(interlock, None) is None or self._wanted:
+        if not resume or interlock not in self._wanted or len(self._wanted) > 1:
+            if resume:
+                self._wanted.pop(interlock, None)
             await trio.lowlevel.checkpoint()
+            return
+        if self._forced:
+            self._wait_for_person(f"meanwhile {'; '.join(self._forced)}")
             return
         try:
             await self.resume(reason)
         except DaqError as error:
-            self._wanted.setdefault(PERSON, "waits for a person")
-            self._say(f"could not resume by itself: {error.message}")
+            if interlock not in self._tripped:
+                self._wait_for_person(error.message)
+
+    def _wait_for_person(self, why: str) -> None:
+        self._wanted.setdefault(PERSON, "waits for a person")
+        self._say(f"could not resume by itself: {why}")
 
     def end(self) -> None:
         """A stop came: nobody is waited for any more."""
         self._ended = True
         self._wanted.clear()
         self._engine.forget_pause()
-        self._telling.cancel()
+        self._restoring.cancel()
+        self._told.set()
         self._resumed.set()
 
     async def wait_reached(self) -> None:
@@ -112,36 +158,60 @@ class Pausing:
 
     async def reached(self, line: int) -> None:
         """The program stands still; returns when it may go on, or must end."""
-        if not self._wanted or self._execution.state is not ExecutionState.RUNNING:
+        if not self._wanted or not self._is_alive():
             await trio.lowlevel.checkpoint()
             return
-        with self._program.standing_still():
-            async with self._changing:
-                await self._hold()
-                if self._ended:
-                    return
-                reasons = " and ".join(self._wanted.values())
-                self._execution.enter(ExecutionState.PAUSED, f"paused {reasons} at line {line}")
-            await self._resumed.wait()
+        self._waiters += 1
+        try:
+            with self._program.standing_still() if self._waiters == 1 else nullcontext():
+                async with self._changing:
+                    await self._enter_pause(line)
+                if self._wanted:
+                    await self._resumed.wait()
+        finally:
+            self._waiters -= 1
 
-    async def _hold(self) -> None:
-        with trio.CancelScope() as self._telling:
-            self._held = await self._engine.hold_devices()
-        for held in self._held:
-            if held.problem:
-                self._say(f"paused, but {held.problem}")
+    async def _enter_pause(self, line: int) -> None:
+        if self._wanted and self._execution.state is ExecutionState.RUNNING:
+            self._tell_soon()  # what the program has used since the pause was asked for
+            while self._telling and not self._ended:
+                await self._told.wait()
+        if self._wanted and self._execution.state is ExecutionState.RUNNING:
+            reasons = " and ".join(self._wanted.values())
+            self._execution.enter(ExecutionState.PAUSED, f"paused {reasons} at line {line}")
+
+    def _is_alive(self) -> bool:
+        return self._execution.state in (ExecutionState.RUNNING, ExecutionState.PAUSED)
+
+    def _tell_soon(self) -> None:
+        if self._nursery is not None:
+            self._telling += 1
+            self._told = trio.Event()
+            self._nursery.start_soon(self._tell)
+
+    async def _tell(self) -> None:
+        try:
+            for paused in await self._engine.hold_devices():
+                if paused.problem:
+                    self._say(f"paused, but {paused.problem}")
+        finally:
+            self._telling -= 1
+            if not self._telling:
+                self._told.set()
 
     async def _restore(self) -> tuple[str, ...]:
         """Put back what the pause has changed; says what that was."""
         restored: tuple[str, ...] | None = None
         try:
-            with trio.CancelScope() as self._telling:
-                restored = await self._engine.restore_devices(self._held)
+            with trio.CancelScope() as self._restoring:
+                restored = await self._engine.paused_devices.restore()
         finally:
-            if restored is None and not self._ended:
+            if (restored is None or self._tripped) and not self._ended:
                 # It goes on being paused, so what was restored already must not stay so.
                 with trio.CancelScope(shield=True):  # bounded for each device
-                    await self._engine.hold_devices()
+                    await self._engine.paused_devices.tell_again()
+        if restored is None and not self._tripped and not self._ended:
+            raise StateError("the resume was broken off by another pause")
         return restored or ()
 
     def _require_cleared(self) -> None:

@@ -338,12 +338,21 @@ class ExecutionQueue:
         return StopReport(execution.id, execution.state, execution.message, 0.0)
 
     async def pause(self, ref: str = "", user: str = "") -> ExecutionView:
-        """Pause at the next checkpoint; the view says whether it is there yet."""
+        """Pause at the next checkpoint; the view says whether it is there yet.
+
+        What the pause means for the devices is done at once, wherever the script stands.
+        """
         execution_id, control = self._controlled(ref)
         control.pause(user)
         with trio.move_on_after(PAUSE_ANSWER_S):
             await control.wait_paused()
         return self._view(execution_id)
+
+    def pause_outstanding(self, execution_id: str) -> tuple[str, ...]:
+        """What a pause that was asked for has not yet reached; empty when it has."""
+        if self._running is None or self._running.execution.id != execution_id:
+            return ()
+        return self._running.pause_outstanding()
 
     async def resume(self, ref: str = "", user: str = "") -> ExecutionView:
         """Go on after a pause."""

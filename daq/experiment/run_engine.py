@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -43,12 +44,12 @@ from daq.storage import Storage
 from daq.supervision import (
     Claim,
     Device,
+    PauseAction,
     PausedDevice,
+    PausedDevices,
     PauseRule,
     Supervisor,
-    hold_devices,
     refuse_vetoed,
-    restore_devices,
 )
 
 __all__ = ["EngineEvents", "RunEngine"]
@@ -59,8 +60,26 @@ STOP_TIMEOUT_S = 1.0
 """What one device gets to stop; all stop at the same time."""
 
 
-_REPEATABLE = frozenset({"move_abs", "home", "wavelength"})
-"""Calls that end in the same place when they are broken off and done again."""
+class _Repeat(IntEnum):
+    """Which pauses break a step off, to be done again after them."""
+
+    NEVER = 0
+    PROTECTING = 1
+    """One that makes devices safe at once: what is measured meanwhile would not be true."""
+    ALWAYS = 2
+
+
+_REPEATS: Mapping[str, _Repeat] = MappingProxyType(
+    {
+        "move_abs": _Repeat.ALWAYS,
+        "home": _Repeat.ALWAYS,
+        "wavelength": _Repeat.ALWAYS,
+        "move_rel": _Repeat.PROTECTING,  # to where it was to end
+        "wait_settled": _Repeat.PROTECTING,
+        "frames": _Repeat.PROTECTING,
+    }
+)
+"""Calls that end in the same way when they are broken off and done again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +87,7 @@ class _Attempt:
     """A cancellable step in progress."""
 
     scope: trio.CancelScope
-    repeatable: bool
+    repeat: _Repeat
     paused: bool = False
     """It was broken off by a pause, and is done again after it."""
 
@@ -79,6 +98,9 @@ class EngineEvents(Protocol):
     def on_output(self, entry: Log) -> None: ...
     def on_progress_message(self, message: str) -> None: ...
     def on_run_opened(self, run_id: str) -> None: ...
+    def on_forced(self, text: str) -> None:
+        """Somebody commanded a device of the program by force."""
+
     async def on_paused(self, line: int) -> None:
         """Returns when the execution was resumed, or must stop."""
 
@@ -104,10 +126,12 @@ class RunEngine:
         self._run: LiveRun | None = None
         self._touched: set[str] = set()
         self._in_flight: set[_Attempt] = set()
-        self._pause_wanted = False
+        self._pause_wanted = self._is_protecting = False
         self._stop_requested = False
         self._who = f"execution {provenance.execution_id[:8]}"
-        self._claim = _claim(provenance)
+        self._claim = _claim(provenance, events.on_forced)
+        self.paused_devices = PausedDevices(self._claim)
+        """What the pause has told devices, and how they were before."""
         self._performers: Mapping[type, Callable[[Any], Awaitable[Any]]] = {
             ListDevices: self._list_devices,
             Describe: self._describe,
@@ -150,34 +174,51 @@ class RunEngine:
         for attempt in self._in_flight:
             attempt.scope.cancel()
 
-    def pause_now(self) -> None:
+    def pause_now(self, devices: Sequence[str] = (), *, protecting: bool = False) -> None:
         """Break off the call in flight, if it can be done again from its beginning afterwards.
 
-        Anything else goes on to its end, and the program pauses at its next checkpoint.
+        Anything else goes on to its end, and the program pauses at its next checkpoint. A pause
+        that protects notes how devices are, and lets the program ask for nothing until it is over.
+
+        Args:
+            devices: Those that an interlock makes safe in this moment.
+            protecting: It protects, whatever the pause means for the devices that are used.
         """
         self._pause_wanted = True
-        if len(self._in_flight) != 1:
-            return  # a call beside: what is recorded meanwhile belongs to it
-        (attempt,) = self._in_flight
-        if attempt.repeatable:
-            attempt.paused = True
-            attempt.scope.cancel()
+        self._note_devices(devices)
+        if protecting or self.paused_devices:
+            self._is_protecting = True
+            for attempt in self._in_flight:
+                if attempt.repeat is not _Repeat.NEVER:
+                    _break_off(attempt)
+        elif len(self._in_flight) == 1:  # else a call beside: what is recorded belongs to it
+            (attempt,) = self._in_flight
+            if attempt.repeat is _Repeat.ALWAYS:
+                _break_off(attempt)
+
+    def _note_devices(self, made_safe: Sequence[str]) -> None:
+        for device in self._devices():
+            self.paused_devices.note(device, self._rule(device.id))
+        for device in self._supervisor.devices():
+            if device.id in made_safe:
+                self.paused_devices.note(device, PauseAction.SAFE)
+
+    def _rule(self, device_id: str) -> PauseAction:
+        return self._pause_rules.get(device_id, PauseRule()).action
 
     def forget_pause(self) -> None:
         """The pause is over, or was taken back."""
-        self._pause_wanted = False
+        self._pause_wanted = self._is_protecting = False
+        self.paused_devices.forget()
 
     def refuse_vetoed_pause(self) -> None:
         """Raise StateError when a touched device does not allow a pause."""
         refuse_vetoed(self._devices(), self._pause_rules)
 
     async def hold_devices(self) -> tuple[PausedDevice, ...]:
-        """Tell the touched devices what a pause means for them."""
-        return await hold_devices(self._devices(), self._pause_rules, self._claim)
-
-    async def restore_devices(self, held: Sequence[PausedDevice]) -> tuple[str, ...]:
-        """Bring them back to how they were and say so; raises DaqError when one cannot be."""
-        return await restore_devices(held, self._claim)
+        """Tell the touched devices what a pause means for them, those that do not know it yet."""
+        self._note_devices(())
+        return await self.paused_devices.tell()
 
     def _devices(self) -> list[Device]:
         return [device for device in self._supervisor.devices() if device.id in self._touched]
@@ -205,21 +246,23 @@ class RunEngine:
             await run.close(outcome, self._now_ns(), reason, by)
 
     async def _interruptible(
-        self, step: Callable[[], Awaitable[Any]], *, repeatable: bool = False
+        self, step: Callable[[], Awaitable[Any]], repeat: _Repeat = _Repeat.NEVER
     ) -> Any:
         """Run a step that a graceful stop cancels: it is then as if it had never been asked for.
 
-        A repeatable one is also broken off by a pause, and done again when that is over.
+        One that can be repeated is also broken off by a pause, and done again when that is over.
         """
         while True:
-            attempt = _Attempt(trio.CancelScope(), repeatable)
-            if repeatable and self._pause_wanted and not self._in_flight:
-                attempt.paused = True
-                attempt.scope.cancel()
+            attempt = _Attempt(trio.CancelScope(), repeat)
+            if repeat is _Repeat.ALWAYS and self._pause_wanted and not self._in_flight:
+                _break_off(attempt)
             self._in_flight.add(attempt)
             try:
                 with attempt.scope:
                     return await step()
+            except DaqError:
+                if not attempt.paused:  # else an interlock has stopped the device under it
+                    raise
             finally:
                 self._in_flight.discard(attempt)
             if attempt.paused and not self._stop_requested:
@@ -240,21 +283,24 @@ class RunEngine:
         self._touched.add(device.id)
         return device
 
+    async def _wait_unprotected(self) -> None:
+        """While a pause protects, nothing is asked of any device."""
+        while self._is_protecting and not self._stop_requested:
+            await self._events.on_paused(0)
+
     async def _call(self, request: Call) -> Any:
         device = self._use(request.device)
         if request.operation == "stop":
             return (await device.stop(timeout=STOP_TIMEOUT_S)).outcome.value
+        await self._wait_unprotected()
         operation = OPERATIONS.get(request.operation)
-        if operation is not None and operation.cancellable:
-            return await self._interruptible(
-                lambda: device.call(
-                    request.operation, *request.arguments, by=self._who, claim=self._claim
-                ),
-                repeatable=request.operation in _REPEATABLE and not isinstance(request, CallBeside),
-            )
-        return await device.call(
-            request.operation, *request.arguments, by=self._who, claim=self._claim
-        )
+        step = _Step(device, request, self._who, self._claim)
+        if operation is None or not operation.cancellable:
+            return await step.perform()
+        repeat = _REPEATS.get(request.operation, _Repeat.NEVER)
+        if isinstance(request, CallBeside):
+            repeat = min(repeat, _Repeat.PROTECTING)
+        return await self._interruptible(step.perform, repeat)
 
     async def _open_run(self, request: OpenRun) -> str:
         if self._run is not None:
@@ -293,13 +339,17 @@ class RunEngine:
     async def _record(self, request: Record) -> dict[str, Any]:
         # A script that records without an open run gets a run of its own.
         run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
-        blocks = await self._interruptible(lambda: self._acquire(run, request.devices))
+        await self._wait_unprotected()
+        blocks = await self._interruptible(
+            lambda: self._acquire(run, request.devices), _Repeat.PROTECTING
+        )
         event = await run.store(blocks, request.values, request.stream, self._now_ns())
         return plain_values(event)
 
     async def _point(self, request: Point) -> dict[str, Any]:
         run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
-        blocks = await self._interruptible(lambda: self._reach(run, request), repeatable=True)
+        await self._wait_unprotected()
+        blocks = await self._interruptible(lambda: self._reach(run, request), _Repeat.ALWAYS)
         event = await run.store(blocks, request.values, request.stream, self._now_ns())
         return plain_values(event)
 
@@ -336,6 +386,34 @@ class RunEngine:
             raise StopRequested
 
 
-def _claim(provenance: Provenance) -> Claim:
+@dataclass(slots=True)
+class _Step:
+    """A call of a device, which may be done again after a pause has broken it off."""
+
+    device: Device
+    request: Call
+    who: str
+    claim: Claim
+    target: float | None = None
+    """Where a move by a distance ends, wherever it was broken off."""
+
+    async def perform(self) -> Any:
+        operation, arguments = self.request.operation, tuple(self.request.arguments)
+        if operation == "move_rel" and self.target is not None:
+            operation, arguments = "move_abs", (self.target,)
+        elif operation == "move_rel" and len(arguments) == 1:
+            start = await self.device.call("position", by=self.who)
+            if isinstance(arguments[0], int | float):
+                self.target = start + arguments[0]
+        return await self.device.call(operation, *arguments, by=self.who, claim=self.claim)
+
+
+def _break_off(attempt: _Attempt) -> None:
+    attempt.paused = True
+    attempt.scope.cancel()
+
+
+def _claim(provenance: Provenance, on_forced: Callable[[str], None]) -> Claim:
     by = f" (started by {provenance.user})" if provenance.user else ""
-    return Claim(f"execution {provenance.execution_id[:8]} of {provenance.script_name}{by}")
+    holder = f"execution {provenance.execution_id[:8]} of {provenance.script_name}{by}"
+    return Claim(holder, on_forced=on_forced)

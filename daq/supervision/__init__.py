@@ -8,14 +8,14 @@ from daq.supervision.device.timing import Timing
 from daq.supervision.guard.guard import Guard, GuardStatistics
 from daq.supervision.hangup import reload_on_hangup
 from daq.supervision.interlocks.interlocks import Interlocks, InterlockTarget
+from daq.supervision.interlocks.memory import InterlockMemory
 from daq.supervision.reloading import Reloader, ReloadReport
 from daq.supervision.settings.pausing import (
     PauseAction,
     PausedDevice,
+    PausedDevices,
     PauseRule,
-    hold_devices,
     refuse_vetoed,
-    restore_devices,
 )
 from daq.supervision.settings.presets import Presets
 from daq.supervision.settings.safety_settings import InterlockSettings, SafetySettings, read_safety
@@ -27,6 +27,7 @@ __all__ = [
     "Gate",
     "Guard",
     "GuardStatistics",
+    "InterlockMemory",
     "InterlockSettings",
     "InterlockTarget",
     "Interlocks",
@@ -34,6 +35,7 @@ __all__ = [
     "PauseAction",
     "PauseRule",
     "PausedDevice",
+    "PausedDevices",
     "Presets",
     "ReloadReport",
     "Reloader",
@@ -41,9 +43,7 @@ __all__ = [
     "SafetySettings",
     "Supervisor",
     "Timing",
-    "hold_devices",
     "read_safety",
     "refuse_vetoed",
     "reload_on_hangup",
-    "restore_devices",
 ]

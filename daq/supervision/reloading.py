@@ -157,14 +157,13 @@ class Reloader:
         news = [why for each, why in failures.items() if each not in known]
         if news:
             raise ConfigurationError("\n".join(news), advice="nothing was changed")
-        safety = read_safety(config, drivers)
-        self._check_channels(config, safety)
-        return drivers, safety
+        self._check_channels(config)
+        return drivers, read_safety(config, drivers)
 
-    def _check_channels(self, config: Config, safety: SafetySettings) -> None:
+    def _check_channels(self, config: Config) -> None:
         """An interlock must not be left without the device that it watches."""
-        for lock in safety.interlocks:
-            watched = lock.channel.partition(".")[0]
+        for lock in config.interlocks.values():
+            watched = str(lock.options.get("channel")).partition(".")[0]
             if watched in self._config.devices and watched not in config.devices:
                 raise ConfigurationError(
                     f"{config.source}: {watched} is not there any more, and interlocks.{lock.name} "

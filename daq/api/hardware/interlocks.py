@@ -22,4 +22,4 @@ class InterlockMethods(DeviceService):
 
     @immediate
     def reset_interlock(self, request: pb.ResetInterlockRequest) -> pb.InterlockInfo:
-        return interlock_to_wire(self._interlocks.reset(request.name, str(caller())))
+        return interlock_to_wire(self._interlocks.reset(request.name, str(caller()), request.note))

@@ -72,9 +72,10 @@ def _show_configuration(output: Output, file: Path) -> int:
         "devices": {device.id: device.driver for device in config.devices.values()},
         "failures": failures,
         "unguarded": safety.unguarded,
+        "doubts": safety.doubts,
     }
     output.show(document, lambda out: _render_configuration(out, file, config, failures))
-    for why in safety.unguarded.values():
+    for why in (*safety.unguarded.values(), *safety.doubts):
         output.note(Cell("warning: ", "yellow"), why)
     return 1 if failures else 0
 

@@ -29,7 +29,7 @@ from daq.core import (
 from daq.supervision.device.acquisition import acquire
 from daq.supervision.device.device_task import DeviceTask
 from daq.supervision.device.gate import Claim, Gate
-from daq.supervision.device.job import Job
+from daq.supervision.device.job import Job, intended
 from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.operations import ACTIONS, Action
 from daq.supervision.device.out_of_use import Disabled, OutOfUse
@@ -97,6 +97,25 @@ class Device:
         """What it is and offers."""
         return self._instrument.description
 
+    def known_settings(self) -> Mapping[str, Scalar]:
+        """What it is set to as far as the daemon knows, asking nobody.
+
+        A command in progress counts as done; where a device is that moves is not known.
+        """
+        known = dict(self.snapshot().fields)
+        command = self._task.command
+        if command is not None:
+            known |= intended(command)
+            if command.is_motion:
+                known.pop("position", None)
+        return known
+
+    @property
+    def does_what_is_refused(self) -> bool:
+        """Whether interlocks refuse the command that is in progress."""
+        command = self._task.command
+        return command is not None and bool(self.gate.refusal(command))
+
     @property
     def streaming(self) -> bool:
         """Whether a stream is in progress."""
@@ -160,6 +179,7 @@ class Device:
         job = Job("acquire", by=by)
         if Capability.FRAME_PRODUCER in capabilities and Capability.MOVABLE not in capabilities:
             job = Job("frames", (1,), operation=OPERATIONS["frames"], exclusive=True, by=by)
+        self.gate.require_allowed(job)
         self._begin(job, acquire, self._instrument)
         return Acquisition(
             finish=functools.partial(self._finish, job),
@@ -275,6 +295,9 @@ class Device:
         else is an unbroken series, and whoever wants to acquire meanwhile gets BusyError: so a
         device that is claimed gives a live view only, unless `force` is given.
         """
+        self.gate.require_allowed(
+            Job("stream", operation=OPERATIONS["frames"], exclusive=True, by=by)
+        )
         if count is not None or Capability.FRAME_PRODUCER not in self.description.capabilities:
             self.gate.require(Job("stream", by=by), None, force=force)
         await self._streamer.start(count, by)

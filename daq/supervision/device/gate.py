@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from daq.core import BusyError, Capability, InterlockError
+from daq.core import BusyError, InterlockError
 from daq.supervision.device.job import Job
 
-__all__ = ["Claim", "Gate"]
+__all__ = ["EVERYTHING", "Claim", "Gate"]
 
 logger = logging.getLogger(__name__)
+
+EVERYTHING = ""
+"""Refuses all that is dangerous of a device, instead of one operation or parameter."""
+_HARMLESS = frozenset({"close", "exposure", "frames"})
+"""Commands that let nothing out and move nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +26,8 @@ class Claim:
     holder: str
     """For people: `execution 3f2a91bc of knife_edge (started by ada)`."""
     advice: str = "stop it first, or repeat the command with force"
+    on_forced: Callable[[str], None] | None = None
+    """Told of each command that somebody forced in spite of the claim."""
 
 
 class Gate:
@@ -31,7 +39,8 @@ class Gate:
     def __init__(self, device_id: str) -> None:
         self._id = device_id
         self._claim: Claim | None = None
-        self._forbidden: dict[str, str] = {}
+        self._forbidden: dict[tuple[str, str], str] = {}
+        """The reason, by what is refused and the interlock that refuses it."""
 
     def __repr__(self) -> str:
         owner = self._claim.holder if self._claim else "nobody"
@@ -53,13 +62,32 @@ class Gate:
         if self._claim is claim:
             self._claim = None
 
-    def forbid(self, interlock: str, reason: str) -> None:
-        """From now on refuse what moves or lets light out, with this reason."""
-        self._forbidden[interlock] = reason
+    def forbid(self, interlock: str, reason: str, what: str = EVERYTHING) -> None:
+        """From now on refuse all that is dangerous, or `what` only, with this reason.
 
-    def allow(self, interlock: str) -> None:
+        Args:
+            interlock: Which one refuses it.
+            reason: For whoever asks.
+            what: An operation (`trigger`) or a parameter (`power`).
+        """
+        self._forbidden[what, interlock] = reason
+
+    def allow(self, interlock: str, what: str = EVERYTHING) -> None:
         """The interlock does not forbid it any more."""
-        self._forbidden.pop(interlock, None)
+        self._forbidden.pop((what, interlock), None)
+
+    def refusal(self, job: Job) -> str:
+        """Why interlocks refuse a command now, with all their reasons; empty when they do not."""
+        reasons = [why for (what, _), why in self._forbidden.items() if _concerns(job, what)]
+        return "; ".join(dict.fromkeys(reasons))
+
+    def require_allowed(self, job: Job) -> None:
+        """Raise InterlockError for what an interlock refuses now."""
+        if reason := self.refusal(job):
+            raise InterlockError(
+                f"{self._id}: {job} was refused: {reason}",
+                advice="see `interlocks`; `interlocks --reset NAME` releases what is latched",
+            )
 
     def require(self, job: Job, claim: Claim | None, *, force: bool) -> None:
         """Let a command pass. Raises InterlockError, or BusyError for one without the claim.
@@ -69,29 +97,31 @@ class Gate:
             claim: The claim of who asks, None for a person at a client.
             force: Pass in spite of another's claim; an interlock is never forced.
         """
-        if self._forbidden and _is_restrained(job):
-            reason = "; ".join(self._forbidden.values())
-            raise InterlockError(
-                f"{self._id}: {job} was refused: {reason}",
-                advice="see `interlocks`; `interlocks --reset NAME` releases what is latched",
-            )
+        self.require_allowed(job)
         if self._claim is None or self._claim is claim:
             return
         if not force:
             raise self._claimed(str(job), self._claim)
-        by = f" by {job.by}" if job.by else ""
-        logger.warning("%s: %s%s was forced, beside %s", self._id, job, by, self._claim.holder)
+        forced = f"{self._id}: {job}{f' by {job.by}' if job.by else ''} was forced"
+        logger.warning("%s, beside %s", forced, self._claim.holder)
+        if self._claim.on_forced is not None:
+            self._claim.on_forced(forced)
 
     def _claimed(self, what: str, claim: Claim | None) -> BusyError:
         holder, advice = (claim.holder, claim.advice) if claim else ("", "")
         return BusyError(f"{self._id}: {what} was refused: {holder} uses the device", advice=advice)
 
 
-def _is_restrained(job: Job) -> bool:
-    """Whether a tripped interlock forbids it: motion, an opening shutter, emission, tuning."""
-    operation = job.operation
-    if operation is None or not job.exclusive:
+def _concerns(job: Job, what: str) -> bool:
+    """Whether a refusal of `what`, or of everything, is about this command.
+
+    Closing and switching off, a parameter to 0 too, are never refused, nor is what only asks.
+    """
+    if job.operation is None or not job.exclusive:
         return False
-    if operation.capability is Capability.MOVABLE or operation.name in ("open", "wavelength"):
-        return True
-    return operation.name == "emission" and tuple(job.arguments) == (True,)
+    name, arguments = job.operation.name, tuple(job.arguments)
+    if name in ("emission", "set") and arguments[-1] in (False, 0):
+        return False
+    if what == EVERYTHING:
+        return name not in _HARMLESS
+    return what in (name, arguments[0] if name == "set" else name)

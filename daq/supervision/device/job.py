@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
 
 from daq.core import Capability, DaqError, OfflineError, Operation
 
-__all__ = ["Job"]
+__all__ = ["Job", "intended"]
 
 _ACQUIRING = frozenset({"arm", "trigger", "frames", "stream"})
 
@@ -144,3 +144,16 @@ class Job:
         if not self.completed:
             raise OfflineError(f"{device_id}: {self} was cut off; the device is let go")
         return self.result
+
+
+def intended(job: Job) -> Mapping[str, Any]:
+    """What a command that is in progress will have set, by the names of the cached fields."""
+    arguments = tuple(job.arguments)
+    match job.name:
+        case "open" | "close":
+            return {"is_open": job.name == "open"}
+        case "set":
+            return {arguments[0]: arguments[1]}
+        case "emission" | "wavelength" | "exposure" if arguments:
+            return {job.name: arguments[0]}
+    return {}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from enum import StrEnum
 
-__all__ = ["Change", "Condition", "InterlockRule"]
+from daq.core import InterlockState
+from daq.supervision.settings.condition import Condition
+
+__all__ = ["Change", "InterlockRule"]
 
 
 class Change(StrEnum):
@@ -16,58 +19,48 @@ class Change(StrEnum):
     CLEARED = "cleared"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What is wrong with a channel. All limits in its units, all times in seconds."""
-
-    above: float = math.inf
-    below: float = -math.inf
-    clear_below: float = math.inf
-    """Hysteresis: once above, it is over only when the value is not above this any more."""
-    clear_above: float = -math.inf
-    stale_s: float = math.inf
-    """Wrong too when no sample came for so long."""
-    hold_s: float = 0.0
-    """It trips only when it was wrong all of this time."""
-    clear_s: float = 0.0
-    """It clears only when nothing was wrong all of this time."""
-    latched: bool = False
-    """It clears only when it is reset."""
-
-    def __post_init__(self) -> None:
-        if not self.below <= self.above:
-            raise ValueError(f"between {self.below:g} and {self.above:g} there is nothing")
-        if self.above < self.clear_below < math.inf or -math.inf < self.clear_above < self.below:
-            raise ValueError("it would clear while its condition is true")
-        if max(self.clear_above, self.below) > min(self.clear_below, self.above):
-            raise ValueError("it could never clear")
-
-    def describe(self, units: str = "") -> str:
-        """`above 0.5 W or silent for 5 s`."""
-        suffix = f" {units}" if units else ""
-        parts = [f"above {self.above:g}{suffix}"] if self.above != math.inf else []
-        if self.below != -math.inf:
-            parts.append(f"below {self.below:g}{suffix}")
-        if self.stale_s != math.inf:
-            parts.append(f"silent for {self.stale_s:g} s")
-        return " or ".join(parts)
-
-
 class InterlockRule:
-    """One interlock's state. Every method is told the time, in seconds that never go back."""
+    """One interlock's state. Every method is told the time, in seconds that never go back.
 
-    def __init__(self, condition: Condition, now: float) -> None:
+    Args:
+        condition: What is wrong.
+        now: When it begins to watch.
+        tripped: Why it had tripped before; it stays so until it hears otherwise.
+    """
+
+    def __init__(self, condition: Condition, now: float, tripped: str = "") -> None:
         self.condition = condition
-        self.tripped = False
-        self.why = ""
+        self.tripped = bool(tripped)
+        self.why = tripped
         """What is wrong, or was when it tripped: `0.6 W, above 0.5 W`."""
+        self._was_good = False
+        """It has been heard to be well at least once since it watches."""
         self._heard_at = now
         self._silent = False
         self._since: float | None = None
         """Since when what is seen asks for the opposite of the present state."""
 
     def __repr__(self) -> str:
-        return f"<InterlockRule {self.condition.describe()}: {'TRIPPED' if self.tripped else 'ok'}>"
+        return f"<InterlockRule {self.condition.describe()}: {self.state}>"
+
+    @property
+    def state(self) -> InterlockState:
+        """What is known of what it watches."""
+        if self.tripped:
+            return InterlockState.LATCHED if self.latched else InterlockState.TRIPPED
+        if self._since is not None:
+            return InterlockState.PENDING
+        return InterlockState.OK if self._was_good else InterlockState.UNKNOWN
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether its channel was never heard to be well since it watches."""
+        return not self._was_good
+
+    @property
+    def refuses(self) -> bool:
+        """Whether what it guards is refused now: nothing is green that was not heard to be."""
+        return self.tripped or not self._was_good
 
     @property
     def latched(self) -> bool:
@@ -84,13 +77,19 @@ class InterlockRule:
             deadlines.append(self._heard_at + self.condition.stale_s)
         return min(deadlines)
 
+    def expect_within(self, stale_s: float) -> None:
+        """From now on it trips after so long a silence."""
+        if stale_s != self.condition.stale_s:
+            self.condition = replace(self.condition, stale_s=stale_s)
+
     def sample(self, now: float, low: float, high: float, units: str = "") -> Change | None:
         """A block of samples came, of which these are the extremes; NaN is always wrong."""
-        change = self.tick(now)
-        self._heard_at, self._silent = now, False
         wrong = not self._is_good(low, high) if self.tripped else self._is_bad(low, high)
-        self._see(now, self._explain(low, high, units) if wrong else "")
-        return change or self._settle(now)
+        return self._hear(now, self._explain(low, high, units) if wrong else "")
+
+    def cannot_judge(self, now: float, why: str) -> Change | None:
+        """A block came of which nothing can be said: `it cannot be judged: text`."""
+        return self._hear(now, f"it cannot be judged: {why}")
 
     def tick(self, now: float) -> Change | None:
         """Time has passed; call it at `deadline`. A second change is due at once after a first."""
@@ -111,6 +110,13 @@ class InterlockRule:
     @property
     def _patience(self) -> float:
         return self.condition.clear_s if self.tripped else self.condition.hold_s
+
+    def _hear(self, now: float, wrong: str) -> Change | None:
+        change = self.tick(now)
+        self._heard_at, self._silent = now, False
+        self._see(now, wrong)
+        self._was_good |= not wrong
+        return change or self._settle(now)
 
     def _see(self, at: float, wrong: str) -> None:
         """From `at` on this is wrong, or nothing is."""

@@ -13,7 +13,7 @@ They are applied in this order, one after the other, devices by their names with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from daq.core import Capability, DaqError, DeviceDescription, Scalar
@@ -45,6 +45,13 @@ class BenchSetting:
     """`position`, `wavelength`, `exposure`, `emission`, `shutter`, or a parameter's name."""
     units: str
     is_parameter: bool
+
+    def __str__(self) -> str:
+        return f"{self.device.id} {self.name}"
+
+    def known(self, fields: Mapping[str, Scalar]) -> Scalar | None:
+        """Its value among what is known of the device; None when it is not there."""
+        return fields.get("is_open" if self.name == "shutter" else self.name)
 
     async def ask(self) -> Scalar:
         """Its value now; raises DeviceError."""

@@ -1,21 +1,29 @@
 """What devices do while a program is paused: they may be told something, or refuse the pause.
 
-A device that is told has all its settings noted before and after; what changed is put back before
-the program goes on, whatever it was.
+How a device was is noted before anything is done to it, from what the daemon knows already, so that
+nothing waits for the note. Before the program goes on, whatever differs is put back and read back.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 
 import trio
 
-from daq.core import Capability, DaqError, DeviceError, Scalar, StateError, StopOutcome
+from daq.core import (
+    BusyError,
+    Capability,
+    DaqError,
+    DeviceError,
+    Scalar,
+    StateError,
+    StopOutcome,
+)
 from daq.supervision.device.device import Device
 from daq.supervision.device.gate import Claim
 from daq.supervision.settings.bench_settings import BenchSetting, settings_of, step_of
@@ -24,17 +32,18 @@ __all__ = [
     "PauseAction",
     "PauseRule",
     "PausedDevice",
-    "hold_devices",
+    "PausedDevices",
     "refuse_vetoed",
-    "restore_devices",
 ]
 
 logger = logging.getLogger(__name__)
 
 HOLD_S = 5.0
 """What one device gets to do what it does for a pause, and again to be restored."""
-ASK_S = 2.0
-"""What it gets to tell its settings, before and after."""
+ASK_S = 0.2
+"""What it gets to tell a setting that the daemon does not know, before it is made safe."""
+RETRY_S = 0.05
+"""How soon a device that was busy is told again."""
 _PAUSE, _RESUME = "the pause", "the resume"
 
 
@@ -76,19 +85,146 @@ class PauseRule:
 
 
 Rules = Mapping[str, PauseRule]
-Change = tuple[BenchSetting, Scalar]
-"""A setting and its value before."""
+_PROTECTING = (
+    PauseAction.STOP,
+    PauseAction.CLOSE_SHUTTER,
+    PauseAction.EMISSION_OFF,
+    PauseAction.SAFE,
+)
+"""From the least to the most that is done."""
 
 
 @dataclass(slots=True)
 class PausedDevice:
-    """What a pause did to a device."""
+    """What a pause, or an interlock that pauses, does to a device, and how it was before."""
 
     device: Device
-    changed: list[Change] = field(default_factory=list)
-    """What the pause has changed."""
+    action: PauseAction
+    before: dict[BenchSetting, Scalar] = field(default_factory=dict)
+    """As noted; what is not in it is not known."""
+    unknown: list[BenchSetting] = field(default_factory=list)
+    """To be asked before anything is done, if that is quick."""
+    is_off: set[BenchSetting] = field(default_factory=set)
+    """What was asked just now and need not be switched off."""
+    is_told: bool = False
     problem: str = ""
     """Why it did not do what it was told; empty when it did."""
+
+    def note(self, action: PauseAction) -> None:
+        """Write down what `action` may change, as far as the daemon knows it; asks nobody."""
+        if _PROTECTING.index(action) > _PROTECTING.index(self.action):
+            self.action, self.is_told = action, False
+        known = self.device.known_settings()
+        for setting in _concerned(self.device, self.action):
+            if setting in self.before or setting in self.unknown:
+                continue
+            if (value := setting.known(known)) is not None:
+                self.before[setting] = value
+            elif setting.name != "position":  # that of a stage that moves is not worth keeping
+                self.unknown.append(setting)
+
+
+class PausedDevices:
+    """The devices that one pause has told something, from the pause to the resume.
+
+    Args:
+        claim: Of the program that is paused.
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._paused: dict[str, PausedDevice] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._paused)
+
+    def note(self, device: Device, action: PauseAction) -> None:
+        """Write down how a device is, before `action` is done to it; the first note counts."""
+        if action in _PROTECTING:
+            paused = self._paused.setdefault(device.id, PausedDevice(device, action))
+            paused.note(action)
+
+    async def tell(self) -> tuple[PausedDevice, ...]:
+        """Tell those that were not yet told, all at once; what fails is told, not raised."""
+        news = [paused for paused in self._paused.values() if not paused.is_told]
+        async with trio.open_nursery() as nursery:
+            for paused in news:
+                paused.is_told = True
+                paused.problem = f"{paused.device.id} did not answer within {HOLD_S:g} s"
+                nursery.start_soon(self._tell, paused)
+        return tuple(news)
+
+    async def tell_again(self) -> None:
+        """A resume was broken off: what it has put back must not stay so."""
+        for paused in self._paused.values():
+            paused.is_told = False
+            paused.is_off.clear()
+        await self.tell()
+
+    async def restore(self) -> tuple[str, ...]:
+        """Bring the devices back to how they were, the light last; says what was put back.
+
+        Raises DaqError for the first setting that is not, or cannot be known to be, as it was; the
+        caller tells the devices again then.
+        """
+        wanted = [pair for paused in self._paused.values() for pair in paused.before.items()]
+        wanted.sort(key=lambda pair: step_of(*pair))
+        said: list[str] = []
+        for setting, value in wanted:
+            if await _in_time(setting, setting.ask, value):
+                continue
+            await _in_time(setting, partial(self._put_back, setting, value), value)
+            said.append(f"{setting} {setting.in_words(value)}")
+        # What came later may have changed what was put back before it.
+        for setting, value in wanted if said else ():
+            await _require_as_it_was(setting, value)
+        return tuple(said)
+
+    def forget(self) -> None:
+        """All are as they were."""
+        self._paused.clear()
+
+    async def _put_back(self, setting: BenchSetting, value: Scalar) -> Scalar:
+        now = await setting.apply(value, _RESUME, claim=self._claim)
+        if not setting.is_at(now, value):
+            raise _not_restored(setting, value, now)
+        return now
+
+    async def _tell(self, paused: PausedDevice) -> None:
+        """It acts whatever becomes of the notes: safety comes before restoring."""
+        device = paused.device
+        unknown = await _ask(paused)
+        with trio.move_on_after(HOLD_S):
+            try:
+                paused.problem = await self._act(paused)
+            except DaqError as error:
+                paused.problem = error.message
+        if unknown and not paused.problem:
+            paused.problem = f"what cannot be asked is not put back: {'; '.join(unknown)}"
+        if paused.problem:
+            logger.error("%s: on_pause = %s: %s", device.id, paused.action, paused.problem)
+
+    async def _act(self, paused: PausedDevice) -> str:
+        """Do it; returns what went wrong."""
+        if paused.action in _SWITCHED:
+            for setting in _concerned(paused.device, paused.action):
+                if setting not in paused.is_off:  # what is only remembered is not trusted here
+                    await self._switch_off(setting)
+            return ""
+        safe = paused.action is PauseAction.SAFE
+        stop = await paused.device.stop(timeout=HOLD_S, safe=safe, by=_PAUSE)
+        done = stop.outcome in (StopOutcome.STOPPED, StopOutcome.IDLE)
+        return "" if done else f"{paused.device.id}: {stop.outcome}: {stop.message}"
+
+    async def _switch_off(self, setting: BenchSetting) -> None:
+        """As soon as the command that is in progress lets it."""
+        while True:
+            try:
+                await setting.apply(False, _PAUSE, claim=self._claim)
+            except BusyError:
+                await trio.sleep(RETRY_S)
+            else:
+                return
 
 
 def refuse_vetoed(devices: Iterable[Device], rules: Rules) -> None:
@@ -109,101 +245,46 @@ def _veto(device: Device, rules: Rules) -> str:
     return device.pause_veto()
 
 
-async def hold_devices(
-    devices: Iterable[Device], rules: Rules, claim: Claim
-) -> tuple[PausedDevice, ...]:
-    """Tell each device what its rule says, all at once; what fails is told, not raised."""
-    held: list[PausedDevice] = []
-    async with trio.open_nursery() as nursery:
-        for device in devices:
-            action = rules.get(device.id, PauseRule()).action
-            if action is not PauseAction.NOTHING:
-                held.append(
-                    PausedDevice(device, problem=f"{device.id} did not answer within {HOLD_S:g} s")
-                )
-                nursery.start_soon(_hold, held[-1], action, claim)
-    return tuple(held)
-
-
-async def restore_devices(held: Iterable[PausedDevice], claim: Claim) -> tuple[str, ...]:
-    """Bring the devices back to how they were, the light last; says what was put back.
-
-    Raises DaqError for the first setting that does not read back as it was; the caller holds the
-    devices again then.
-    """
-    changed = [each for one in held for each in one.changed]
-    said: list[str] = []
-    for setting, value in sorted(changed, key=lambda each: step_of(*each)):
-        what = f"{setting.device.id} {setting.name}"
-        with trio.move_on_after(HOLD_S) as scope:
-            now = await setting.apply(value, _RESUME, claim=claim)
-        if scope.cancelled_caught:
-            raise StateError(f"{what} was not restored within {HOLD_S:g} s")
-        if not setting.is_at(now, value):
-            was, found = setting.in_words(value), setting.in_words(now)
-            raise DeviceError(f"{what} was not restored: it was {was}, and is {found}")
-        said.append(f"{what} {setting.in_words(value)}")
-    return tuple(said)
-
-
-async def _hold(held: PausedDevice, action: PauseAction, claim: Claim) -> None:
-    """Note, act, compare. It acts whatever becomes of the notes: safety comes before restoring."""
-    device = held.device
-    unknown: list[str] = []
-    if action is not PauseAction.STOP:
-        held.changed, unknown = await _note(device, action)
-    with trio.move_on_after(HOLD_S):
-        try:
-            held.problem = await _act(device, action, claim, held.changed)
-        except DaqError as error:
-            held.problem = error.message
-    if unknown and not held.problem:
-        held.problem = f"what cannot be asked is not put back: {'; '.join(unknown)}"
-    held.changed = await _changed(held.changed)
-    if held.problem:
-        logger.error("on_pause = %s: %s", action.value, held.problem)
-
-
-async def _note(device: Device, action: PauseAction) -> tuple[list[Change], list[str]]:
-    """What it is set to before anything is done, and why something could not be asked."""
-    known: list[Change] = []
-    unknown: list[str] = []
+async def _ask(paused: PausedDevice) -> list[str]:
+    """Note what was not known, where it is quick; says why something could not be asked."""
+    failed: list[str] = []
+    asked, paused.unknown = paused.unknown, []
     with trio.move_on_after(ASK_S) as scope:
-        for setting in _concerned(device, action):
+        for setting in asked:
             try:
-                known.append((setting, await setting.ask()))
+                paused.before[setting] = value = await setting.ask()
+                if value is False:
+                    paused.is_off.add(setting)
             except DaqError as error:
-                unknown.append(error.message)
+                failed.append(error.message)
     if scope.cancelled_caught:
-        unknown.append(f"{device.id} did not answer within {ASK_S:g} s")
-    return known, unknown
+        late = ", ".join(s.name for s in asked if s not in paused.before)
+        failed.append(f"{paused.device.id} did not tell its {late} within {ASK_S:g} s")
+    return failed
 
 
-async def _changed(before: list[Change]) -> list[Change]:
-    """Without those that are still as they were; what cannot be asked counts as changed."""
-    still: list[Change] = []
-    with trio.move_on_after(ASK_S):
-        for setting, value in before:
-            with suppress(DaqError):
-                if setting.is_at(await setting.ask(), value):
-                    still.append((setting, value))
-    return [change for change in before if change not in still]
+async def _in_time(
+    setting: BenchSetting, step: Callable[[], Awaitable[Scalar]], wanted: Scalar
+) -> bool:
+    """Whether a setting is as wanted after a step that ends in bounded time."""
+    with trio.move_on_after(HOLD_S):
+        return setting.is_at(await step(), wanted)
+    raise StateError(f"{setting} was not restored within {HOLD_S:g} s")
+
+
+async def _require_as_it_was(setting: BenchSetting, value: Scalar) -> None:
+    now = await setting.ask()
+    if not setting.is_at(now, value):
+        raise _not_restored(setting, value, now)
+
+
+def _not_restored(setting: BenchSetting, value: Scalar, now: Scalar) -> DeviceError:
+    was, found = setting.in_words(value), setting.in_words(now)
+    return DeviceError(f"{setting} was not restored: it was {was}, and is {found}")
 
 
 def _concerned(device: Device, action: PauseAction) -> list[BenchSetting]:
+    if action is PauseAction.STOP:
+        return []
     switched = _SWITCHED.get(action)
     return [setting for setting in settings_of(device) if switched in (None, setting.name)]
-
-
-async def _act(device: Device, action: PauseAction, claim: Claim, before: Iterable[Change]) -> str:
-    """Do it; returns what went wrong."""
-    if action in _SWITCHED:
-        off = [setting for setting, value in before if not value]
-        for setting in _concerned(device, action):
-            if setting not in off:
-                await setting.apply(False, _PAUSE, claim=claim)
-        return ""
-    safe = action is PauseAction.SAFE
-    stop = await device.stop(timeout=HOLD_S, safe=safe, by=_PAUSE)
-    done = stop.outcome in (StopOutcome.STOPPED, StopOutcome.IDLE)
-    return "" if done else f"{device.id}: {stop.outcome}: {stop.message}"

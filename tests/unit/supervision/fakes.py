@@ -391,7 +391,7 @@ class FakePrograms:
         self.output = []
         self.veto = ""
 
-    def hold(self, interlock, reason):
+    def hold(self, interlock, reason, devices=()):
         if self.veto:
             raise StateError(self.veto)
         self.log.append(("hold", interlock))

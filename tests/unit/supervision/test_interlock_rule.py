@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daq.supervision.interlocks.rule import Change, Condition, InterlockRule
+from daq.supervision.interlocks.rule import Change, InterlockRule
+from daq.supervision.settings.condition import Condition
 
 T, C = Change.TRIPPED, Change.CLEARED
 

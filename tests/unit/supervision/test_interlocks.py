@@ -162,5 +162,8 @@ async def test_a_latched_one_is_released_by_hand_when_nothing_is_wrong(autojump_
 async def test_a_channel_that_cannot_be_read_is_a_mistake_of_the_configuration():
     table = '[interlocks.hot]\nchannel = "stage.wavelength"\nabove = 1\nread_every_s = 0.5\n'
     config = parse_config(f"{DEVICES}\n{table}", None)
-    with pytest.raises(ConfigurationError, match="stage does not offer 'wavelength'"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"'stage.wavelength' cannot be read: nobody publishes it; there are stage",
+    ):
         read_safety(config, {"stage": FakeStage("stage", Timebase())})

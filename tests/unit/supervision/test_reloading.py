@@ -244,6 +244,13 @@ async def test_interlocks_come_go_and_change(tmp_path, autojump_clock):
             await bench.reloader.reload()
         await bench.reloader.reload(force=True)
         await trio.testing.wait_all_tasks_blocked()
+        assert any(
+            status.tripped for status in bench.interlocks.status()
+        )  # until it hears otherwise
+        with pytest.raises(InterlockError):
+            await bench.supervisor.device("stage").call("move_abs", 1.0)
+        await bench.supervisor.device("meter").call("read")
+        await trio.testing.wait_all_tasks_blocked()
         assert bench.programs.log == [("release", "hot", False)]
         assert not any(status.tripped for status in bench.interlocks.status())
         await bench.supervisor.device("stage").call("move_abs", 1.0)

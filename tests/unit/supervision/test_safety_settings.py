@@ -56,7 +56,7 @@ def test_an_interlock_is_read_whole():
     )
     assert hot.condition.describe("nm") == "above 810 nm or silent for 10 s"
     assert (hot.condition.hold_s, hot.condition.clear_s, hot.condition.latched) == (0.5, 2.0, True)
-    assert (hot.devices, hot.refuse_moves, hot.read_every_s) == (("laser",), ("stage",), 1.0)
+    assert (hot.devices, hot.refuses, hot.read_every_s) == (("laser",), ("stage",), 1.0)
 
 
 def test_a_channel_that_is_read_on_a_schedule_is_stale_after_three_missing_readings():

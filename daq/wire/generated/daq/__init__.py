@@ -602,6 +602,8 @@ class ListInterlocksResponse(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class ResetInterlockRequest(betterproto.Message):
     name: str = betterproto.string_field(1)
+    note: str = betterproto.string_field(50)
+    """Kept with the caller's name and the time."""
 
 
 @dataclass(eq=False, repr=False)
@@ -632,7 +634,20 @@ class InterlockInfo(betterproto.Message):
     """Since the daemon started."""
 
     refuses: List[str] = betterproto.string_field(12)
-    """Devices that do not move while it is tripped."""
+    """
+    What is refused while it is tripped or unknown: "laser", or only "laser.power".
+    """
+
+    state: str = betterproto.string_field(50)
+    """unknown, ok, pending, tripped or latched; only ok is good news."""
+
+    acknowledged_by: str = betterproto.string_field(51)
+    """
+    Who has reset it last, when (0 if nobody ever did), and what that person wrote down.
+    """
+
+    acknowledged_ns: int = betterproto.uint64_field(52)
+    note: str = betterproto.string_field(53)
 
 
 @dataclass(eq=False, repr=False)
