@@ -79,6 +79,9 @@ from daq.core.parameters import (
     parse_scalar,
     signature,
 )
+from daq.core.plans.call import MAX_POINTS, PlanCall, bind_plan
+from daq.core.plans.grids import Grid, find_grid, planned_axes
+from daq.core.plans.table import PLANS, Plan, PlanParameter
 from daq.core.presets import Preset, SettingChange, SettingOutcome
 from daq.core.program import (
     Diagnostic,
@@ -108,7 +111,9 @@ from daq.core.units import Limits, axis_label, format_quantity, format_time
 
 __all__ = [
     "INTERLOCK_CHANNELS",
+    "MAX_POINTS",
     "OPERATIONS",
+    "PLANS",
     "AmbiguousError",
     "AuthenticationError",
     "BusyError",
@@ -140,6 +145,7 @@ __all__ = [
     "ExecutionView",
     "ExposureControl",
     "FrameProducer",
+    "Grid",
     "InterlockError",
     "InterlockState",
     "InterlockStatus",
@@ -160,6 +166,9 @@ __all__ = [
     "Parameterized",
     "Pause",
     "PermissionDeniedError",
+    "Plan",
+    "PlanCall",
+    "PlanParameter",
     "Point",
     "Preset",
     "Program",
@@ -195,15 +204,18 @@ __all__ = [
     "UnknownDeviceError",
     "WavelengthTunable",
     "axis_label",
+    "bind_plan",
     "brief",
     "convert_parameters",
     "did_you_mean",
     "error_class",
+    "find_grid",
     "format_quantity",
     "format_time",
     "merge_blocks",
     "operations_of",
     "parse_scalar",
+    "planned_axes",
     "require_small",
     "signature",
 ]

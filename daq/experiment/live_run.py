@@ -12,7 +12,6 @@ import numpy as np
 import trio
 
 from daq.core import (
-    Capability,
     Column,
     DaqError,
     Event,
@@ -55,6 +54,10 @@ class LiveRun:
         self._streams: dict[str, _Stream] = {}
         self._tables: dict[tuple[str, tuple[Column, ...]], _Stream] = {}
         """By the name that was asked for."""
+        self._motions = {device.id: device.motions for device in supervisor.devices()}
+        """Of each device before the run: one that was moved since is an axis."""
+        self._roles: dict[str, str] = {}
+        """Of each channel, as it was at first: a stream's columns stay what they are."""
 
     @property
     def run_id(self) -> str:
@@ -119,11 +122,15 @@ class LiveRun:
 
     def _column(self, block: Measurement) -> Column:
         device_id = block.channel.partition(".")[0]
-        capabilities = self._supervisor.device(device_id).description.capabilities
-        role = "positioner" if Capability.MOVABLE in capabilities else "detector"
+        role = self._roles.setdefault(block.channel, self._role(block.channel, device_id))
         return Column(
             block.channel, block.units, block.values.dtype.str, block.sample_shape, device_id, role
         )
+
+    def _role(self, channel: str, device_id: str) -> str:
+        """What was moved in this run is an axis; what is only read along is not."""
+        moved = self._supervisor.device(device_id).motions > self._motions.get(device_id, 0)
+        return "positioner" if moved and channel == device_id else "detector"
 
     def _stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
         """The table for these columns: another set of columns under one name gets its own."""

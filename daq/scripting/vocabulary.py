@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from daq import core
+
 __all__ = ["BUILTINS", "ERRORS", "FUNCTIONS", "HINTS", "NAMES", "PLANS"]
 
 BUILTINS = frozenset(
@@ -27,9 +29,8 @@ FUNCTIONS = frozenset(
     record sleep stop_requested""".split()  # noqa: SIM905
 )
 
-PLANS = frozenset(
-    """adaptive_scan count fly_scan grid_scan list_scan rel_scan scan spiral_scan""".split()  # noqa: SIM905
-)
+
+PLANS = frozenset(core.PLANS)
 
 NAMES = BUILTINS | ERRORS | FUNCTIONS | PLANS | {"__name__"}
 

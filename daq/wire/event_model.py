@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from daq.core import Column, EventBlock, RunOutcome, RunStart, RunStop
+from daq.core import Column, EventBlock, RunOutcome, RunStart, RunStop, planned_axes
 from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
 
 __all__ = ["Document", "DocumentComposer", "compose_documents", "unpack_page"]
@@ -61,14 +61,14 @@ class DocumentComposer:
     Args:
         start: How the run began.
         uri: Where its HDF5 file is, or will be; empty to put large samples into the events.
-        axes: The columns of the main stream that the scan moved, where they are known by now; else
-            they are what the metadata of a plan say.
+        axes: The columns of the main stream that were moved, for a run without a plan's metadata,
+            where they are known by now.
     """
 
     def __init__(self, start: RunStart, uri: str = "", axes: Sequence[str] = ()) -> None:
         self._start = start
         self._uri = uri
-        self._axes = tuple(axes) or _motors(start.metadata)
+        self._axes = tuple(planned_axes(start.metadata) or axes)
         self._descriptors: dict[str, str] = {}
         self._groups: dict[str, str] = {}
         """Stream to its group in the file."""
@@ -105,7 +105,9 @@ class DocumentComposer:
     def _hints(self) -> dict[str, Any]:
         """What to plot against."""
         hints: dict[str, Any] = {"dimensions": [([axis], "primary") for axis in self._axes]}
-        if self._start.metadata.get("plan_name") == "grid_scan" and len(self._axes) > 1:
+        metadata = self._start.metadata
+        is_grid = str(metadata.get("plan_name", "")).endswith("grid_scan")
+        if is_grid and len(self._axes) > 1 and {"shape", "extents"} <= metadata.keys():
             hints["gridding"] = "rectilinear"
         return hints
 
@@ -258,13 +260,6 @@ def unpack_page(page: Mapping[str, Any]) -> Iterator[Document]:
             "filled": {},
         }
         yield "event", document
-
-
-def _motors(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    motors = metadata.get("motors")
-    if not isinstance(motors, list) or not all(isinstance(name, str) for name in motors):
-        return ()
-    return tuple(motors)
 
 
 def _sample_bytes(column: Column) -> int:

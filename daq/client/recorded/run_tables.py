@@ -6,10 +6,9 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from daq.core import Column, NotFoundError, ParameterError
+from daq.core import Column, Grid, NotFoundError, ParameterError, find_grid
 from daq.wire.convert import RecordedRun
 
 __all__ = ["TABLE_KINDS", "Columns", "TableKind", "attributes", "check_kind", "make_table"]
@@ -78,7 +77,8 @@ def check_kind(kind: str) -> None:
 
 
 def _best(run: RecordedRun) -> TableKind:
-    if _grid(run) is not None and _installed("xarray"):
+    plan = str(run.summary.metadata.get("plan_name", ""))
+    if plan.endswith("grid_scan") and _installed("xarray"):
         return "xarray"
     return "pandas" if _installed("pandas") else "dict"
 
@@ -115,12 +115,12 @@ def _to_xarray(
 ) -> Any:
     xarray = _need("xarray")
     flat = {k: v for k, v in {**attrs, **attrs["metadata"]}.items() if _is_plain(v)}
-    grid = _grid(run)
+    moved = [c.name for c in described_columns if c.role == "positioner" and not c.shape]
+    grid = find_grid(run.summary.metadata, columns, moved)
     if grid is not None:
-        variables, coordinates = _on_grid(columns, *grid)
+        variables, coordinates = _on_grid(columns, grid)
     else:
-        axes = {c.name for c in described_columns if c.role == "positioner" and not c.shape}
-        axes.add(TIME)
+        axes = {*moved, TIME}
         spread = {n: (("event", *_own_dims(n, v)), v) for n, v in columns.items()}
         variables = {name: spread[name] for name in spread if name not in axes}
         coordinates = {name: spread[name] for name in spread if name in axes}
@@ -136,76 +136,20 @@ def _own_dims(name: str, values: Array) -> tuple[str, ...]:
     return tuple(f"{name}_{i}" for i in range(values.ndim - 1))
 
 
-def _grid(run: RecordedRun) -> tuple[list[str], list[int], bool] | None:
-    """Motors, points of each and whether it snaked, of a run that a grid scan recorded."""
-    metadata = run.summary.metadata
-    motors, shape = metadata.get("motors"), metadata.get("shape")
-    if metadata.get("plan_name") != "grid_scan" or not isinstance(motors, list):
-        return None
-    if not isinstance(shape, list) or len(shape) != len(motors):
-        return None
-    return motors, [int(length) for length in shape], bool(metadata.get("snake"))
-
-
-def _on_grid(
-    columns: Mapping[str, Array], motors: list[str], shape: list[int], snake: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _on_grid(columns: Mapping[str, Array], grid: Grid) -> tuple[dict[str, Any], dict[str, Any]]:
     """Variables and coordinates on the grid; what was not measured is filled with nothing."""
-    size = int(np.prod(shape))
-    places = _path(shape, snake)[: len(columns[TIME])]
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
     for name, values in columns.items():
-        full = np.full((size, *values.shape[1:]), _nothing(values.dtype), _roomy(values.dtype))
-        full[places] = values[: len(places)]
-        spread = full.reshape(*shape, *values.shape[1:])
-        if name in motors:
-            axis = motors.index(name)
-            others = tuple(i for i in range(len(shape)) if i != axis)
-            coordinates[name] = ((name,), _mean(spread, others))
-            coordinates[f"{name}_readback"] = (tuple(motors), spread)
+        spread = grid.spread(values)
+        if name in grid.axes:
+            coordinates[name] = ((name,), grid.positions[grid.axes.index(name)])
+            coordinates[f"{name}_readback"] = (grid.axes, spread)
         elif name == TIME:
-            coordinates[name] = (tuple(motors), spread)
+            coordinates[name] = (grid.axes, spread)
         else:
-            variables[name] = ((*motors, *_own_dims(name, values)), spread)
+            variables[name] = ((*grid.axes, *_own_dims(name, values)), spread)
     return variables, coordinates
-
-
-def _path(shape: Sequence[int], snake: bool) -> npt.NDArray[np.intp]:
-    """For each event, in the order of the scan, its place in the flat grid."""
-    places = np.arange(int(np.prod(shape))).reshape(shape)
-    if not snake:
-        return places.reshape(-1)
-    return _snaked(places)
-
-
-def _snaked(places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    if places.ndim == 1:
-        return places
-    lines = [_snaked(line) for line in places]
-    turned = [line if i % 2 == 0 else line[::-1] for i, line in enumerate(lines)]
-    return np.concatenate(turned)
-
-
-def _mean(values: Array, axes: tuple[int, ...]) -> Array:
-    if not axes:
-        return values
-    seen = ~np.isnan(values)
-    total = np.where(seen, values, 0.0).sum(axis=axes)
-    count = seen.sum(axis=axes)
-    mean: Array = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return mean
-
-
-def _roomy(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """A type that also has a value for nothing."""
-    return np.dtype(np.float64) if dtype.kind in "biu" else dtype
-
-
-def _nothing(dtype: np.dtype[Any]) -> Any:
-    if dtype.kind == "M":
-        return np.datetime64("NaT", "ns")
-    return None if dtype.kind == "O" else np.nan
 
 
 def _is_plain(value: object) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from daq.core import ParameterError
 
-__all__ = ["literal", "parse_literal"]
+__all__ = ["device_name", "literal", "parse_literal"]
 
 _NUMBERS = {"nan": math.nan, "inf": math.inf}
 _DEEPEST = 40
@@ -37,13 +37,20 @@ def literal(value: Any, depth: int = 0) -> str:
         case Mapping():
             items = [f"{literal(k, depth + 1)}: {literal(v, depth + 1)}" for k, v in value.items()]
             return "{" + ", ".join(items) + "}"
-    capabilities, name = getattr(value, "capabilities", None), getattr(value, "name", None)
-    if capabilities is not None and isinstance(name, str):
+    if (name := device_name(value)) is not None:
         return f"device({name!r})"
     raise ParameterError(
         f"a {type(value).__name__} cannot be sent to a script",
         advice="send numbers, texts, lists, dicts, arrays or devices",
     )
+
+
+def device_name(value: object) -> str | None:
+    """The id of a device of the bench, or the id itself; None for anything else."""
+    if isinstance(value, str):
+        return value
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) and hasattr(value, "capabilities") else None
 
 
 class _Numbers(ast.NodeTransformer):

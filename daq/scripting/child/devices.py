@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from daq.core import OPERATIONS, Call, Describe, ListDevices, did_you_mean
+from daq.core import (
+    OPERATIONS,
+    Call,
+    CapabilityError,
+    Describe,
+    Limits,
+    ListDevices,
+    did_you_mean,
+)
 from daq.scripting.child.session import Session
 
 __all__ = ["DeviceOperation", "DeviceProxy", "Devices", "device_id"]
@@ -103,6 +111,16 @@ class Devices:
     def call(self, device: str, operation: str, *arguments: Any) -> Any:
         """One operation by names."""
         return _writable(self._session.request(Call(device, operation, list(arguments))))
+
+    def require_range(self, motor: str, ends: Sequence[float]) -> None:
+        """Raise CapabilityError or LimitError, unless it may move to both of these."""
+        proxy = self.device(motor)
+        if not hasattr(proxy, "move_abs"):
+            raise CapabilityError(f"{motor}: cannot be moved; it is {proxy!r}")
+        limits = getattr(proxy, "limits", None)
+        if limits is not None:
+            for position in ends:
+                Limits(*limits).require(motor, "position", position, getattr(proxy, "units", ""))
 
 
 def device_id(device: object) -> str:

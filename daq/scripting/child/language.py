@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from daq import core
-from daq.core import Call, Progress
+from daq.core import PLANS, Call, Progress
 from daq.scripting.child.devices import Devices, device_id
 from daq.scripting.child.facades import Facade, modules
 from daq.scripting.child.output import Output
@@ -21,7 +21,7 @@ from daq.scripting.child.runtime_checks import RuntimeChecks
 from daq.scripting.child.session import ScriptStop, Session
 from daq.scripting.plans import Plans, linspace
 from daq.scripting.shared_page import SharedPage
-from daq.scripting.vocabulary import BUILTINS, ERRORS, PLANS
+from daq.scripting.vocabulary import BUILTINS, ERRORS
 
 __all__ = ["Language"]
 
@@ -134,8 +134,15 @@ class _Host:
     def record(self, devices: Sequence[str]) -> dict[str, Any]:
         return self._runs.record(*devices)
 
-    def run(self, name: str, metadata: Mapping[str, Any]) -> AbstractContextManager[None]:
+    def run(
+        self, name: str, metadata: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]
+    ) -> AbstractContextManager[None]:
+        for motor, ends in ranges.items():
+            self._devices.require_range(motor, ends)
         return self._runs.own(name, metadata)
+
+    def aside(self) -> AbstractContextManager[None]:
+        return self._runs.aside()
 
     def track(self, points: Sequence[Any]) -> Iterable[Any]:
         return self._tracker.track(points)

@@ -14,6 +14,8 @@ from daq.scripting.child.session import ScriptStop, Session
 __all__ = ["Run", "Runs"]
 
 _MAX_REASON = 500
+_PRIMARY = "primary"
+_ASIDE = "per_point"
 
 
 class Run:
@@ -51,6 +53,8 @@ class Runs:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._open = False
+        self._stream = _PRIMARY
+        """Where goes what names no stream."""
 
     def open_run(self, name: str, /, *, durability: str = "process", **metadata: Any) -> Run:
         """A run for a `with` block; the metadata is stored with it.
@@ -85,9 +89,19 @@ class Runs:
         with self.open_run(name, **metadata):
             yield
 
-    def record(self, *devices: object, stream: str = "primary", **values: Any) -> dict[str, Any]:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is recorded meanwhile goes to a stream of its own, unless it names one."""
+        outer = self._stream
+        self._stream = _ASIDE if outer == _PRIMARY else f"{outer}_{_ASIDE}"
+        try:
+            yield
+        finally:
+            self._stream = outer
+
+    def record(self, *devices: object, stream: str = "", **values: Any) -> dict[str, Any]:
         """Read the devices and store one event; returns {column: value} as stored."""
-        return self._record(Record(list(map(device_id, devices)), values, stream))
+        return self._record(Record(list(map(device_id, devices)), values, stream or self._stream))
 
     def point(
         self,
@@ -98,7 +112,9 @@ class Runs:
     ) -> dict[str, Any]:
         """Move all, settle, dwell, read all and store, in one request."""
         positions = {device: float(position) for device, position in moves.items()}
-        return self._record(Point(positions, list(devices), float(dwell), values or {}))
+        return self._record(
+            Point(positions, list(devices), float(dwell), values or {}, self._stream)
+        )
 
     def _record(self, request: Record | Point) -> dict[str, Any]:
         stored: dict[str, Any] = self._session.request(request)

@@ -79,6 +79,8 @@ class Device:
         """Why there is no driver that could reach it."""
         self.gate = gate
         """Who may command it now."""
+        self.motions = 0
+        """How often it was asked to move."""
         self._offered: Mapping[str, tuple[Operation, Action]] = {
             operation.name: (operation, ACTIONS[operation.name])
             for operation in instrument.description.operations
@@ -161,6 +163,7 @@ class Device:
         job = Job(operation, checked, operation=offered, exclusive=exclusive, by=by)
         if exclusive:
             self.gate.require(job, claim, force=force)
+            self.motions += offered.capability is Capability.MOVABLE
         return await self._perform(job, action.perform, self._instrument, *checked)
 
     async def acquire(self, *, by: str = "") -> tuple[Measurement, ...]:

@@ -17,7 +17,15 @@ import pytest
 import xarray as xr
 
 from daq.client import Bench
-from daq.core import LimitError, NotFoundError, ParameterError, ScriptError, ScriptSyntaxError
+from daq.core import (
+    CapabilityError,
+    LimitError,
+    NotFoundError,
+    ParameterError,
+    ScriptError,
+    ScriptSyntaxError,
+    UnknownDeviceError,
+)
 
 THIS_FILE = Path(__file__)
 
@@ -122,13 +130,75 @@ def test_scans_nest(bench: Bench) -> None:
 
 
 def test_a_scan_that_cannot_be_done_raises_what_the_device_said(bench: Bench) -> None:
+    def too_far(point):
+        device("stage").move_abs(1000)  # noqa: F821
+
     with pytest.raises(LimitError, match="outside the limits") as caught:
-        bench.scan("power_meter", "stage", 0, 1000, 2)
+        bench.scan("power_meter", "stage", 0, 1, 2, per_point=too_far)
     assert "bench.runs[" in caught.value.advice
-    with pytest.raises(LimitError, match="nan"):
-        bench.scan("power_meter", "stage", float("nan"), 1, 2)
-    with pytest.raises(ParameterError, match="groups of motor, start, stop"):
-        bench.scan("power_meter", "stage", 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("stage", 0, 1000, 2), LimitError, "1000 mm is outside the limits"),
+        (("stage", float("nan"), 1, 2), LimitError, "nan, which is no position"),
+        (("stage", 0, 5), ParameterError, "groups of motor, start, stop"),
+        (("stage", 0, 1, "stage", 0, 2, 3), ParameterError, "'stage' is given twice"),
+        (("power_meter", 0, 1, 3), CapabilityError, "power_meter: cannot be moved"),
+        (("stagee", 0, 1, 3), UnknownDeviceError, "stagee"),
+    ],
+)
+def test_a_scan_that_cannot_be_meant_leaves_no_run(bench: Bench, arguments, error, message) -> None:
+    known = len(bench.runs)
+    with pytest.raises(error, match=message):
+        bench.scan("power_meter", *arguments)
+    assert len(bench.runs) == known
+
+
+def test_a_script_and_a_client_leave_the_same_run(bench: Bench) -> None:
+    axes = ["rotator", 0, 2, 2, "stage", -0.2, 0.2, 3]
+
+    @bench.remote
+    def from_a_script():
+        grid_scan(["power_meter"], *axes, snake=True, sample="gold")  # noqa: F821
+
+    theirs = bench.grid_scan("power_meter", *axes, snake=True, sample="gold")
+    client = bench.runs[-1]
+    from_a_script()
+    script = bench.runs[-1]
+    assert script.id != client.id
+    assert script.metadata == client.metadata
+    assert script.metadata["snaking"] == [False, True]
+    assert script.detail.streams == client.detail.streams
+    assert script.to_xarray().sizes == theirs.sizes
+    starts = [next(iter(run.documents()))[1] for run in (client, script)]
+    assert starts[0]["hints"] == starts[1]["hints"]
+    assert starts[0]["extents"] == starts[1]["extents"]
+
+
+def test_what_a_function_records_beside_a_plan_has_a_stream_of_its_own(bench: Bench) -> None:
+    def also(point):
+        record("rotator", "stage", "power_meter")  # noqa: F821
+        scan(["power_meter"], "stage", point["stage"], point["stage"] + 0.1, 2)  # noqa: F821
+
+    grid = bench.grid_scan("power_meter", "rotator", 0, 2, 2, "stage", 0, 1, 3, per_point=also)
+    assert dict(grid.sizes) == {"rotator": 2, "stage": 3}
+    assert bench.runs[-1].detail.streams[0].points == 6
+    assert "per_point" in bench.runs[-1].streams
+
+
+def test_what_is_only_read_along_is_no_axis(bench: Bench) -> None:
+    bench.motor("rotator").position = 1.0
+    bench.scan(["power_meter", "rotator"], "stage", 0, 0.2, 3)
+    roles = {c.name: c.role for c in bench.runs[-1].detail.streams[0].columns}
+    assert roles == {"stage": "positioner", "power_meter": "detector", "rotator": "detector"}
+    with bench.run("by hand") as run:
+        for x in (0.0, 0.1):
+            bench.motor("stage").position = x
+            run.record("stage", "rotator", "power_meter")
+    roles = {c.name: c.role for c in bench.runs[-1].detail.streams[0].columns}
+    assert roles == {"stage": "positioner", "rotator": "detector", "power_meter": "detector"}
 
 
 def test_ctrl_c_stops_a_scan_and_keeps_what_it_has(bench: Bench) -> None:

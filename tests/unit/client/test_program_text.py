@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from daq.client.sending.program_text import ProgramText
-from daq.client.sending.scan_text import ScanText
-from daq.core import ParameterError
+from daq.client.sending.scan_text import scan_text
+from daq.core import PLANS, ParameterError, PlanCall, bind_plan
 
 LIMIT = 3.5
 
@@ -98,39 +98,46 @@ def test_two_functions_of_one_name_are_refused() -> None:
         text.add_function(first)
 
 
+def bound(plan: str, *arguments: object, **keywords: object) -> PlanCall:
+    return bind_plan(PLANS[plan], arguments, keywords, str)
+
+
 def test_a_scan_becomes_one_call_of_its_plan() -> None:
-    text = ScanText(
-        "scan", ["['meter']", "'stage'", "0", "1", "3"], {"dwell": 0.5}, {"sample": "x"}
-    )
-    assert text.build().source == (
-        '"""scan([\'meter\'], \'stage\', 0, 1, 3)"""\n\n'
+    call = bound("scan", ["meter"], "stage", 0, 1, 3, dwell_time=0.5, sample="x")
+    assert scan_text(call).source == (
+        '"""scan([\'meter\'], \'stage\', 0.0, 1.0)"""\n\n'
         "def main():\n"
-        "    with open_run('scan', **{'sample': 'x'}):\n"
-        "        scan(['meter'], 'stage', 0, 1, 3, dwell=0.5)\n\n"
+        "    scan(['meter'], 'stage', 0.0, 1.0, num=3, dwell=0.5, metadata={'sample': 'x'})\n\n"
     )
 
 
-def test_steps_around_a_relative_scan_are_called_in_order() -> None:
+def test_the_text_of_a_call_makes_the_same_call_again() -> None:
+    calls = [
+        bound("count", "meter"),
+        bound("grid_scan", ["meter"], "y", 0, 1, 2, "x", 0, 1, 3, snake=True, name="map"),
+        bound("rel_list_scan", ["meter"], "x", [1, 2]),
+        bound("spiral_scan", ["meter"], "x", "y", 0, 0, 1, 0.5, note=[1, {"a": None}]),
+        bound("adaptive_scan", ["meter"], "meter", "x", 0, 1, 0.1, 0.5, 1, backstep=False),
+        bound("fly_scan", ["meter"], "x", 0, 1, interval=0.5),
+    ]
+    for call in calls:
+        again: list[PlanCall] = []
+
+        def repeat(*arguments, call=call, again=again, **keywords):
+            again.append(bound(call.plan.name, *arguments, **keywords))
+
+        exec(scan_text(call).source + "main()", {call.plan.name: repeat})
+        assert again == [call]
+
+
+def test_functions_around_a_scan_travel_with_it() -> None:
     def prepare():
         pass
 
-    def tidy():
+    def each(point):
         pass
 
-    body = (
-        ScanText("scan", ["x"], before=prepare, after=tidy, origins=["stage"])
-        .build()
-        .source.partition("def main():\n")[2]
-    )
-    words = [
-        "open_run",
-        "try:",
-        "prepare()",
-        "origin =",
-        "scan(x)",
-        "move_abs",
-        "finally",
-        "tidy()",
-    ]
-    places = [body.index(word) for word in words]
-    assert places == sorted(places)
+    source = scan_text(bound("rel_scan", [], "x", 0, 1, 2, before=prepare, per_point=each)).source
+    assert "def prepare():\n    pass\n" in source
+    assert "def each(point):\n    pass\n" in source
+    assert "num=2, before=prepare, per_point=each)" in source

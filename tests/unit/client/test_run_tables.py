@@ -43,7 +43,13 @@ def table(path: list[tuple[float, float]]) -> dict[str, Any]:
     }
 
 
-GRID = {"plan_name": "grid_scan", "motors": ["y", "x"], "shape": [2, 3], "snake": True}
+GRID = {
+    "plan_name": "grid_scan",
+    "motors": ["y", "x"],
+    "shape": [2, 3],
+    "extents": [[0, 1], [0, 2]],
+    "snaking": [False, True],
+}
 
 
 def test_a_snaked_grid_that_was_stopped_is_filled_with_nothing() -> None:
@@ -56,6 +62,19 @@ def test_a_snaked_grid_that_was_stopped_is_filled_with_nothing() -> None:
     assert grid["trace"].shape == (2, 3, 2)
     assert grid["meter"].attrs["units"] == "W"
     assert grid["x_readback"].attrs["units"] == "mm"
+
+
+def test_a_grid_that_was_drawn_by_hand_is_one_in_xarray_too() -> None:
+    path = [(0, 0), (0, 1), (1, 1), (1, 0)]
+    grid = make_table("xarray", recorded(4, RunOutcome.COMPLETED), "primary", table(path))
+    np.testing.assert_array_equal(grid["meter"], [[0, 1], [10, 11]])
+    assert grid["good"].dtype == bool  # nothing is missing
+
+
+def test_events_that_claim_one_place_are_shown_one_by_one() -> None:
+    path = [(0, 0), (0, 1), (0, 1), (1, 2)]
+    events = make_table("auto", recorded(4, RunOutcome.FAILED, **GRID), "primary", table(path))
+    assert dict(events.sizes) == {"event": 4, "trace_0": 2}
 
 
 def test_a_line_has_its_positions_as_coordinates() -> None:

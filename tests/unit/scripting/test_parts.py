@@ -1,4 +1,4 @@
-"""The small parts: bucket, clock, shared page, progress, output, plans."""
+"""The small parts: bucket, clock, shared page, progress, output."""
 
 # ruff: noqa: E501 - short scripts on one line
 
@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import contextmanager, nullcontext
 
 import pytest
 import trio
@@ -19,7 +18,6 @@ from daq.scripting.child.progress import ProgressTracker
 from daq.scripting.child.tracebacks import describe_error, error_line, error_title
 from daq.scripting.parent.running_clock import RunningClock
 from daq.scripting.parent.throttle import TokenBucket
-from daq.scripting.plans import Plans
 from daq.scripting.policy.compiler import SCRIPT
 from daq.scripting.shared_page import ControlWord, SharedPage
 
@@ -182,125 +180,3 @@ def test_notes_and_suppressed_contexts_are_respected() -> None:
 def test_a_text_that_cannot_be_made_is_replaced() -> None:
     error = fail("class E(Exception):\n    def __str__(self):\n        return 1 / 0\nraise E")
     assert error_title(error) == "E: <its text could not be made: ZeroDivisionError>"
-
-
-class FakeHost:
-    """A bench of one Gaussian."""
-
-    def __init__(self) -> None:
-        self.runs = []
-        self.points = []
-        self.calls = []
-        self.positions = {"x": 0.0, "y": 0.0}
-        self.joins = [False, False, True]
-
-    def name(self, device) -> str:
-        return str(device)
-
-    def call(self, device, operation, *arguments):
-        self.calls.append((device, operation, *arguments))
-        return self.positions[device] if operation == "position" else None
-
-    def point(self, moves, devices, dwell):
-        self.points.append((dict(moves), dwell))
-        self.positions |= moves
-        return self.record([*moves, *devices])
-
-    def record(self, devices):
-        values = self.positions | {"meter": math.exp(-(self.positions["x"] ** 2))}
-        return {device: values[device] for device in devices}
-
-    @contextmanager
-    def run(self, name, metadata):
-        self.runs.append((name, dict(metadata)))
-        yield
-
-    def track(self, points):
-        return points
-
-    def segment(self):
-        return nullcontext()
-
-    def progress(self, fraction) -> None:
-        assert 0 <= fraction <= 1
-
-    def start_move(self, device, position) -> None:
-        self.calls.append((device, "start", position))
-
-    def join_move(self, timeout) -> bool:
-        return self.joins.pop(0)
-
-    def sleep(self, seconds) -> None:
-        self.calls.append(("sleep", seconds))
-
-
-@pytest.fixture
-def host() -> FakeHost:
-    return FakeHost()
-
-
-def test_scan_moves_in_equal_steps_and_returns_columns(host) -> None:
-    columns = Plans(host).scan(["meter"], "x", 0, 1, 3, dwell=0.5, sample="a")
-    assert columns["x"] == [0, 0.5, 1]
-    assert host.runs == [("scan", {"sample": "a"})]
-    assert host.points[1] == ({"x": 0.5}, 0.5)
-
-
-def test_scan_moves_several_motors_along_a_line(host) -> None:
-    columns = Plans(host).scan("meter", "x", 0, 1, "y", 0, 2, num=2)
-    assert (columns["x"], columns["y"]) == ([0, 1], [0, 2])
-
-
-def test_rel_scan_starts_from_where_it_is_and_returns(host) -> None:
-    host.positions["x"] = 5.0
-    assert Plans(host).rel_scan(["meter"], "x", -1, 1, 3)["x"] == [4, 5, 6]
-    assert host.calls[-1] == ("x", "move_abs", 5.0)
-
-
-def test_list_scan_visits_each_position(host) -> None:
-    assert Plans(host).list_scan(["meter"], "x", [3, 1], "y", [0, 9])["y"] == [0, 9]
-    with pytest.raises(ValueError, match="as many positions"):
-        Plans(host).list_scan(["meter"], "x", [3, 1], "y", [0])
-
-
-def test_grid_scan_goes_back_and_forth_with_snake(host) -> None:
-    axes = ["y", 0, 1, 2, "x", 0, 2, 3]
-    assert Plans(host).grid_scan([], *axes)["x"] == [0, 1, 2, 0, 1, 2]
-    assert Plans(host).grid_scan([], *axes, snake=True)["x"] == [0, 1, 2, 2, 1, 0]
-
-
-def test_spiral_scan_fills_the_circle_evenly(host) -> None:
-    columns = Plans(host).spiral_scan(["meter"], "x", "y", 1.0, 2.0, radius=2.0, step=0.5)
-    distances = [math.hypot(x - 1, y - 2) for x, y in zip(columns["x"], columns["y"], strict=True)]
-    assert max(distances) <= 2.0
-    assert distances == sorted(distances)
-    assert 40 < len(distances) < 70  # about pi r² / step²
-
-
-def test_adaptive_scan_takes_small_steps_where_the_signal_changes(host) -> None:
-    columns = Plans(host).adaptive_scan(["meter"], "meter", "x", -4, 4, 0.05, 1.0, 0.1)
-    steps = {x: b - x for x, b in zip(columns["x"], columns["x"][1:], strict=False)}
-    assert min(abs(s) for x, s in steps.items() if 0.5 < abs(x) < 1) < 0.3
-    assert max(s for x, s in steps.items() if abs(x) > 2.5) > 0.5
-
-
-def test_count_waits_between_points(host) -> None:
-    assert len(Plans(host).count(["meter"], 3, delay=0.1)["meter"]) == 3
-    assert host.calls == [("sleep", 0.1)] * 2
-
-
-def test_fly_scan_stops_the_motor_when_it_is_interrupted(host) -> None:
-    assert len(Plans(host).fly_scan(["meter"], "x", 0, 1)["meter"]) == 4
-    host.joins = []
-    with pytest.raises(IndexError):
-        Plans(host).fly_scan(["meter"], "x", 0, 1)
-    assert host.calls[-1] == ("x", "stop")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [(["meter"], "x", 0, 1), (["meter"],), (["meter"], "x", 0, 1, 2.5), (["meter"], "x", 0, 1, 0)],
-)
-def test_wrong_arguments_are_told(host, arguments) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        Plans(host).scan(*arguments)

@@ -120,7 +120,10 @@ def test_metadata_that_event_model_would_misunderstand_keep_another_name():
 
 
 def test_what_a_plan_moved_is_what_to_plot_against():
-    grid = replace(START, metadata={"plan_name": "grid_scan", "motors": ["y", "x"]})
+    metadata = {"plan_name": "grid_scan", "motors": ["y", "x"], "shape": [2, 2]}
+    old = replace(START, metadata=metadata)  # a grid cannot be drawn without its extents
+    assert "gridding" not in DocumentComposer(old).begin()[1]["hints"]
+    grid = replace(START, metadata={**metadata, "extents": [[0, 1], [0, 1]]})
     _, start = DocumentComposer(grid).begin()
     assert start["hints"] == {
         "dimensions": [(["y"], "primary"), (["x"], "primary")], "gridding": "rectilinear"
