@@ -12,6 +12,7 @@ import trio
 from daq.api.door.bridge import Bridge, Emit
 from daq.api.door.call_boundary import caller
 from daq.api.door.memory import resident_mb
+from daq.api.door.paging import MAX_PAGE, page
 from daq.api.door.trio_service import TrioService, immediate, streaming, unary
 from daq.api.parts import Parts
 from daq.api.streams.block_stream import stream_blocks
@@ -65,9 +66,11 @@ class ControlService(TrioService, pb.ControlServiceBase):
             )
         )
 
-    @immediate
-    def list_scripts(self, _request: pb.ListScriptsRequest) -> pb.ListScriptsResponse:
-        return pb.ListScriptsResponse([script_to_wire(s) for s in self._queue.scripts()])
+    @unary
+    async def list_scripts(self, request: pb.ListScriptsRequest) -> pb.ListScriptsResponse:
+        scripts = self._queue.scripts()
+        wanted = scripts[request.offset :][: request.limit or MAX_PAGE]
+        return pb.ListScriptsResponse(await page(wanted, script_to_wire), len(scripts))
 
     @immediate
     def get_script(self, request: pb.GetScriptRequest) -> pb.GetScriptResponse:
@@ -112,12 +115,13 @@ class ControlService(TrioService, pb.ControlServiceBase):
         view = await self._queue.view_with_result(request.execution_id)
         return status_to_wire(await located(self._queue, view))
 
-    @immediate
-    def list_executions(self, request: pb.ListExecutionsRequest) -> pb.ListExecutionsResponse:
-        views = self._queue.views(
-            request.script_id or "", request.state or "", request.limit or DEFAULT_LISTED
-        )
-        return pb.ListExecutionsResponse([status_to_wire(view) for view in views])
+    @unary
+    async def list_executions(self, request: pb.ListExecutionsRequest) -> pb.ListExecutionsResponse:
+        ids = self._queue.matching(request.script_id or "", request.state or "")
+        wanted = ids[request.offset :][: request.limit or DEFAULT_LISTED]
+        # Each is looked at when its turn has come: to tell its line, its script is read.
+        views = map(self._queue.view, wanted)
+        return pb.ListExecutionsResponse(await page(views, status_to_wire), len(ids))
 
     @streaming(buffer=4)
     async def watch_execution(

@@ -9,10 +9,11 @@ import trio
 from daq.api.door.bridge import Bridge, Emit
 from daq.api.door.call_boundary import caller
 from daq.api.door.ipc import events_to_ipc
+from daq.api.door.paging import MAX_PAGE, page
 from daq.api.door.trio_service import TrioService, streaming, unary
 from daq.api.parts import Parts
 from daq.api.streams.document_stream import stream_documents
-from daq.core import ConfigurationError, RunOutcome
+from daq.core import ConfigurationError, RunOutcome, require_short_json
 from daq.wire.convert import (
     clean,
     data_from_wire,
@@ -39,6 +40,7 @@ class RunService(TrioService, pb.RunServiceBase):
 
     @unary
     async def start_run(self, request: pb.StartRunRequest) -> pb.StartRunResponse:
+        require_short_json(*request.metadata_json.values())
         run_id = await self._manual_runs.start(
             request.name,
             json_mapping_from_wire(request.metadata_json),
@@ -49,6 +51,7 @@ class RunService(TrioService, pb.RunServiceBase):
 
     @unary
     async def record_point(self, request: pb.RecordPointRequest) -> pb.RecordPointResponse:
+        require_short_json(*request.values_json.values())
         event = await self._manual_runs.record(
             request.run_id, request.device_ids, data_from_wire(request.values_json)
         )
@@ -65,7 +68,7 @@ class RunService(TrioService, pb.RunServiceBase):
     @unary
     async def list_runs(self, request: pb.ListRunsRequest) -> pb.ListRunsResponse:
         runs, total = await self._storage.list_runs(
-            limit=request.limit or DEFAULT_PAGE,
+            limit=min(request.limit or DEFAULT_PAGE, MAX_PAGE),
             offset=request.offset,
             name=request.name,
             outcome=request.outcome,
@@ -73,7 +76,7 @@ class RunService(TrioService, pb.RunServiceBase):
             until_ns=request.until_ns,
             execution_id=request.execution_id,
         )
-        return pb.ListRunsResponse([run_to_wire(summary) for summary in runs], total)
+        return pb.ListRunsResponse(await page(runs, run_to_wire), total)
 
     @unary
     async def get_run(self, request: pb.GetRunRequest) -> pb.RunDetail:

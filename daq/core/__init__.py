@@ -1,6 +1,6 @@
 """Pure values and contracts: no I/O, no event loop. Everything else is built on these words."""
 
-from daq.core.bounds import brief, require_small
+from daq.core.bounds import brief, require_short_json, require_small
 from daq.core.capabilities import (
     OPERATIONS,
     Capability,
@@ -216,6 +216,7 @@ __all__ = [
     "operations_of",
     "parse_scalar",
     "planned_axes",
+    "require_short_json",
     "require_small",
     "signature",
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from daq.core.errors import OverloadError
 
-__all__ = ["brief", "require_small"]
+__all__ = ["brief", "require_short_json", "require_small"]
 
 SHOWN = 120
+MAX_JSON_ITEMS = 100_000
+MAX_JSON_DEPTH = 64
+_BRACKETS = re.compile(r"[][{}]")
 
 
 def require_small(value: object, what: str, *, items: int, characters: int, depth: int) -> None:
@@ -61,6 +65,34 @@ class _Left:
             f"{self._what}: {found}, which is the limit; nothing was stored",
             advice="record large things as arrays, and keep their description short",
         )
+
+
+def require_short_json(*texts: str) -> None:
+    """Raise OverloadError for texts in JSON that are too large to be read on the event loop.
+
+    Before any is read: commas and brackets count the items.
+    """
+    for text in texts:
+        items = text.count(",") + text.count("[") + text.count("{")
+        if items > MAX_JSON_ITEMS:
+            raise OverloadError(
+                f"a value in JSON has about {items} items, the limit is {MAX_JSON_ITEMS}",
+                advice="send less at a time",
+            )
+        if items > MAX_JSON_DEPTH and _is_deep(text):
+            raise OverloadError(
+                f"a value in JSON is nested more than {MAX_JSON_DEPTH} deep, which is the limit"
+            )
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets are open one in another; those in texts may count, at worst, as well."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MAX_JSON_DEPTH:
+            return True
+    return False
 
 
 def brief(text: str) -> str:

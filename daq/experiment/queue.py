@@ -28,6 +28,7 @@ from daq.core import (
     StopReport,
     Transition,
     convert_parameters,
+    require_short_json,
     require_small,
 )
 from daq.experiment.control import ExecutionControl, StopOrder, already_ended
@@ -48,6 +49,8 @@ NAME_CHARACTERS = 200
 METADATA_ITEMS = 100
 METADATA_CHARACTERS = 64 << 10
 """Of a script: they are read in every list of scripts."""
+PARAMETERS = 1000
+PARAMETER_CHARACTERS = 1 << 20
 PAUSE_ANSWER_S = 0.5
 """How long `pause` waits for the next checkpoint before it answers that it is still to come."""
 OUTPUT_LINES = 1000
@@ -239,6 +242,14 @@ class ExecutionQueue:
         """
         self._refuse_at_end()
         self._require_room(user)
+        require_small(
+            parameters,
+            "the parameters of an execution",
+            items=PARAMETERS,
+            characters=PARAMETER_CHARACTERS,
+            depth=1,
+        )
+        require_short_json(*parameters.values())
         script = self.script(script_ref)
         values = convert_parameters(script.parameters, parameters)
         self._factory.check_limits(limits)
@@ -279,15 +290,14 @@ class ExecutionQueue:
             return view
         return replace(view, result=await self._ledger.load_result(view.record.id))
 
-    def views(self, script_id: str = "", state: str = "", limit: int = 100) -> list[ExecutionView]:
-        """Executions, newest first."""
-        ids = [
+    def matching(self, script_id: str = "", state: str = "") -> list[str]:
+        """Ids of the executions, newest first."""
+        return [
             record.id
             for record in self._records()
             if script_id in ("", record.script_id, record.script_name)
             and state.upper() in ("", record.state)
         ]
-        return [self._view(execution_id) for execution_id in ids[:limit]]
 
     async def output(self, execution_id: str, after: int = 0) -> tuple[list[OutputLine], int]:
         """Some output from line number `after` on, and the number to ask for next.
@@ -389,9 +399,9 @@ class ExecutionQueue:
         """The id behind `ref`; `active` asks for one that could be stopped when no id is given."""
         if not ref:
             return self._default(active=active)
-        ids = [*self._executions, *self._past]
-        if ref in ids:
+        if ref in self._executions or ref in self._past:
             return ref
+        ids = [*self._executions, *self._past]
         named = [
             r.id
             for r in self._records()

@@ -24,7 +24,7 @@ _ENVELOPE = 2
 _MAX_ITEMS = 100_000
 """Of one message, at all depths: each is an object of the daemon's for a moment."""
 MAX_TEXT = 1 << 20
-"""Characters of one text."""
+"""Characters of one name: of a key, or of a field that is no value."""
 _DTYPES = frozenset(
     "|b1 |i1 |u1 <i2 <u2 <i4 <u4 <i8 <u8 <f2 <f4 <f8 <c8 <c16".split()  # noqa: SIM905
 )
@@ -68,8 +68,6 @@ def _require_bounded(data: bytes | bytearray | memoryview) -> None:
 
 def plain(value: object, depth: int = 0) -> Any:
     """The value itself, if it is None, a scalar, a text, an array, or lists and maps of these."""
-    if type(value) is str and len(value) > MAX_TEXT:
-        raise CodecError(_too_long(value))
     if value is None or isinstance(value, bool | int | float | str | np.ndarray):
         return value
     if depth < _MAX_DEPTH:
@@ -96,9 +94,9 @@ def require_sendable(fields: object) -> None:
 
 def _walk(value: object, budget: int, depth: int) -> int:
     """Returns what is left of the budget of items."""
-    if type(value) is str and len(value) > MAX_TEXT:
-        raise CodecError(_too_long(value))
     if not isinstance(value, dict | list | tuple):
+        if depth == 1 and isinstance(value, str) and len(value) > MAX_TEXT:
+            raise CodecError(_too_long(value))
         return budget
     if depth >= _MAX_DEPTH + _ENVELOPE:
         raise CodecError(_TOO_DEEP)

@@ -212,7 +212,14 @@ def _show(value: Any) -> str:
     return repr(value)[:60] if isinstance(value, bool | int | float | str) else type(value).__name__
 
 
-_texts = _list_of(_text)
+def _name(value: Any) -> str:
+    """Of a device; whoever looks for it says what is wrong with a very long one."""
+    if type(value) is not str:
+        raise ProtocolError(f"{_show(value)} instead of a text")
+    return value
+
+
+_names = _list_of(_name)
 _rows = _list_of(_list_of(plain))
 _plains = _map_of(plain)
 
@@ -224,9 +231,9 @@ _REQUESTS: dict[str, tuple[type[Any], tuple[Check, ...]]] = {
     "log": (Log, (_text, _text, _line)),
     "open_run": (OpenRun, (_text, _plains, _text)),
     "pause": (Pause, (_line,)),
-    "point": (Point, (_map_of(_number), _texts, _number, _plains, _text)),
+    "point": (Point, (_map_of(_number), _names, _number, _plains, _text)),
     "progress": (Progress, (_text,)),
-    "record": (Record, (_texts, _plains, _text)),
+    "record": (Record, (_names, _plains, _text)),
 }
 _OPS = {kind: op for op, (kind, _) in _REQUESTS.items()}
 _NAMES = {kind: tuple(f.name for f in fields(kind)) for kind in _OPS}

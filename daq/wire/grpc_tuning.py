@@ -28,6 +28,7 @@ from h2.settings import SettingCodes
 from hyperframe.frame import Frame
 
 from daq.wire.bulk_codec import BulkCodec
+from daq.wire.request_bounds import require_few_fields
 
 __all__ = [
     "CLIENT_CONFIGURATION",
@@ -99,8 +100,9 @@ async def send_message(
 async def receive_message(stream: Stream, codec: CodecBase, message_type: Any) -> Any:
     """One message of the stream, or None at its end.
 
-    Raises GRPCError: RESOURCE_EXHAUSTED when it is too large, compressed or not; UNIMPLEMENTED for
-    an unknown compression; INVALID_ARGUMENT when it is cut short or does not decode.
+    Raises GRPCError: RESOURCE_EXHAUSTED when it is too large, compressed or not, or has too many
+    fields (where the stream counts them: a server's); UNIMPLEMENTED for an unknown compression;
+    INVALID_ARGUMENT when it is cut short or does not decode.
     """
     try:
         prefix = await stream.recv_data(5)
@@ -116,7 +118,13 @@ async def receive_message(stream: Stream, codec: CodecBase, message_type: Any) -
     if compressed:
         data = _inflate(data, dict(stream.headers or ()), limit)
     try:
+        if getattr(stream, "counts_fields", False):
+            require_few_fields(data, message_type)
         return codec.decode(data, message_type)
+    except OverflowError as error:
+        raise GRPCError(
+            Status.RESOURCE_EXHAUSTED, f"the {message_type.__name__} is too large: {error}"
+        ) from error
     except Exception as error:
         raise GRPCError(
             Status.INVALID_ARGUMENT, f"this is not a {message_type.__name__}: {error}"

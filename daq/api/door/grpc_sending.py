@@ -19,7 +19,7 @@ from h2.stream import StreamInputs
 
 __all__ = ["FairStream"]
 
-MAX_REQUEST_BYTES = 32 << 20
+MAX_REQUEST_BYTES = 4 << 20
 """The largest request is a script; larger ones are refused before they are buffered."""
 
 TURN_COST = 1 << 20
@@ -39,6 +39,7 @@ class FairStream(Stream):
     """
 
     max_message_bytes = MAX_REQUEST_BYTES
+    counts_fields = True
 
     def __init__(self, connection: Connection, number: int) -> None:
         super().__init__(

@@ -9,7 +9,7 @@ import numpy as np
 
 from daq.api.door.trio_service import unary
 from daq.api.hardware.device_service import DeviceService
-from daq.core import Capability, DeviceError, OfflineError, OverloadError
+from daq.core import Capability, DeviceError, OfflineError, OverloadError, require_short_json
 from daq.wire.convert import json_to_wire
 from daq.wire.generated import daq as pb
 
@@ -61,6 +61,7 @@ def parse_arguments(device_id: str, command: str, text: str) -> list[Any]:
     """
     if not text.strip():
         return []
+    require_short_json(text)
     try:
         parsed = json.loads(text)
     except ValueError as error:

@@ -81,8 +81,13 @@ class ScriptsClient(ServiceCalls):
 
     async def list(self) -> builtins.list[Script]:
         """All scripts, without their sources."""
-        answer = await self._ask("ListScripts", pb.ListScriptsRequest(), pb.ListScriptsResponse)
-        return [script_from_wire(script) for script in answer.scripts]
+        found: builtins.list[Script] = []
+        while True:
+            request = pb.ListScriptsRequest(offset=len(found))
+            answer = await self._ask("ListScripts", request, pb.ListScriptsResponse)
+            found += [script_from_wire(script) for script in answer.scripts]
+            if len(found) >= answer.total or not answer.scripts:
+                return found
 
     async def start(
         self,
@@ -119,9 +124,14 @@ class ScriptsClient(ServiceCalls):
         self, *, script_id: str | None = None, state: ExecutionState | None = None, limit: int = 0
     ) -> builtins.list[ExecutionView]:
         """Executions, newest first; `limit` 0 takes the daemon's default."""
-        request = pb.ListExecutionsRequest(script_id, state.value if state else None, limit)
-        answer = await self._ask("ListExecutions", request, pb.ListExecutionsResponse)
-        return [status_from_wire(status) for status in answer.executions]
+        wanted, found = state.value if state else None, builtins.list[ExecutionView]()
+        while True:
+            left = max(0, limit - len(found))
+            request = pb.ListExecutionsRequest(script_id, wanted, left, len(found))
+            answer = await self._ask("ListExecutions", request, pb.ListExecutionsResponse)
+            found += [status_from_wire(status) for status in answer.executions]
+            if len(found) >= min(limit, answer.total) or not answer.executions:
+                return found
 
     async def watch(
         self,

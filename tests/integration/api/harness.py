@@ -113,8 +113,8 @@ class FakeQueue:
         await trio.lowlevel.checkpoint()
         return self.view(ref)
 
-    def views(self, script_id: str = "", state: str = "", limit: int = 100):
-        return [self.current][:limit]
+    def matching(self, script_id: str = "", state: str = "") -> list[str]:
+        return [EXECUTION]
 
     async def output(self, execution_id: str, after: int = 0):
         await trio.lowlevel.checkpoint()
@@ -140,6 +140,9 @@ class FakeQueue:
         await trio.lowlevel.checkpoint()
         self.change(state=ExecutionState.PAUSED)
         return self.current
+
+    def pause_outstanding(self, execution_id: str) -> tuple[str, ...]:
+        return ()
 
     async def resume(self, ref: str = "", user: str = ""):
         await trio.lowlevel.checkpoint()

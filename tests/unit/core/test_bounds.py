@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daq.core import OverloadError, brief, require_small
+from daq.core import OverloadError, brief, require_short_json, require_small
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,20 @@ def test_what_fits_passes(value):
 def test_a_long_text_is_cut_for_a_message():
     assert brief("short") == "short"
     assert brief("x" * 1000) == "x" * 120 + "... (1000 characters)"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[" + "[]," * 100_000 + "0]", "the limit is 100000"),
+        ("[" * 1000, "nested more than 64 deep"),
+        ('{"a":' * 100 + "1" + "}" * 100, "nested more than 64 deep"),
+    ],
+)
+def test_json_is_measured_before_it_is_read(text, problem):
+    with pytest.raises(OverloadError, match=problem):
+        require_short_json("1", text)
+
+
+def test_ordinary_json_may_be_read():
+    require_short_json("[1, 2, 3]", str(list(range(50_000))), '"a, b, c"', "[[1, 2]]" * 60)

@@ -105,7 +105,7 @@ async def test_what_is_started_while_the_daemon_ends_never_runs(autojump_clock):
             await trio.lowlevel.checkpoint()
             await q.shutdown("the daemon received SIGTERM")
         assert refused == ["the daemon is shutting down and starts nothing new"]
-        assert q.views() == []
+        assert q.matching() == []
 
 
 async def test_a_waiting_execution_can_be_cancelled_and_never_starts(autojump_clock):
@@ -170,7 +170,7 @@ async def test_an_ambiguous_prefix_lists_what_it_fits(autojump_clock):
         for _ in range(40):
             execution = await q.start("nap", {}, "")
             await q.stop(execution, force=True)
-        ids = [view.record.id for view in q.views(limit=100)]
+        ids = q.matching()
         shared = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
         with pytest.raises(AmbiguousError, match=f"'{shared}' fits"):
             q.view(shared)
@@ -274,10 +274,10 @@ async def test_executions_are_listed_newest_first_and_filtered(autojump_clock):
         await trio.sleep(1)
         nap_id = await q.start("nap", {}, "")
         await trio.sleep(1)
-        assert [view.record.id for view in q.views()] == [nap_id, chat_id]
-        assert [view.record.id for view in q.views(state="completed")] == [chat_id]
-        assert [view.record.id for view in q.views(script_id="nap.py")] == [nap_id]
-        assert [view.record.id for view in q.views(limit=1)] == [nap_id]
+        assert q.matching() == [nap_id, chat_id]
+        assert q.matching(state="completed") == [chat_id]
+        assert q.matching(script_id="nap.py") == [nap_id]
+        assert q.matching()[:1] == [nap_id]
 
 
 async def test_a_cancelled_execution_can_be_stopped_again(autojump_clock):
@@ -331,7 +331,7 @@ async def test_of_those_that_ended_long_ago_only_the_record_is_kept(autojump_clo
             await finished(q, ids[-1])
             await trio.sleep(0.01)
         assert len(q._executions) <= 101
-        assert [view.record.id for view in q.views(limit=200)] == ids[::-1]
+        assert q.matching() == ids[::-1]
         assert q.view(ids[0]).record.state is ExecutionState.COMPLETED
         assert [line.text for line in (await q.output(ids[0]))[0]] == ["hello"]
         assert (await q.view_with_result(ids[0])).result == {"n": 1}

@@ -76,7 +76,7 @@ def test_masses_of_empty_containers_are_refused_before_they_are_made(data):
         ({"a": {"b": list(range(100_001))}}, "more than 100000 items"),
         ({1: 2}, "keys of what leaves a script are texts"),
         ({"x" * (1 << 20) + "y": 2}, "a text of 1048577 characters"),
-        (["y" * (2 << 20)], "a text of 2097152 characters"),
+        ("y" * (2 << 20), "a text of 2097152 characters"),
     ],
 )
 def test_what_the_daemon_would_refuse_is_an_error_where_it_is_sent(value, problem):

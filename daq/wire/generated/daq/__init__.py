@@ -514,7 +514,12 @@ class MeasurementBlock(betterproto.Message):
 
 @dataclass(eq=False, repr=False)
 class ListScriptsRequest(betterproto.Message):
-    pass
+    limit: int = betterproto.uint32_field(50)
+    """
+    Newest first, a page at a time; 0 for as many as a page holds: 500, or some 2 MiB.
+    """
+
+    offset: int = betterproto.uint32_field(51)
 
 
 @dataclass(eq=False, repr=False)
@@ -533,6 +538,8 @@ class ScriptInfo(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class ListScriptsResponse(betterproto.Message):
     scripts: List["ScriptInfo"] = betterproto.message_field(1)
+    total: int = betterproto.uint32_field(50)
+    """How many there are in all."""
 
 
 @dataclass(eq=False, repr=False)
@@ -540,12 +547,19 @@ class ListExecutionsRequest(betterproto.Message):
     script_id: Optional[str] = betterproto.string_field(1, optional=True)
     state: Optional[str] = betterproto.string_field(2, optional=True)
     limit: int = betterproto.uint32_field(50)
-    """Newest first; 0 for the daemon's default of 100."""
+    """
+    Newest first, a page at a time; 0 for the daemon's default of 100. A page has 500 at most, and
+     less when they are large: the next one begins at `offset` plus what came.
+    """
+
+    offset: int = betterproto.uint32_field(51)
 
 
 @dataclass(eq=False, repr=False)
 class ListExecutionsResponse(betterproto.Message):
     executions: List["ScriptStatus"] = betterproto.message_field(1)
+    total: int = betterproto.uint32_field(50)
+    """How many fit in all."""
 
 
 @dataclass(eq=False, repr=False)
@@ -1265,6 +1279,10 @@ class RunInfo(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class ListRunsRequest(betterproto.Message):
     limit: int = betterproto.uint32_field(1)
+    """
+    A page has 500 at most: the next one begins at `offset` plus what came.
+    """
+
     offset: int = betterproto.uint32_field(2)
     name: str = betterproto.string_field(3)
     """A glob pattern on the name; empty for all."""
