@@ -18,6 +18,7 @@ from daq.experiment import ExecutionQueue, ManualRuns, software_versions
 from daq.scripting import Sandbox, SandboxLimits
 from daq.storage import Storage
 from daq.supervision import (
+    Debts,
     Guard,
     InterlockMemory,
     Interlocks,
@@ -49,7 +50,8 @@ def assemble(config: Config, access: Access) -> Parts:
     shared: dict[Any, Any] = {}
     drivers, failures = build_drivers(config.devices, timebase, shared)
     out_of_use = OutOfUse(directory / "disabled.json")
-    supervisor = Supervisor(drivers, bus, timebase, failures, out_of_use=out_of_use)
+    debts = Debts(directory / "owed.json", timebase.now_ns)
+    supervisor = Supervisor(drivers, bus, timebase, failures, out_of_use=out_of_use, debts=debts)
     safety = read_safety(config, drivers)
     _tell_doubts(safety)
     memory = InterlockMemory(directory / "interlocks.json")

@@ -45,6 +45,7 @@ from daq.core.errors import (
     DaqError,
     DeviceError,
     InterlockError,
+    InvalidReadingError,
     LimitError,
     NotFoundError,
     OfflineError,
@@ -69,7 +70,7 @@ from daq.core.execution import (
     Transition,
 )
 from daq.core.interlock import INTERLOCK_CHANNELS, InterlockState, InterlockStatus
-from daq.core.measurement import Measurement, Reading, merge_blocks
+from daq.core.measurement import Invalid, Measurement, Reading, merge_blocks
 from daq.core.near_miss import did_you_mean
 from daq.core.parameters import (
     DeviceParameter,
@@ -150,6 +151,8 @@ __all__ = [
     "InterlockState",
     "InterlockStatus",
     "Interpreter",
+    "Invalid",
+    "InvalidReadingError",
     "LimitError",
     "Limits",
     "ListDevices",

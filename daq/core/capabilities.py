@@ -128,14 +128,21 @@ class Readable(Protocol):
 
 @runtime_checkable
 class Movable(Protocol):
-    """Has a position that can be commanded and read back, in the description's units."""
+    """Has a position that can be commanded and read back, in the description's units.
+
+    The driver says what it reads. Supervision judges whether a motion began, went and rests where
+    it was sent, and stops one that failed.
+    """
 
     async def move_abs(self, position: float) -> None:
-        """Move and return when settled within tolerance; DeviceError when it did not arrive."""
+        """Send it there; returns when the instrument has taken the command, or later."""
 
     async def position(self) -> Reading: ...
-    async def is_moving(self) -> bool: ...
-    async def home(self) -> None: ...
+    async def is_moving(self) -> bool:
+        """As the instrument says now, right or wrong."""
+
+    async def home(self) -> None:
+        """Send it home; returns when the instrument has taken the command, or later."""
 
 
 @runtime_checkable

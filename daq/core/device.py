@@ -112,6 +112,12 @@ class DeviceSnapshot:
     """The command in progress, such as `move_abs(3.0)`; empty when idle."""
     fields: Mapping[str, Scalar] = field(default_factory=dict)
     """Cached state: `position`, `moving`, `reading`, `is_open`, `wavelength`, `emission`, ..."""
+    owed: str = ""
+    """What it is owed before anybody commands it, since when and why: a stop, its safe state."""
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    """Fields that have no value now, and why: an overload, an output that is off."""
+    failed_questions: int = 0
+    """How many of its answers could not be understood."""
     next_attempt_ns: int = 0
     """When the daemon tries to reach it again, ns since the epoch; 0 when it does not wait."""
 
@@ -133,3 +139,9 @@ class DeviceStop:
     outcome: StopOutcome
     duration_s: float
     message: str = ""
+    position: float | None = None
+    """Where it rests, of a movable that was stopped."""
+    units: str = ""
+    """Of the position."""
+    owed: bool = False
+    """It was not done, and is the first thing that happens when the device can be reached."""

@@ -19,6 +19,7 @@ __all__ = [
     "DaqError",
     "DeviceError",
     "InterlockError",
+    "InvalidReadingError",
     "LimitError",
     "NotFoundError",
     "OfflineError",
@@ -119,6 +120,15 @@ class LimitError(DeviceError):
             f"{device}: {quantity} {value:.12g}{suffix} is outside the limits "
             f"[{low:.12g}, {high:.12g}]{suffix}; nothing was changed"
         )
+
+
+class InvalidReadingError(DeviceError):
+    """There is no value now: an overload, a saturated detector, an output that is off.
+
+    The device is well: only its reading is not, and the message says why.
+    """
+
+    kind = "invalid_reading"
 
 
 class BusyError(DeviceError):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Measurement", "Reading", "merge_blocks"]
+__all__ = ["Invalid", "Measurement", "Reading", "merge_blocks"]
 
 Array = npt.NDArray[Any]
 
@@ -21,6 +21,14 @@ class Reading:
     value: float | int | bool | Array
     timestamp_ns: int
     """When the value was true at the instrument, ns since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """In the place of a polled value that there is not now."""
+
+    reason: str
+    """Why, for people: an overload, a saturated detector, an output that is off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

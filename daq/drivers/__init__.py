@@ -2,6 +2,7 @@
 
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.last_will import LastWill, SerialSettings, WillFrame
+from daq.drivers.motion import MotionLook, MotionTiming
 from daq.drivers.options import NOT_NEGATIVE, REQUIRED, Options
 from daq.drivers.registry import build_drivers, known_drivers
 from daq.drivers.timebase import Timebase
@@ -12,6 +13,8 @@ __all__ = [
     "Driver",
     "DriverContext",
     "LastWill",
+    "MotionLook",
+    "MotionTiming",
     "Options",
     "SerialSettings",
     "Timebase",

@@ -10,8 +10,9 @@ from typing import Any
 
 import trio
 
-from daq.core import Capability, DeviceDescription
+from daq.core import Capability, DeviceDescription, DeviceError, Movable, OfflineError
 from daq.drivers.last_will import LastWill
+from daq.drivers.motion import MotionLook, MotionTiming
 from daq.drivers.timebase import Timebase
 
 __all__ = ["Driver", "DriverContext"]
@@ -41,6 +42,11 @@ class Driver(ABC):
     cancelled at any await; after a cancelled move the supervisor calls `stop`.
     """
 
+    motion_timing: MotionTiming = MotionTiming()
+    """Of a movable: by which times its motions are judged."""
+    home_position: float | None = None
+    """Of a movable: where `home` ends, when that is known."""
+
     def __init__(self, context: DriverContext) -> None:
         self.context = context
 
@@ -66,7 +72,34 @@ class Driver(ABC):
 
     @abstractmethod
     async def stop(self) -> bool:
-        """End whatever moves or acquires, at any time. True if something had to be stopped."""
+        """End whatever moves or acquires, at any time. True if something had to be stopped.
+
+        It tells the instrument, also where that says that it is at rest: it may be about to move.
+        Supervision sees to it that what moves comes to rest.
+        """
+
+    async def look_at_motion(self) -> MotionLook:
+        """Of a movable: whether it moves and where it is, in as few exchanges as that takes.
+
+        Asked again and again while it moves. By default `is_moving`, then `position`.
+        """
+        if not isinstance(self, Movable):
+            raise DeviceError(f"{self.context.device_id}: it does not move")
+        moving = await self.is_moving()
+        return MotionLook(moving, await self.position())
+
+    async def seems_moving(self) -> bool:
+        """For `stop`: an answer that cannot be understood is no reason not to stop a movable."""
+        try:
+            return isinstance(self, Movable) and await self.is_moving()
+        except OfflineError:
+            raise
+        except DeviceError:
+            return True
+
+    def distance(self, position: float, other: float) -> float:
+        """How far apart two positions of a movable are; on a circle, by the shortest way."""
+        return abs(position - other)
 
     async def make_safe(self) -> bool:
         """Bring the instrument to its safe state at the end of a program that used it.

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 
+import trio
+
 from daq.core import ConfigurationError, DeviceError, Limits, OfflineError
 from daq.drivers.configured_driver import ConfiguredDriver
 from daq.drivers.driver import DriverContext
@@ -30,6 +32,10 @@ _DATA_BITS = Limits(min(DATA_BITS), max(DATA_BITS))
 _STOP_BITS = Limits(min(STOP_BITS), max(STOP_BITS))
 _BAUDRATES = Limits(50, 4_000_000)
 _TIMEOUTS = Limits(0.01, 600.0)
+_WRONG_ANSWERS = 4
+"""So often a question is asked whose answers cannot be understood."""
+_NOISE_S = 0.06
+"""What noise gets to pass before the question is asked again."""
 
 
 def configured_line(
@@ -148,14 +154,21 @@ class LineDriver(ConfiguredDriver):
             OfflineError: No reply.
             DeviceError: The reply is something else; it is in the message, raw.
         """
-        last = (attempts or self.attempts) - 1
-        for attempt in range(last + 1):
+        silent, wrong = (
+            (self.attempts, _WRONG_ANSWERS) if attempts is None else (attempts, attempts)
+        )
+        while True:
             try:
                 return self._parsed(command, await self._reply(command), pattern, expected)
-            except DeviceError:
-                if attempt == last:
+            except OfflineError:
+                silent -= 1
+                if not silent:
                     raise
-        raise AssertionError("unreachable")
+            except DeviceError:
+                wrong -= 1
+                if not wrong:
+                    raise
+                await trio.sleep(_NOISE_S)
 
     async def _reply(self, command: str) -> str:
         return await self.line.query(command)

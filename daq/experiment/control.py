@@ -258,6 +258,7 @@ class ExecutionControl:
         if self._forced is not None:
             return
         self._forced, line = order, 0
+        self._engine.note_ending()
         try:
             line = await self._locate_now(dying=True)
         finally:

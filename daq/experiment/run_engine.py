@@ -7,6 +7,7 @@ a stop can end the call and the execution can make exactly those devices safe.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -129,7 +130,9 @@ class RunEngine:
         self._pause_wanted = self._is_protecting = False
         self._stop_requested = False
         self._who = f"execution {provenance.execution_id[:8]}"
-        self._claim = _claim(provenance, events.on_forced)
+        self._ends_since = math.inf
+        """Trio time at which somebody began to end the program."""
+        self._claim = _claim(provenance, events.on_forced, lambda: self._ends_since < math.inf)
         self.paused_devices = PausedDevices(self._claim)
         """What the pause has told devices, and how they were before."""
         self._performers: Mapping[type, Callable[[Any], Awaitable[Any]]] = {
@@ -171,8 +174,13 @@ class RunEngine:
         if self._stop_requested:
             return  # a second stop must not cut into the cleanup of the first
         self._stop_requested = True
+        self.note_ending()
         for attempt in self._in_flight:
             attempt.scope.cancel()
+
+    def note_ending(self) -> None:
+        """The program is being ended: a call that is cancelled makes its device safe at once."""
+        self._ends_since = min(self._ends_since, trio.current_time())
 
     def pause_now(self, devices: Sequence[str] = (), *, protecting: bool = False) -> None:
         """Break off the call in flight, if it can be done again from its beginning afterwards.
@@ -231,7 +239,7 @@ class RunEngine:
     async def make_safe(self) -> tuple[DeviceStop, ...]:
         """Bring every touched device to its safe state, all at once, each within its deadline."""
         return await self._supervisor.stop_devices(
-            sorted(self._touched), timeout=STOP_TIMEOUT_S, safe=True
+            sorted(self._touched), timeout=STOP_TIMEOUT_S, safe=True, since=self._ends_since
         )
 
     def release_devices(self) -> None:
@@ -413,7 +421,9 @@ def _break_off(attempt: _Attempt) -> None:
     attempt.scope.cancel()
 
 
-def _claim(provenance: Provenance, on_forced: Callable[[str], None]) -> Claim:
+def _claim(
+    provenance: Provenance, on_forced: Callable[[str], None], is_ending: Callable[[], bool]
+) -> Claim:
     by = f" (started by {provenance.user})" if provenance.user else ""
     holder = f"execution {provenance.execution_id[:8]} of {provenance.script_name}{by}"
-    return Claim(holder, on_forced=on_forced)
+    return Claim(holder, on_forced=on_forced, is_ending=is_ending)

@@ -1,5 +1,6 @@
 """Devices as the daemon keeps them: one task each, polled once, stopped in bounded time."""
 
+from daq.supervision.device.debts import Debts
 from daq.supervision.device.device import Device
 from daq.supervision.device.gate import Claim, Gate
 from daq.supervision.device.out_of_use import OutOfUse
@@ -23,6 +24,7 @@ from daq.supervision.supervisor import Supervisor
 
 __all__ = [
     "Claim",
+    "Debts",
     "Device",
     "Gate",
     "Guard",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -23,12 +24,14 @@ from daq.core import (
 )
 from daq.drivers import Driver, DriverContext, Timebase
 from daq.supervision.device.acquisition import follow_position
+from daq.supervision.device.debts import Debts
 from daq.supervision.device.device import Acquisition, Device
 from daq.supervision.device.device_task import DeviceTask
 from daq.supervision.device.gate import Gate
 from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.out_of_use import OutOfUse
 from daq.supervision.device.publisher import Publisher
+from daq.supervision.device.questions import text_of
 from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.status import DeviceStatus
 from daq.supervision.device.timing import Timing
@@ -52,6 +55,7 @@ class Supervisor:
         timing: Periods and bounds.
         rng: For the policy's jitter.
         out_of_use: The devices that are disabled from the start.
+        debts: What devices are owed from the start.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Supervisor:
         timing: Timing | None = None,
         rng: random.Random | None = None,
         out_of_use: OutOfUse | None = None,
+        debts: Debts | None = None,
     ) -> None:
         self.failures: dict[str, str] = {}
         """Devices that could not be built, with the reason."""
@@ -74,6 +79,7 @@ class Supervisor:
         self._timing = timing or Timing()
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._out_of_use = out_of_use or OutOfUse()
+        self._debts = debts or Debts(None, timebase.now_ns)
         self._changes = AsyncValue(0)
         self._watchers = 0
         self._watched_until = 0.0
@@ -127,6 +133,7 @@ class Supervisor:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Supervise until cancelled. Started when every device was tried, or after 2 s."""
         async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._debts.keep)
             for device_id, task in self._tasks.items():
                 self._nursery.start_soon(self._keep, device_id, task)
             with trio.move_on_after(self._timing.start_s):
@@ -141,9 +148,10 @@ class Supervisor:
         try:
             self._devices[device_id] = self._build(driver)
             self._devices[device_id].stay_disabled()
-        except Exception as error:
+        except BaseException as error:  # a foreign driver may raise anything
             logger.exception("%s: the driver could not describe itself", device_id)
-            self.add_failed(device_id, f"the driver failed: {type(error).__name__}: {error}")
+            reason = f"the driver failed: {type(error).__name__}: {text_of(error)}"
+            self.add_failed(device_id, reason)
             return
         if self._nursery is not None:
             self._nursery.start_soon(self._keep, device_id, self._tasks[device_id])
@@ -221,17 +229,18 @@ class Supervisor:
         timeout: float = 1.0,
         safe: bool = False,
         by: str = "",
+        since: float = math.inf,
     ) -> tuple[DeviceStop, ...]:
         """Stop these devices, or all, in parallel: one that hangs delays no other.
 
-        Answers within `timeout` seconds, in the order of `ids`.
+        Answers within `timeout` seconds, in the order of `ids`. Arguments as `Device.stop`.
         """
         wanted = list(dict.fromkeys(sorted(self._devices) if ids is None else ids))
         answers: dict[str, DeviceStop] = {}
 
         async def stop(device_id: str) -> None:
             device = self._devices[device_id]
-            answers[device_id] = await device.stop(timeout=timeout, safe=safe, by=by)
+            answers[device_id] = await device.stop(timeout=timeout, safe=safe, by=by, since=since)
 
         async with trio.open_nursery() as stops:
             for device_id in wanted:
@@ -256,11 +265,13 @@ class Supervisor:
             policy=self._policy,
             timing=self._timing,
             rng=self._rng,
+            debts=self._debts,
         )
+        self._debts.watch(description.id, status.owe)
         self._tasks[description.id] = task
         # A device that takes another's place is forbidden and claimed just as that one was.
         gate = self.gate(description.id)
-        return Device(instrument, task, self._timing, gate, self._out_of_use)
+        return Device(instrument, task, self._timing, gate, self._out_of_use, self._debts)
 
     def _build_failed(self, device_id: str, reason: str) -> Device:
         driver = UnbuiltDriver(DriverContext(device_id, "", self._timebase), reason)

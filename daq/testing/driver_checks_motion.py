@@ -7,12 +7,13 @@ from functools import partial
 
 import trio
 
-from daq.core import Capability, DeviceError, LimitError, Limits, Movable
-from daq.drivers import Driver
+from daq.core import Capability, DeviceError, LimitError, Limits, Movable, StopOutcome
+from daq.supervision import Device
 from daq.testing.driver_checks import Check
 from daq.testing.driver_subject import (
     ConformanceError,
     Subject,
+    Supervised,
     check_reading,
     expect,
     expect_error,
@@ -20,25 +21,30 @@ from daq.testing.driver_subject import (
 
 __all__ = ["MOVING"]
 
+_STOP_S = 10.0
 _LOOK_S = 0.005
 """How often a check looks whether something began to move."""
 
 
 class _Mover:
-    """A movable driver with what its description says about its motion."""
+    """A movable device with what its description says about its motion."""
 
-    def __init__(self, driver: Driver) -> None:
-        description = driver.description
-        if not isinstance(driver, Movable) or description.limits is None:
+    def __init__(self, subject: Supervised) -> None:
+        description = subject.driver.description
+        if not isinstance(subject.driver, Movable) or description.limits is None:
             raise ConformanceError("it declares movable without the methods or the limits for it")
-        self.driver = driver
-        self.axis: Movable = driver
+        self.driver = subject.driver
+        self.device = subject.device
+        self.axis: Movable = subject.driver
         self.limits: Limits = description.limits
         self.tolerance = description.tolerance or 0.0
 
     def at(self, fraction: float) -> float:
         """A position between the limits, 0 to 1."""
         return self.limits.low + fraction * (self.limits.high - self.limits.low)
+
+    async def move(self, target: float) -> None:
+        await self.device.call("move_abs", target)
 
     async def position(self) -> float:
         timebase = self.driver.context.timebase
@@ -48,7 +54,8 @@ class _Mover:
         return float(reading.value)
 
     async def is_at(self, target: float) -> bool:
-        return abs(await self.position() - target) <= 2.0 * self.tolerance
+        off = self.driver.distance(await self.position(), target)
+        return off <= 2.0 * self.tolerance
 
     async def wait_moving(self, move: _Move) -> bool:
         """False for one that arrived before anybody saw it move, as setpoints do."""
@@ -64,15 +71,15 @@ class _Mover:
 class _Move:
     """One move, in a task of its own."""
 
-    def __init__(self, axis: Movable, target: float) -> None:
-        self._axis = axis
+    def __init__(self, device: Device, target: float) -> None:
+        self._device = device
         self.target = target
         self.ended = False
         self.refused = False
 
     async def run(self) -> None:
         try:
-            await self._axis.move_abs(self.target)
+            await self._device.call("move_abs", self.target)
         except DeviceError:
             self.refused = True
         finally:
@@ -80,22 +87,22 @@ class _Move:
 
 
 async def moves_arrive_where_they_were_sent(subject: Subject) -> None:
-    """A move returns when it rests within tolerance, and the readback says so."""
-    async with subject.connected() as driver:
-        mover = _Mover(driver)
+    """A move ends when it rests within tolerance, and the readback says so."""
+    async with subject.supervised() as supervised:
+        mover = _Mover(supervised)
         for fraction in (0.5, 0.55, 0.45):
             target = mover.at(fraction)
-            await mover.axis.move_abs(target)
-            expect(not await mover.axis.is_moving(), "a move returned before it was at rest")
+            await mover.move(target)
+            expect(not await mover.axis.is_moving(), "a move ended before it was at rest")
             expect(await mover.is_at(target), f"sent to {target:g}, it is elsewhere")
-        await mover.axis.home()
-        expect(not await mover.axis.is_moving(), "home returned before it was at rest")
+        await mover.device.call("home")
+        expect(not await mover.axis.is_moving(), "home ended before it was at rest")
 
 
 async def limits_hold(subject: Subject) -> None:
-    """A position outside is refused with LimitError, and nothing moves."""
-    async with subject.connected() as driver:
-        mover = _Mover(driver)
+    """A position outside is refused by the driver with LimitError, and nothing moves."""
+    async with subject.supervised() as supervised:
+        mover = _Mover(supervised)
         start = await mover.position()
         span = mover.limits.high - mover.limits.low
         outside = (mover.limits.high + 0.1 * span, mover.limits.low - 0.1 * span, math.nan)
@@ -108,39 +115,40 @@ async def limits_hold(subject: Subject) -> None:
 
 
 async def stop_ends_a_move_half_way(subject: Subject) -> None:
-    """The move raises DeviceError, the position is where it physically stopped; it can go on."""
-    async with subject.connected() as driver:
-        mover = _Mover(driver)
+    """The move raises DeviceError, the answer says where it physically stopped; it can go on."""
+    async with subject.supervised() as supervised:
+        mover = _Mover(supervised)
         start, target = mover.at(0.25), mover.at(0.75)
-        await mover.axis.move_abs(start)
-        move = _Move(mover.axis, target)
+        await mover.move(start)
+        move = _Move(mover.device, target)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(move.run)
             if not await mover.wait_moving(move):
                 return  # what has arrived cannot be stopped
-            expect(await driver.stop() is True, "stop during a move does not return True")
+            stop = await mover.device.stop(timeout=_STOP_S)
+            expect(stop.outcome is StopOutcome.STOPPED, f"a moving device was {stop.outcome}")
             expect(not await mover.axis.is_moving(), "it still moves when stop has returned")
         expect(move.refused, "a stopped move raises DeviceError, but nothing was raised")
         await _rests_between(mover, start, target)
-        await mover.axis.move_abs(start)
+        await mover.move(start)
         expect(await mover.is_at(start), "after a stop it does not go where it is sent")
 
 
-async def a_cancelled_move_can_be_stopped(subject: Subject) -> None:
-    """A move that is cancelled ends at once; `stop` then ends the motion, and it can go on."""
-    async with subject.connected() as driver:
-        mover = _Mover(driver)
+async def is_stopped_when_its_caller_goes(subject: Subject) -> None:
+    """A move whose caller is cancelled is stopped before anybody else can use it; it can go on."""
+    async with subject.supervised() as supervised:
+        mover = _Mover(supervised)
         start, target = mover.at(0.25), mover.at(0.75)
-        await mover.axis.move_abs(start)
+        await mover.move(start)
         async with trio.open_nursery() as nursery:
-            move = _Move(mover.axis, target)
+            move = _Move(mover.device, target)
             nursery.start_soon(move.run)
             if not await mover.wait_moving(move):
                 return  # what has arrived cannot be cancelled
             nursery.cancel_scope.cancel()
-        await driver.stop()
+        await mover.device.stop(timeout=_STOP_S)  # waits for the same stop, where that is slow
         await _rests_between(mover, start, target)
-        await mover.axis.move_abs(start)
+        await mover.move(start)
         expect(await mover.is_at(start), "after a cancelled move it does not go where it is sent")
 
 
@@ -159,5 +167,5 @@ MOVING: tuple[tuple[Capability | None, Check], ...] = (
     (Capability.MOVABLE, moves_arrive_where_they_were_sent),
     (Capability.MOVABLE, limits_hold),
     (Capability.MOVABLE, stop_ends_a_move_half_way),
-    (Capability.MOVABLE, a_cancelled_move_can_be_stopped),
+    (Capability.MOVABLE, is_stopped_when_its_caller_goes),
 )

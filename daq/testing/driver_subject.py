@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import trio
 
+from daq.bus import Bus
 from daq.core import DaqError, Reading
 from daq.drivers import Driver, DriverContext, Timebase
+from daq.supervision import Device, Supervisor
 
 __all__ = [
     "ConformanceError",
     "DriverFactory",
     "Subject",
+    "Supervised",
     "check_reading",
     "expect",
     "expect_error",
@@ -74,6 +77,25 @@ class Subject:
         finally:
             with trio.CancelScope(deadline=trio.current_time() + 5.0, shield=True):
                 await driver.disconnect()
+
+    @asynccontextmanager
+    async def supervised(self, extra: Mapping[str, Any] | None = None) -> AsyncIterator[Supervised]:
+        """A fresh driver as the daemon has it: connected, polled, commanded and stopped."""
+        driver = self.build(extra)
+        supervisor = Supervisor({self.device_id: driver}, Bus(), driver.context.timebase)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(supervisor.run)
+            yield Supervised(driver, supervisor.device(self.device_id), supervisor)
+            nursery.cancel_scope.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """A driver and the device that it is to everybody above."""
+
+    driver: Driver
+    device: Device
+    supervisor: Supervisor
 
 
 def check_reading(driver: Driver, reading: Reading, earliest_ns: int, latest_ns: int) -> None:

@@ -23,6 +23,7 @@ from daq.core import (
     DaqError,
     DeviceError,
     InterlockError,
+    InvalidReadingError,
     LimitError,
     NotFoundError,
     OfflineError,
@@ -67,6 +68,7 @@ STATUS_OF_KIND: Mapping[str, Status] = MappingProxyType(
         UnknownDeviceError.kind: Status.NOT_FOUND,
         OfflineError.kind: Status.UNAVAILABLE,
         LimitError.kind: Status.OUT_OF_RANGE,
+        InvalidReadingError.kind: Status.FAILED_PRECONDITION,
         # ABORTED is the status of a conflict with somebody else: try again when they are done.
         BusyError.kind: Status.ABORTED,
         CapabilityError.kind: Status.INVALID_ARGUMENT,

@@ -10,6 +10,7 @@ from daq.drivers.declarative.conversation import Conversation
 from daq.drivers.declarative.model import Description
 from daq.drivers.declarative.motion import Mover
 from daq.drivers.driver import DriverContext
+from daq.drivers.motion import MotionLook
 
 __all__ = ["PARTS"]
 
@@ -47,6 +48,10 @@ class _Movable(Part):
 
     async def is_moving(self) -> bool:
         return await self._moved.is_moving(self.conversation.look())
+
+    async def look_at_motion(self) -> MotionLook:
+        moving, position = await self._moved.look()
+        return MotionLook(moving, self._now(position))
 
     async def home(self) -> None:
         await self._moved.home()

@@ -88,6 +88,9 @@ class DescribedDriver(Driver):
             if motion is not None and limits is not None
             else None
         )
+        if self.mover is not None:
+            self.motion_timing = self.mover.timing
+            self.home_position = self.mover.home_position
         self._parameters = tuple(
             _parameter(value) for value in description.values.values() if value.is_parameter
         )

@@ -1,15 +1,15 @@
-"""Motion of a described instrument: setpoint out, readback until it has settled."""
+"""Motion of a described instrument: setpoint out, and what it says of its way there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import trio
 
-from daq.core import DeviceError, Limits, Scalar
+from daq.core import DeviceError, Limits, OfflineError, Scalar
 from daq.drivers.declarative.conversation import Conversation, Look
 from daq.drivers.declarative.model import Motion
+from daq.drivers.motion import MotionTiming
 
 __all__ = ["Mover"]
 
@@ -32,9 +32,18 @@ class Mover:
         self._limits = limits
         self._talk = conversation
         self._setpoint: float | None = None
-        """Where it was sent and has not been seen to have arrived."""
-        self._move: trio.Event | None = None
-        """Set when the move in progress is stopped."""
+        """Where it was sent and has not been seen to have settled."""
+        self._settled_since: float | None = None
+        self._on_ramp = False
+        settles_by_flag = "setpoint" not in motion.settled.names
+        self.timing = MotionTiming(
+            # What is settled by its readback alone neither lags nor blinks.
+            begin_s=MotionTiming().begin_s if settles_by_flag else 0.0,
+            rest_s=max(motion.stable_s, MotionTiming().rest_s if settles_by_flag else 0.0),
+            look_s=motion.interval_s,
+            timeout_s=motion.timeout_s,
+        )
+        self.home_position = None if isinstance(motion.home, str) else motion.home
 
     def __repr__(self) -> str:
         return f"<Mover of {self._id} to {self._setpoint}>"
@@ -44,30 +53,28 @@ class Mover:
         self._setpoint = None
 
     async def move(self, position: float) -> None:
-        """Return when it rests within tolerance; LimitError, DeviceError."""
+        """Send it there, by steps where it is described so; LimitError, DeviceError."""
         self._check_limits(position)
         await self._check_requirement()
-        with self._underway():
+        try:
             for target in await self._steps(position):
-                self._require_going()
-                self._setpoint = position
+                self._on_ramp = target != position
+                self._setpoint, self._settled_since = target, None
                 await self._talk.write(self._motion.setpoint, target, verify=False)
-                if target != position:
-                    await self._rest()
-            await self._settle(position)
-        self._setpoint = None
+                if self._on_ramp:
+                    await trio.sleep(self._motion.interval_s)
+        finally:
+            self._on_ramp = False
 
     async def home(self) -> None:
-        """Go to the home position, or let the instrument search it."""
+        """Send it to the home position, or let the instrument search it."""
         home = self._motion.home
         if not isinstance(home, str):
             await self.move(home)
             return
         await self._check_requirement()
-        with self._underway():
-            self._require_going()
-            await self._talk.act(home)
-            await self._settle(None)
+        self._setpoint = None
+        await self._talk.act(home)
 
     async def position(self) -> float:
         """The readback."""
@@ -75,22 +82,30 @@ class Mover:
 
     async def is_moving(self, look: Look) -> bool:
         """Whether it is on its way: to where it was sent, or as it tells by itself."""
-        if self._setpoint is None and "setpoint" in self._motion.settled.names:
+        if self._on_ramp or (self._setpoint is None and "setpoint" in self._motion.settled.names):
             await trio.lowlevel.checkpoint()
-            return False
+            return self._on_ramp
         settled = await self._is_settled(look, self._setpoint)
-        if settled and self._move is None:
+        now = trio.current_time()
+        if not settled:
+            self._settled_since = None
+        elif self._settled_since is None:
+            self._settled_since = now
+        if settled and now - (self._settled_since or now) >= self.timing.rest_s:
             self._setpoint = None
         return not settled
+
+    async def look(self) -> tuple[bool, float]:
+        """Whether it moves and where it is; what stands in one reply is asked for once."""
+        look = self._talk.look()
+        return await self.is_moving(look), await self._position(look)
 
     async def poll(self, look: Look) -> Mapping[str, Scalar]:
         return {"position": await self._position(look), "moving": await self.is_moving(look)}
 
     async def stop(self) -> bool:
-        """Stop, and return when it rests. True if it was on its way."""
-        moving = self._move is not None or self._setpoint is not None
-        if self._move is not None:
-            self._move.set()
+        """Tell it to stop. True if it was on its way."""
+        moving = await self._seems_moving()
         motion = self._motion
         if motion.stop is not None:
             await self._talk.act(motion.stop)
@@ -99,41 +114,18 @@ class Mover:
             nearest = min(max(here, self._limits.low), self._limits.high)
             await self._talk.write(motion.setpoint, nearest, verify=False)
         self._setpoint = None
-        # A motion that somebody else began is seen only where the instrument tells of it.
-        moving = moving or await self.is_moving(self._talk.look())
-        if moving and motion.stop is not None:
-            await self._wait_rest()
         return moving
 
-    async def _settle(self, setpoint: float | None) -> None:
-        """Until it has been settled for long enough; DeviceError when it does not get there."""
-        motion = self._motion
-        deadline = trio.current_time() + motion.timeout_s
-        since: float | None = None
-        while True:
-            look = self._talk.look()
-            now = trio.current_time()
-            if await self._is_settled(look, setpoint):
-                since = now if since is None else since
-                if now - since >= motion.stable_s:
-                    break
-            else:
-                since = None
-            if now >= deadline:
-                raise await self._missed(setpoint, f"did not settle within {motion.timeout_s:g} s")
-            await self._rest()
-        if setpoint is not None and abs(await self.position() - setpoint) > motion.tolerance:
-            raise await self._missed(setpoint, "came to rest elsewhere")
-
-    async def _missed(self, setpoint: float | None, what: str) -> DeviceError:
-        units = self._talk.value(self._motion.position).units
-        here = await self.position()
-        if setpoint is None:
-            return DeviceError(f"{self._id}: home {what}; it is at {here:g} {units}")
-        return DeviceError(
-            f"{self._id}: move to {setpoint:g} {units} {what}: readback {here:g} {units}, off by "
-            f"{abs(here - setpoint):.3g} {units}, tolerance {self._motion.tolerance:g} {units}"
-        )
+    async def _seems_moving(self) -> bool:
+        """When that cannot be understood it is stopped as if it did."""
+        if self._setpoint is not None:
+            return True
+        try:
+            return await self.is_moving(self._talk.look())
+        except OfflineError:
+            raise
+        except DeviceError:
+            return True
 
     async def _is_settled(self, look: Look, setpoint: float | None) -> bool:
         motion = self._motion
@@ -160,50 +152,12 @@ class Mover:
         within = [target for target in way if target in self._limits and target != position]
         return [*within, position]
 
-    async def _rest(self) -> None:
-        """Wait until the next look; DeviceError when the move was stopped meanwhile."""
-        move = self._move
-        with trio.move_on_after(self._motion.interval_s):
-            if move is None:
-                await trio.sleep_forever()
-            else:
-                await move.wait()
-        self._require_going()
-
-    def _require_going(self) -> None:
-        if self._move is not None and self._move.is_set():
-            raise DeviceError(f"{self._id}: the move was stopped half way")
-
-    async def _wait_rest(self) -> None:
-        """After a stop: until the instrument says so, or its position does not change any more."""
-        motion = self._motion
-        tells = "setpoint" not in motion.settled.names
-        before = await self.position()
-        while True:
-            await trio.sleep(motion.interval_s)
-            here = await self.position()
-            is_at_rest = abs(here - before) <= motion.tolerance
-            if is_at_rest and not (tells and await self.is_moving(self._talk.look())):
-                return
-            before = here
-
     async def _check_requirement(self) -> None:
         requires = self._motion.requires
         if requires is not None and not await self._talk.look().evaluate(requires, {}):
             raise DeviceError(
                 f"{self._id}: it cannot move: {requires.text!r} is not so; nothing was changed"
             )
-
-    @contextmanager
-    def _underway(self) -> Iterator[None]:
-        """A move is in progress, so that a stop finds it."""
-        self._move = trio.Event()
-        try:
-            yield
-        finally:
-            self._move = None
-            if self._motion.ramp_step is not None:
-                self._setpoint = None  # nobody goes on with the ramp
 
     def _check_limits(self, position: float) -> None:
         units = self._talk.value(self._motion.setpoint).units

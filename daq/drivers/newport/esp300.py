@@ -13,13 +13,14 @@ from daq.core import (
     DeviceError,
     DeviceParameter,
     Limits,
+    OfflineError,
     Reading,
     Scalar,
 )
 from daq.drivers.driver import DriverContext
 from daq.drivers.last_will import LastWill
 from daq.drivers.line_driver import LineDriver
-from daq.drivers.motion_wait import Ending, MotionWait
+from daq.drivers.motion import MotionTiming
 from daq.drivers.quantities import NUMBER
 from daq.drivers.settings import Setting
 from daq.transport import Dialect, PortSettings
@@ -33,7 +34,6 @@ _UNITS = {"mm": 2, "um": 3, "deg": 7, "rad": 9}
 _ERROR = r"(\d+)\s*,\s*\d+\s*,\s*(.*)"
 _MOST_ERRORS = 11
 """The controller keeps ten."""
-_STOP_S = 10.0
 _POSITIVE = Limits(1e-6, 1e6)
 
 
@@ -59,9 +59,9 @@ class Esp300Axis(LineDriver):
         units = self._units
         self._limits = options.limits("limits", Limits(-25.0, 25.0), units)
         self._tolerance = options.number("tolerance", 0.005, units, _POSITIVE)
-        self._motion_timeout = options.number("motion_timeout", 120.0, "s", _POSITIVE)
+        timeout_s = options.number("motion_timeout", 120.0, "s", _POSITIVE)
+        self.motion_timing = MotionTiming(timeout_s=timeout_s)
         options.finish()
-        self._motion = MotionWait(self.is_moving, period_s=0.05)
         self.offer_settings(
             self._setting("velocity", "VA", "Cruising speed", f"{units}/s"),
             self._setting("acceleration", "AC", "Up to it", f"{units}/s²"),
@@ -93,24 +93,11 @@ class Esp300Axis(LineDriver):
     async def move_abs(self, position: float) -> None:
         self._limits.require(self.id, "position", position, self._units)
         await self._power_on()
-        begun = self._motion.begin()
-        command = f"{self._axis}PA{position:.6f}"
-        await self._tell(command)
-        await self._wait_arrived(command, begun)
-        readback = float((await self.position()).value)
-        if abs(readback - position) > self._tolerance:
-            raise DeviceError(
-                f"{self.id}: {command!r} ended at {readback:.6g} {self._units}; the setpoint is "
-                f"{position:.6g} {self._units}, the tolerance {self._tolerance:g} {self._units}",
-                advice="is the stage blocked, or its motor off? look at the controller",
-            )
+        await self._tell(f"{self._axis}PA{position:.6f}")
 
     async def home(self) -> None:
         await self._power_on()
-        begun = self._motion.begin()
-        command = f"{self._axis}OR"
-        await self._tell(command)
-        await self._wait_arrived(command, begun)
+        await self._tell(f"{self._axis}OR")
 
     async def position(self) -> Reading:
         match = await self._ask_axis("TP?", f"({NUMBER})", f"a position in {self._units}")
@@ -120,14 +107,9 @@ class Esp300Axis(LineDriver):
         return (await self._ask_axis("MD?", "([01])", "1 when done, 0 when moving"))[1] == "0"
 
     async def stop(self) -> bool:
-        if not await self.is_moving():
-            return False
-        self._motion.halt()
+        moving = await self.seems_moving()
         await self._tell(f"{self._axis}ST")
-        if await self._motion.wait(self._motion.begin(), _STOP_S) is Ending.LATE:
-            where = (await self.position()).value
-            raise DeviceError(f"{self.id}: was told to stop and moves on, now at {where:.6g}")
-        return True
+        return moving
 
     def last_will(self) -> tuple[LastWill, ...]:
         return self.will_of(f"{self._axis}ST", f"axis {self._axis} stopped")
@@ -157,24 +139,12 @@ class Esp300Axis(LineDriver):
         if (await self._ask_axis("MO?", "([01])", "0 or 1"))[1] != "1":
             raise DeviceError(f"{self.id}: the motor of axis {self._axis} does not switch on")
 
-    async def _wait_arrived(self, command: str, begun: int) -> None:
-        ending = await self._motion.wait(begun, self._motion_timeout)
-        if ending is Ending.OVER:
-            return
-        where = float((await self.position()).value)
-        what = (
-            "was stopped"
-            if ending is Ending.STOPPED
-            else f"is not done after {self._motion_timeout:g} s"
-        )
-        raise DeviceError(f"{self.id}: {command!r} {what}, at {where:.6g} {self._units}")
-
     async def _tell(self, command: str) -> None:
         """Send a command and learn what the controller thinks of it; it is never sent twice."""
         asked = f"{command};TB?"
         mine: list[str] = []
         for _ in range(_MOST_ERRORS):
-            match = await self.ask(asked, _ERROR, "an error, a time, a message", attempts=1)
+            match = await self._ask_error(asked)
             code = int(match[1])
             if code == 0:
                 break
@@ -186,3 +156,13 @@ class Esp300Axis(LineDriver):
             asked = "TB?"
         if mine:
             raise DeviceError(f"{self.id}: {command!r} was refused: {'; '.join(mine)}")
+
+    async def _ask_error(self, asked: str) -> re.Match[str]:
+        expected = "an error, a time, a message"
+        try:
+            return await self.ask(asked, _ERROR, expected, attempts=1)
+        except OfflineError:
+            raise
+        except DeviceError:
+            # The command has been heard: what it thinks of it may be asked again.
+            return await self.ask("TB?", _ERROR, expected)

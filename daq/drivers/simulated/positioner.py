@@ -67,8 +67,15 @@ class Positioner:
 
     async def readback(self) -> float:
         """Where it is, with the noise of its encoder."""
-        position = await self._driver.link.query("position?", self.axis.position)
-        return position + self._noise * float(self._driver.random.standard_normal())
+        return self._noisy(await self._driver.link.query("position?", self.axis.position))
+
+    async def look(self) -> tuple[bool, float]:
+        """Whether it moves, and where it is."""
+        axis = self.axis
+        moving, position = await self._driver.link.query(
+            "status?", lambda: (axis.is_moving(), axis.position())
+        )
+        return moving, self._noisy(position)
 
     async def is_moving(self) -> bool:
         return await self._driver.link.query("moving?", self.axis.is_moving)
@@ -87,6 +94,9 @@ class Positioner:
                 f"{await self.readback():.6g} {self._units}"
             )
         return True
+
+    def _noisy(self, position: float) -> float:
+        return position + self._noise * float(self._driver.random.standard_normal())
 
     def _stop(self) -> None:
         self.axis.halt()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from daq.core import (
 )
 from daq.core.mechanics import Axis
 from daq.drivers.driver import DriverContext
+from daq.drivers.motion import MotionLook, MotionTiming
 from daq.drivers.options import NOT_NEGATIVE, POSITIVE
 from daq.drivers.settings import Setting
 from daq.drivers.simulated.base import SimulatedDriver
@@ -74,6 +76,9 @@ class SimulatedAxis(SimulatedDriver):
             timeout=options.number("timeout", 1.0, "s", NOT_NEGATIVE),
             noise=options.number("noise", defaults.noise, units, NOT_NEGATIVE),
         )
+        # Its word about its motion is exact, and a move returns when it has arrived.
+        self.motion_timing = MotionTiming(begin_s=0.0, rest_s=0.0, timeout_s=math.inf)
+        self.home_position = self._home
         self.offer_settings(*self._motion_settings())
 
     @property
@@ -96,6 +101,10 @@ class SimulatedAxis(SimulatedDriver):
     async def is_moving(self) -> bool:
         return await self._positioner.is_moving()
 
+    async def look_at_motion(self) -> MotionLook:
+        moving, position = await self._positioner.look()
+        return MotionLook(moving, self.reading(position))
+
     async def home(self) -> None:
         await self._positioner.go(self._home, "home")
 
@@ -103,10 +112,8 @@ class SimulatedAxis(SimulatedDriver):
         return await self._positioner.stop()
 
     async def poll(self) -> Mapping[str, Scalar]:
-        return {
-            "position": await self._positioner.readback(),
-            "moving": await self._positioner.is_moving(),
-        }
+        moving, position = await self._positioner.look()
+        return {"position": position, "moving": moving}
 
     def _motion_settings(self) -> tuple[Setting, ...]:
         axis, units = self._axis, self._units

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
-
-import numpy as np
 
 from daq.core import (
     Capability,
     CapabilityError,
     DeviceError,
+    Invalid,
+    InvalidReadingError,
     Measurement,
     Reading,
+)
+from daq.supervision.device.answers import (
+    checked_array,
+    checked_number,
+    checked_position,
+    checked_reading,
+    checked_truth,
 )
 from daq.supervision.device.operation_context import OperationContext
 
 __all__ = [
     "acquire",
+    "checked_frame",
     "follow_position",
-    "plain_value",
+    "note_position",
     "take_emission",
     "take_exposure",
     "take_frame",
@@ -34,29 +41,27 @@ __all__ = [
 Take = Callable[[OperationContext], Awaitable[Measurement]]
 
 
-def plain_value(value: Any) -> Any:
-    """A numpy scalar as Python's own; arrays stay as they are."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()
-    return value
-
-
 async def take_position(instrument: OperationContext) -> Measurement:
     """The position as read back; raises DeviceError when it is not a number."""
-    reading: Reading = await instrument.driver.position()
-    position = float(reading.value)
-    if not math.isfinite(position):
-        raise DeviceError(f"{instrument.id}: position: the readback is {position}, not a number")
-    instrument.status.note("position", position)
-    return instrument.publisher.primary(Reading(position, reading.timestamp_ns))
+    return note_position(instrument, await instrument.driver.position())
+
+
+def note_position(instrument: OperationContext, reading: Reading) -> Measurement:
+    """A position that was read back; raises DeviceError when it is not a number."""
+    checked = checked_position(instrument.id, reading)
+    instrument.status.note("position", float(checked.value))
+    return instrument.publisher.primary(checked)
 
 
 async def take_reading(instrument: OperationContext) -> Measurement:
     """One reading, scalar or waveform."""
-    reading: Reading = await instrument.driver.read()
-    value = plain_value(reading.value)
-    if not isinstance(value, np.ndarray):
-        instrument.status.note("reading", value)
+    try:
+        reading = checked_reading(instrument.id, "read", await instrument.driver.read())
+    except InvalidReadingError as error:
+        instrument.status.note("reading", Invalid(error.message.removeprefix(f"{instrument.id}: ")))
+        raise
+    if isinstance(reading.value, bool | int | float):
+        instrument.status.note("reading", reading.value)
     return instrument.publisher.reading(reading)
 
 
@@ -64,24 +69,46 @@ async def take_frame(instrument: OperationContext) -> Measurement:
     """One frame; raises DeviceError when none comes."""
     async with aclosing(instrument.driver.frames(1)) as frames:
         async for frame in frames:
-            return instrument.publisher.primary(frame)
+            return checked_frame(instrument, frame)
     raise DeviceError(f"{instrument.id}: frames(1): the device delivered no frame")
 
 
+def checked_frame(instrument: OperationContext, frame: Any) -> Measurement:
+    """A frame that a driver gave, unless it is none."""
+    channel = instrument.description.channel
+    return instrument.publisher.primary(checked_array(instrument.id, "frames", frame, channel))
+
+
 async def take_exposure(instrument: OperationContext) -> Measurement:
-    return _beside(instrument, "exposure", float(await instrument.driver.exposure()), "s")
+    return _beside(
+        instrument,
+        "exposure",
+        checked_number(instrument.id, "exposure", await instrument.driver.exposure()),
+        "s",
+    )
 
 
 async def take_wavelength(instrument: OperationContext) -> Measurement:
-    return _beside(instrument, "wavelength", float(await instrument.driver.wavelength()), "nm")
+    return _beside(
+        instrument,
+        "wavelength",
+        checked_number(instrument.id, "wavelength", await instrument.driver.wavelength()),
+        "nm",
+    )
 
 
 async def take_emission(instrument: OperationContext) -> Measurement:
-    return _beside(instrument, "emission", bool(await instrument.driver.emission()), "")
+    return _beside(
+        instrument,
+        "emission",
+        checked_truth(instrument.id, "emission", await instrument.driver.emission()),
+        "",
+    )
 
 
 async def take_shutter(instrument: OperationContext) -> Measurement:
-    is_open = bool(await instrument.driver.is_shutter_open())
+    told = await instrument.driver.is_shutter_open()
+    is_open = checked_truth(instrument.id, "is_shutter_open", told)
     return _beside(instrument, "shutter", is_open, "", field="is_open")
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
 
 from daq.core import (
     OPERATIONS,
+    BusyError,
     Capability,
     CapabilityError,
     DaqError,
@@ -20,6 +22,9 @@ from daq.core import (
     DeviceSnapshot,
     DeviceState,
     DeviceStop,
+    InterlockError,
+    Invalid,
+    LimitError,
     Measurement,
     Operation,
     Scalar,
@@ -27,13 +32,16 @@ from daq.core import (
     did_you_mean,
 )
 from daq.supervision.device.acquisition import acquire
+from daq.supervision.device.answers import checked_fields, checked_scalar
+from daq.supervision.device.debts import Debts
 from daq.supervision.device.device_task import DeviceTask
 from daq.supervision.device.gate import Claim, Gate
 from daq.supervision.device.job import Job, intended
 from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.operations import ACTIONS, Action
 from daq.supervision.device.out_of_use import Disabled, OutOfUse
-from daq.supervision.device.stopper import Stopper
+from daq.supervision.device.questions import ask
+from daq.supervision.device.stopping import Stopper
 from daq.supervision.device.stream import Streamer
 from daq.supervision.device.timing import Timing
 
@@ -41,6 +49,7 @@ __all__ = ["Acquisition", "Device"]
 
 logger = logging.getLogger(__name__)
 
+_NOTHING_BEGAN = (LimitError, BusyError, CapabilityError, InterlockError)
 _NOT_STOPPED = (StopOutcome.REFUSED, StopOutcome.UNREACHABLE)
 
 
@@ -68,11 +77,13 @@ class Device:
         timing: Timing,
         gate: Gate,
         out_of_use: OutOfUse,
+        debts: Debts,
     ) -> None:
         self._instrument = instrument
         self._task = task
         self._timing = timing
-        self._stopper = Stopper(instrument, task, timing)
+        self._stopper = Stopper(instrument, task, timing, debts)
+        self._debts = debts
         self._streamer = Streamer(instrument, task, timing)
         self._out_of_use = out_of_use
         self._defect = ""
@@ -161,10 +172,24 @@ class Device:
         checked = action.check(self._instrument.description, operation, arguments)
         exclusive = offered.commands and not (action.asks_without_arguments and not checked)
         job = Job(operation, checked, operation=offered, exclusive=exclusive, by=by)
+        perform: Callable[[], Awaitable[Any]] = partial(action.perform, self._instrument, *checked)
         if exclusive:
             self.gate.require(job, claim, force=force)
+            self._require_nothing_owed(job, force=force)
             self.motions += offered.capability is Capability.MOVABLE
-        return await self._perform(job, action.perform, self._instrument, *checked)
+        elif not offered.commands or action.asks_without_arguments:
+            perform = partial(ask, self._instrument.status, str(job), perform)
+        return await self._perform(job, perform)
+
+    def _require_nothing_owed(self, job: Job, *, force: bool) -> None:
+        debt = self._debts.find(self.id)
+        if self._task.stopping or self._instrument.status.unavailable():
+            return  # it is said below what is in progress, or why it cannot be reached
+        if debt is not None and not force:
+            raise BusyError(
+                f"{self.id}: {job} was refused: it is owed {debt}",
+                advice=f"see why with `devices`; `stop {self.id}` tries again",
+            )
 
     async def acquire(self, *, by: str = "") -> tuple[Measurement, ...]:
         """Take what `record` stores of this device: position, frame or reading. Publishes nothing.
@@ -183,17 +208,27 @@ class Device:
         if Capability.FRAME_PRODUCER in capabilities and Capability.MOVABLE not in capabilities:
             job = Job("frames", (1,), operation=OPERATIONS["frames"], exclusive=True, by=by)
         self.gate.require_allowed(job)
-        self._begin(job, acquire, self._instrument)
+        step: Callable[[], Awaitable[tuple[Measurement, ...]]] = partial(acquire, self._instrument)
+        if not job.exclusive:
+            step = partial(ask, self._instrument.status, "acquire", step)
+        self._begin(job, step)
         return Acquisition(
-            finish=functools.partial(self._finish, job),
-            abandon=functools.partial(self._abandon, job),
+            finish=partial(self._finish, job),
+            abandon=partial(self._abandon, job),
         )
 
     async def publish(self, block: Measurement) -> None:
         """Publish what `acquire` took, as the next of its channel."""
         await self._instrument.publisher.publish(block)
 
-    async def stop(self, *, timeout: float = 1.0, safe: bool = False, by: str = "") -> DeviceStop:
+    async def stop(
+        self,
+        *,
+        timeout: float = 1.0,
+        safe: bool = False,
+        by: str = "",
+        since: float = math.inf,
+    ) -> DeviceStop:
         """Stop what moves or acquires, interrupting the command in progress.
 
         Never raises, and answers within `timeout` seconds even when the driver hangs.
@@ -202,8 +237,12 @@ class Device:
             timeout: Seconds until the device counts as unreachable.
             safe: Bring it to its safe state too, such as a closed shutter.
             by: Who asks; the caller of the interrupted command is told.
+            since: Trio time at which the ending began that this belongs to: what was done since
+                then, and followed by no command, is not done again.
         """
-        return await self._stopper.stop(timeout, safe=safe, by=by)
+        # One that was never reached, and that nobody uses, was set to nothing by the daemon.
+        owe = not self._defect and (self._task.was_reached or self.gate.claim is not None)
+        return await self._stopper.stop(timeout, safe=safe, by=by, since=since, owe=owe)
 
     async def restart(self, *, by: str = "", force: bool = False) -> DeviceStop:
         """Stop the device, let it go and connect it anew, without waiting for the next attempt.
@@ -278,16 +317,21 @@ class Device:
         except DaqError as error:
             logger.warning("the settings are not on record: %s", error.message)
             return {}
-        return dict(settings)
+        try:
+            checked = checked_fields(self.id, settings)
+        except DeviceError as error:
+            logger.warning("the settings are not on record: %s", error.message)
+            return {}
+        return {name: value for name, value in checked.items() if not isinstance(value, Invalid)}
 
     def pause_veto(self) -> str:
         """Why a program that uses it must not pause now, by the driver; empty when it may."""
         try:
-            veto: str = self._instrument.driver.pause_veto()
-        except Exception:  # a foreign driver may raise anything, and must not hold up a pause
+            veto = checked_scalar(self.id, "pause_veto", self._instrument.driver.pause_veto())
+        except BaseException:  # a foreign driver may raise anything, and must not hold up a pause
             logger.exception("%s: the driver could not tell whether it may be paused", self.id)
             return ""
-        return veto
+        return str(veto)
 
     async def start_stream(
         self, count: int | None = None, *, by: str = "", force: bool = False
@@ -331,48 +375,48 @@ class Device:
         self._task.start(job, step, *arguments)
 
     async def _finish(self, job: Job) -> Any:
+        """The answer. Whatever else ends it, what it set in motion is stopped first."""
         try:
             return await self._task.finish(job)
-        except DaqError:
-            if job.interrupted and not self._instrument.status.unavailable():
-                await self._let_stop_end(job)
+        except DaqError as error:
+            if self._instrument.status.unavailable():
+                raise
+            if job.interrupted:
+                await self._stopper.let_end(job)
+            elif job.is_cancellable and not isinstance(error, _NOTHING_BEGAN):
+                stop = await self._stopper.stop_after(job, safe=self._is_ending())
+                raise _told(error, stop) from error
             raise
         except BaseException:
-            await self._clean_up(job)
+            await self._stopper.stop_after(job, safe=self._is_ending())
             raise
-
-    async def _let_stop_end(self, job: Job) -> None:
-        """So that the caller of an interrupted command finds the device free, not being stopped."""
-        with trio.move_on_after(self._timing.cleanup_s):
-            await self._stopper.wait_idle()
-        self._part(job)
 
     async def _abandon(self, job: Job) -> None:
         job.scope.cancel()
-        await self._clean_up(job)
+        await self._stopper.stop_after(job, safe=self._is_ending())
 
-    async def _clean_up(self, job: Job) -> None:
-        """The caller was cancelled: stop what it began, in bounded time."""
-        bound = trio.current_time() + self._timing.cleanup_s
-        with trio.CancelScope(shield=True, deadline=bound):
-            if job.is_cancellable:
-                stop = await self.stop(timeout=self._timing.cleanup_s, by="a cancellation")
-                if stop.outcome in _NOT_STOPPED:
-                    logger.warning("%s: %s was cancelled, but: %s", self.id, job, stop.message)
-            else:
-                await job.wait_ended()
-        self._part(job)
-
-    def _part(self, job: Job) -> None:
-        """Give a driver up that does not let go of a job."""
-        if not job.ended:
-            self._task.lost(f"the driver is stuck in {job}")
+    def _is_ending(self) -> bool:
+        """Whether who uses it is being ended: then it goes straight into its safe state."""
+        claim = self.gate.claim
+        return claim is not None and claim.is_ending()
 
     async def _call_stop(self, by: str) -> bool:
         stop = await self.stop(by=by)
         if stop.outcome in _NOT_STOPPED:
             raise DeviceError(f"{self.id}: stop: {stop.outcome}: {stop.message}")
         return stop.outcome is StopOutcome.STOPPED
+
+
+def _told(error: DaqError, stop: DeviceStop | None) -> DaqError:
+    """A failure, and what became of what it had begun."""
+    if stop is None or stop.outcome is StopOutcome.IDLE:
+        return error
+    what = f"it was {stop.outcome}"
+    if stop.position is not None:
+        what = f"it was stopped at {stop.position:.6g} {stop.units}"
+    elif stop.outcome in _NOT_STOPPED:
+        what = f"it was not stopped: {stop.message}"
+    return type(error)(f"{error.message}; {what}", advice=error.advice)
 
 
 def _by(who: str) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import trio
 
-from daq.core import BusyError, DaqError, DeviceError, DeviceState, OfflineError, Scalar
+from daq.core import BusyError, DaqError, DeviceError, DeviceState, Invalid, OfflineError, Scalar
 from daq.drivers import Driver
+from daq.supervision.device.answers import checked_fields
+from daq.supervision.device.debts import Debts
 from daq.supervision.device.job import Job
 from daq.supervision.device.motion_follower import MotionFollower
 from daq.supervision.device.out_of_use import Disabled
+from daq.supervision.device.questions import ask, own_error
 from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.status import DeviceStatus
 from daq.supervision.device.timing import Timing
@@ -46,6 +50,7 @@ class DeviceTask:
         policy: RestartPolicy,
         timing: Timing,
         rng: random.Random,
+        debts: Debts,
     ) -> None:
         self.attempted = trio.Event()
         """The first attempt to connect has ended, well or badly."""
@@ -55,6 +60,14 @@ class DeviceTask:
         """Stops in progress; while there are any, no command is taken."""
         self.stream: Job | None = None
         """The stream in progress; only a live view lets others use the detector."""
+        self.commands = 0
+        """Counts the commands and streams that it was asked for."""
+        self.unfinished = False
+        """Something was begun whose end nobody has seen."""
+        self.pay: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+        """Does what the device is owed; raises DaqError when that cannot be done now."""
+        self.was_reached = False
+        """At some time."""
         self.acquisitions = 0
         """Counts the commands that used the detector."""
         self.ended = trio.Event()
@@ -66,6 +79,7 @@ class DeviceTask:
         self._policy = policy
         self._timing = timing
         self._rng = rng
+        self._debts = debts
         self._session: trio.Nursery | None = None
         self._jobs: set[Job] = set()
         self._connected = False
@@ -117,17 +131,25 @@ class DeviceTask:
 
         Raises BusyError when `job` is exclusive and something else has the device.
         """
-        if self._session is None:
-            raise OfflineError(self._status.unavailable())
+        if reason := self.unavailable():
+            raise OfflineError(reason)
+        assert self._session is not None  # noqa: S101 - else there is a reason
         if job.exclusive:
             self.require_free(job)
             self.command = job
+            self.commands += 1
             self.acquisitions += job.is_acquisition
             self._status.touch()
         self._jobs.add(job)
         self._session.start_soon(self._carry_out, job, step, arguments)
         if job.is_motion:
             self._follower.notice()
+
+    def unavailable(self) -> str:
+        """Why it can be told nothing now; empty when it can."""
+        if self._session is not None:
+            return ""
+        return self._status.unavailable() or f"{self._status.id}: {_LET_GO}"
 
     async def finish(self, job: Job) -> Any:
         """Give the answer of a started job. Cancelled, it breaks the job off and does not wait."""
@@ -171,11 +193,30 @@ class DeviceTask:
         """The device cannot be used any more: end the session and all that runs in it."""
         is_news = self._status.state is not DeviceState.OFFLINE and reason != _LET_GO
         logger.log(logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._status.id, reason)
+        if self._may_move() and reason != _LET_GO:
+            self._debts.add(self._status.id, safe=False, reason=f"it may move: {reason}")
         self._status.offline(reason)
         for job in tuple(self._jobs):
             job.interrupt(OfflineError(f"{self._status.id}: {job} failed: {reason}"))
         if self._session is not None:
             self._session.cancel_scope.cancel()
+
+    def _may_move(self) -> bool:
+        """Whether something is in motion, or may be, for all that is known."""
+        command = self.command
+        commanded = command is not None and command.is_motion
+        return self.unfinished or commanded or self._status.is_moving()
+
+    def refresh(self) -> None:
+        """Ask for everything anew, beside all else."""
+        notes = self._status.notes
+        job = Job("poll")
+
+        async def ask_anew() -> None:
+            self._status.merge(await self._ask_state(), notes)
+
+        if self._session is not None:
+            self.start(job, ask_anew)
 
     async def _live_once(self) -> bool:
         """One session; tells whether the device was reached at all."""
@@ -213,7 +254,9 @@ class DeviceTask:
         """Nobody who puts a plug back in should wait for the end of a long back-off."""
         try:
             await self._driver.wait_plugged_in()
-        except Exception:
+        except trio.Cancelled:
+            raise
+        except BaseException:  # a foreign driver may raise anything
             logger.exception("%s: waiting for the plug failed", self._status.id)
             return
         if self._wanted.is_set():
@@ -222,9 +265,20 @@ class DeviceTask:
             self._now.set()
 
     async def _reach(self, session: trio.Nursery) -> bool:
+        """Connect, do what is owed, and see how it is, before anybody may command it."""
+        fields: Mapping[str, Scalar | Invalid] = {}
+        wrong = ""
         try:
             await self.perform_within(self._timing.connect_s, Job("connect"), self._connect)
-            fields = await self.perform_within(self._timing.poll_s, Job("poll"), self._ask_state)
+            try:
+                await self.pay()
+                fields = await self.perform_within(
+                    self._timing.poll_s, Job("poll"), self._ask_state
+                )
+            except OfflineError:
+                raise
+            except DaqError as error:
+                wrong = error.message
         except DaqError as error:
             self.lost(error.message)
             return False
@@ -232,20 +286,20 @@ class DeviceTask:
             return False  # lost between its last answer and now: it is not to be called ready
         logger.info("%s: ready", self._status.id)
         self._status.ready(fields)
+        if wrong:
+            self._status.count_failed_question(wrong)
+        self.was_reached, self.unfinished = True, False
         return True
 
     async def _connect(self) -> None:
         await self._driver.connect()
         self._connected = True
 
-    async def _ask_state(self) -> dict[str, Scalar]:
-        fields = dict(await self._driver.poll())
-        for name, value in fields.items():
-            if not isinstance(value, bool | int | float | str):
-                raise TypeError(
-                    f"poll gave {name} as {type(value).__name__}, not as a plain scalar"
-                )
-        return fields
+    async def _ask_state(self) -> dict[str, Scalar | Invalid]:
+        async def poll() -> dict[str, Scalar | Invalid]:
+            return checked_fields(self._status.id, await self._driver.poll())
+
+        return await ask(self._status, "poll", poll)
 
     async def _disconnect(self) -> None:
         """Bounded and shielded: a device that hangs while it is let go holds up nobody for long."""
@@ -257,7 +311,9 @@ class DeviceTask:
         ):
             try:
                 await self._driver.disconnect()
-            except Exception:
+            except trio.Cancelled:
+                raise
+            except BaseException:  # a foreign driver may raise anything
                 logger.exception("%s: disconnect failed", self._status.id)
 
     async def _poll(self) -> None:
@@ -272,11 +328,18 @@ class DeviceTask:
             if not self._is_active() and due - polled_at < self._timing.idle_poll_s - period / 2:
                 continue
             polled_at = due
+            if self._is_looked_at():
+                continue
+            notes = self._status.notes
             try:
                 await self._ask_in_time()
-            except DaqError as error:
+                self._pay_soon()
+            except OfflineError as error:
                 self.lost(error.message)
                 return
+            except DaqError as error:  # counted: a wrong answer is not to be lost
+                logger.debug("%s: %s", self._status.id, error.message)
+                self._status.forget_older(notes)
 
     async def _ask_in_time(self) -> None:
         """One poll, and what its answer, or the time that it takes, says about the device."""
@@ -291,17 +354,35 @@ class DeviceTask:
             self._status.judge(DeviceState.STALE, owes)
         fields = await self._finish_within(poll_s - stale_s, job, poll_s)
         self._status.merge(fields, notes)
+        self._status.understand()
         if in_time:
             self._status.judge(DeviceState.READY)
         else:
             took = f"it answered a poll after {trio.current_time() - began:.1f} s"
             self._status.judge(DeviceState.DEGRADED, took)
 
+    def _is_looked_at(self) -> bool:
+        """Whether a command looks at its motion all the time, which tells all that a poll does."""
+        seen = trio.current_time() - self._status.looked_at
+        recent = seen < self._timing.active_poll_s
+        return recent and self.command is not None and self._status.tells_only_motion()
+
+    def _pay_soon(self) -> None:
+        """Try again what could not be done when it came back."""
+        if self._debts.find(self._status.id) is not None and not self.stopping:
+            self.start(Job("pay"), self._try_to_pay)
+
+    async def _try_to_pay(self) -> None:
+        with suppress(DeviceError):  # it stays owed, with its reason
+            await self.pay()
+
     def _is_active(self) -> bool:
         return self.command is not None or self._status.is_moving() or self._is_watched()
 
     def _is_commanded(self) -> bool:
-        return self.command is not None and self.command.is_motion
+        """Whether it moves by a command that does not look at it by itself yet."""
+        seen = trio.current_time() - self._status.looked_at
+        return self.command is not None and self.command.is_motion and seen >= self._timing.follow_s
 
     async def _follow(self) -> None:
         try:
@@ -315,14 +396,15 @@ class DeviceTask:
         try:
             with job.scope:
                 job.complete(await step(*arguments))
-        except Exception as error:  # noqa: BLE001 - a foreign driver may raise anything
-            self._note_failure(job, error)
-        except BaseExceptionGroup as group:
+        except BaseException as raised:  # noqa: BLE001 - a foreign driver may raise anything
+            error = own_error(raised, self._status.id, str(job))
+            if error is not None:
+                error.__cause__ = None if error is raised else raised
+                job.fail(error)
+                if isinstance(error, OfflineError):
+                    self.lost(error.message)
             # A driver's own nursery failed while it was cancelled: only the cancellation goes on.
-            failure, cancellation = group.split(Exception)
-            if failure is not None:
-                self._note_failure(job, failure)
-            if cancellation is not None:
+            if cancellation := _cancellation_in(raised):
                 raise cancellation from None
         finally:
             self._jobs.discard(job)
@@ -330,22 +412,6 @@ class DeviceTask:
             if self.command is job:
                 self.command = None
                 self._status.touch()
-
-    def _note_failure(self, job: Job, error: Exception) -> None:
-        """Tell a device that failed from one that is gone, and from a driver with a defect."""
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]  # out of a driver's own nursery
-        if isinstance(error, DaqError):
-            job.fail(error)
-            if isinstance(error, OfflineError):
-                self.lost(error.message)
-            return
-        text = f"{self._status.id}: {job}: the driver failed: {type(error).__name__}: {error}"
-        logger.error("%s", text, exc_info=error)
-        defect = DeviceError(text, advice="a defect of the driver; its traceback is logged")
-        defect.__cause__ = error
-        job.fail(defect)
-        self.lost(text)
 
     def _holder(self, job: Job) -> Job | None:
         """What has the device, so that `job` must not begin beside it."""
@@ -357,3 +423,9 @@ class DeviceTask:
         ):
             return stream
         return None if job.is_live_view else self.command
+
+
+def _cancellation_in(raised: BaseException) -> BaseException | None:
+    if isinstance(raised, BaseExceptionGroup):
+        return raised.split(trio.Cancelled)[0]
+    return raised if isinstance(raised, trio.Cancelled) else None

@@ -28,6 +28,8 @@ class Claim:
     advice: str = "stop it first, or repeat the command with force"
     on_forced: Callable[[str], None] | None = None
     """Told of each command that somebody forced in spite of the claim."""
+    is_ending: Callable[[], bool] = lambda: False
+    """Whether the holder is being ended: a call of its that is cancelled then makes it safe."""
 
 
 class Gate:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import trio
 
 from daq.core import DeviceError, Measurement, Scalar
 from daq.supervision.device.acquisition import (
-    plain_value,
+    checked_frame,
     take_emission,
     take_exposure,
     take_position,
@@ -21,6 +21,7 @@ from daq.supervision.device.acquisition import (
     take_shutter,
     take_wavelength,
 )
+from daq.supervision.device.answers import checked_scalar, checked_time, plain_value
 from daq.supervision.device.checks import (
     Check,
     check_distance,
@@ -35,11 +36,10 @@ from daq.supervision.device.checks import (
     check_wavelength,
     find_parameter,
 )
+from daq.supervision.device.motion import carry_out_motion, wait_rest
 from daq.supervision.device.operation_context import OperationContext
 
 __all__ = ["ACTIONS", "Action"]
-
-SETTLE_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,43 +66,26 @@ async def _position(instrument: OperationContext) -> Any:
     return await _published(instrument, await take_position(instrument))
 
 
-async def _settled(instrument: OperationContext) -> Any:
-    """The position, when the driver has said that it stands."""
-    instrument.status.note_at_rest("moving")
-    return await _position(instrument)
+async def _move_abs(instrument: OperationContext, position: float) -> float:
+    send = partial(instrument.driver.move_abs, position)
+    return await carry_out_motion(instrument, "move_abs", send, position)
 
 
-async def _move_abs(instrument: OperationContext, position: float) -> Any:
-    await instrument.driver.move_abs(position)
-    readback = await _settled(instrument)
-    tolerance = instrument.description.tolerance
-    if tolerance is not None and not abs(readback - position) <= tolerance:
-        units = instrument.description.units
-        raise DeviceError(
-            f"{instrument.id}: move_abs: setpoint {position:g} {units}, readback {readback:g} "
-            f"{units}: off by {abs(readback - position):.3g} {units}, "
-            f"tolerance {tolerance:g} {units}",
-            advice="check for an obstacle, a lost reference or a tolerance that is too tight",
-        )
-    return readback
-
-
-async def _move_rel(instrument: OperationContext, distance: float) -> Any:
+async def _move_rel(instrument: OperationContext, distance: float) -> float:
     start = float((await take_position(instrument)).last())
     description = instrument.description
     check_limits(instrument.id, "position", start + distance, description.limits, description.units)
     return await _move_abs(instrument, start + distance)
 
 
-async def _home(instrument: OperationContext) -> Any:
-    await instrument.driver.home()
-    return await _settled(instrument)
+async def _home(instrument: OperationContext) -> float:
+    driver = instrument.driver
+    return await carry_out_motion(instrument, "home", driver.home, driver.home_position)
 
 
-async def _wait_settled(instrument: OperationContext) -> Any:
-    while await instrument.driver.is_moving():  # noqa: ASYNC110 - only the instrument knows
-        await trio.sleep(SETTLE_POLL_S)
-    return await _settled(instrument)
+async def _wait_settled(instrument: OperationContext) -> float:
+    position = await wait_rest(instrument, instrument.driver.motion_timing.rest_s)
+    return float(await _published(instrument, position))
 
 
 async def _arm(instrument: OperationContext) -> None:
@@ -111,7 +94,7 @@ async def _arm(instrument: OperationContext) -> None:
 
 
 async def _trigger(instrument: OperationContext) -> int:
-    triggered_ns = int(await instrument.driver.trigger())
+    triggered_ns = checked_time(instrument.id, "trigger", await instrument.driver.trigger())
     instrument.status.note("armed", False)
     return triggered_ns
 
@@ -120,7 +103,7 @@ async def _frames(instrument: OperationContext, count: int) -> Any:
     frames = []
     async with aclosing(instrument.driver.frames(count)) as series:
         async for frame in series:
-            block = instrument.publisher.primary(frame)
+            block = checked_frame(instrument, frame)
             await instrument.publisher.publish(block)
             frames.append(block.values)
             if len(frames) == count:
@@ -172,7 +155,8 @@ async def _close(instrument: OperationContext) -> None:
 
 
 async def _get(instrument: OperationContext, name: str) -> Scalar:
-    value: Scalar = plain_value(await instrument.driver.get_parameter(name))
+    given = await instrument.driver.get_parameter(name)
+    value = checked_scalar(instrument.id, f"get({name})", given)
     instrument.status.note(name, value)
     if not isinstance(value, str):
         units = find_parameter(instrument.description, "get", name).units

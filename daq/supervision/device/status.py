@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from daq.core import DeviceSnapshot, DeviceState, OfflineError, Scalar
+import trio
+
+from daq.core import DeviceSnapshot, DeviceState, Invalid, OfflineError, Scalar
 from daq.drivers import Timebase
 
 __all__ = ["DeviceStatus"]
@@ -21,9 +24,16 @@ class DeviceStatus:
         self.version = 0
         self.advice = "the daemon keeps trying to reach it; see `devices`"
         """What helps while it is offline."""
+        self.failed_questions = 0
+        """Counts the answers that could not be understood."""
+        self.looked_at = -math.inf
+        """When its motion was looked at last, Trio's time."""
+        self._misunderstood = False
         self._timebase = timebase
         self._on_change = on_change
         self._fields: dict[str, Scalar] = {}
+        self._invalid: dict[str, str] = {}
+        self._owed = ""
         self._noted_at: dict[str, int] = {}
         self._notes = 0
         self._changed_ns = timebase.now_ns()
@@ -38,6 +48,12 @@ class DeviceStatus:
         """Counts what commands noted; taken before a poll, it tells `merge` what is newer."""
         return self._notes
 
+    @property
+    def position(self) -> float | None:
+        """Where it was seen last."""
+        position = self._fields.get("position")
+        return position if isinstance(position, float) else None
+
     def snapshot(self, activity: str) -> DeviceSnapshot:
         return DeviceSnapshot(
             id=self.id,
@@ -47,6 +63,9 @@ class DeviceStatus:
             reason=self.reason,
             activity=activity,
             fields=dict(self._fields),
+            owed=self._owed,
+            invalid=dict(self._invalid),
+            failed_questions=self.failed_questions,
             next_attempt_ns=self._next_attempt_ns,
         )
 
@@ -56,15 +75,28 @@ class DeviceStatus:
         self._changed_ns = self._timebase.now_ns()
         self._on_change()
 
-    def note(self, name: str, value: Scalar) -> None:
-        """A command saw a field's value."""
+    def note(self, name: str, value: Scalar | Invalid) -> None:
+        """A command saw a field's value, or that it has none now."""
         if not self.state.is_online:
             return
         self._notes += 1
         self._noted_at[name] = self._notes
-        if self._fields.get(name) != value or name not in self._fields:
-            self._fields[name] = value
+        if self._put(name, value):
             self.touch()
+
+    def owe(self, debt: str) -> None:
+        """What it is owed; empty when that is done."""
+        if self._owed != debt:
+            self._owed = debt
+            self.touch()
+
+    def forget_older(self, notes: int) -> None:
+        """What was seen before `notes` is not true any more: the device was changed."""
+        kept = {name for name, noted in self._noted_at.items() if noted > notes} | {"streaming"}
+        for known in (self._fields, self._invalid):
+            for name in known.keys() - kept:
+                known.pop(name)
+        self.touch()
 
     def note_at_rest(self, *names: str) -> None:
         """The driver has said that these flags, of those that it polls, are down.
@@ -75,24 +107,65 @@ class DeviceStatus:
             if name in self._fields:
                 self.note(name, False)
 
-    def merge(self, fields: Mapping[str, Scalar], notes: int) -> None:
+    def note_motion(self, moving: bool) -> None:
+        """A look at its motion understood what it said."""
+        self.looked_at = trio.current_time()
+        if "moving" in self._fields:
+            self.note("moving", moving)
+        self.understand()
+
+    def count_failed_question(self, reason: str) -> None:
+        """It answered, and the answer could not be understood: that is not to be lost."""
+        self.failed_questions += 1
+        self._misunderstood = True
+        self.judge(DeviceState.DEGRADED, f"an answer was wrong: {self._without_id(reason)}")
+
+    def understand(self) -> None:
+        """It answers as it should again."""
+        if self._misunderstood:
+            self._misunderstood = False
+            self.judge(DeviceState.READY)
+
+    def tells_only_motion(self) -> bool:
+        """Whether a look at its motion tells all that a poll does."""
+        return not self._invalid and self._fields.keys() <= {"position", "moving", "streaming"}
+
+    def merge(self, fields: Mapping[str, Scalar | Invalid], notes: int) -> None:
         """A poll that began at `notes` saw these; what commands saw since is newer."""
         if not self.state.is_online:
             return
-        fresh = {
-            name: value for name, value in fields.items() if self._noted_at.get(name, 0) <= notes
-        }
-        if fresh.items() <= self._fields.items():
-            return
-        self._fields.update(fresh)
-        self.touch()
+        fresh = [
+            self._put(name, value)
+            for name, value in fields.items()
+            if self._noted_at.get(name, 0) <= notes
+        ]
+        if any(fresh):
+            self.touch()
 
-    def ready(self, fields: Mapping[str, Scalar]) -> None:
+    def _put(self, name: str, value: Scalar | Invalid) -> bool:
+        """True when that is news."""
+        if isinstance(value, Invalid):
+            is_news = self._invalid.get(name) != value.reason
+            self._invalid[name] = value.reason
+            return self._fields.pop(name, None) is not None or is_news
+        is_news = name not in self._fields or self._fields[name] != value
+        self._fields[name] = value
+        return self._invalid.pop(name, None) is not None or is_news
+
+    def ready(self, fields: Mapping[str, Scalar | Invalid]) -> None:
         """The device answered: it is usable from now on."""
         self.state = DeviceState.READY
         self.reason = ""
-        self._fields = dict(fields)
+        self._clear()
+        for name, value in fields.items():
+            self._put(name, value)
         self.touch()
+
+    def _clear(self) -> None:
+        self._misunderstood = False
+        self._fields.clear()
+        self._invalid.clear()
+        self._noted_at.clear()
 
     def judge(self, state: DeviceState, reason: str = "") -> None:
         """A device that is online answers in time (READY), late (DEGRADED) or not yet (STALE)."""
@@ -113,7 +186,7 @@ class DeviceStatus:
         self._away_since_ns = since_ns
         self.state = DeviceState.DISABLED
         self.reason = reason
-        self._fields = {}
+        self._clear()
         self._next_attempt_ns = 0
         self.touch()
 
@@ -127,14 +200,14 @@ class DeviceStatus:
         """The device cannot be reached. What was known about it is no longer true."""
         if self.state is DeviceState.DISABLED:
             return  # that it cannot be reached is no news
-        reason = reason.removeprefix(f"{self.id}: ")
+        reason = self._without_id(reason)
         if self.state is DeviceState.OFFLINE and self.reason == reason:
             return
         if self.state is not DeviceState.OFFLINE:
             self._away_since_ns = self._timebase.now_ns()
         self.state = DeviceState.OFFLINE
         self.reason = reason
-        self._fields = {}
+        self._clear()
         self.touch()
 
     def unavailable(self) -> str:
@@ -154,6 +227,9 @@ class DeviceStatus:
         if self.state is DeviceState.DISABLED:
             advice = f"put it into use again: `enable {self.id}`"
         raise OfflineError(self.unavailable(), advice=advice)
+
+    def _without_id(self, reason: str) -> str:
+        return reason.removeprefix(f"{self.id}: ")
 
     def is_armed(self) -> bool:
         """Whether it waits for a trigger."""

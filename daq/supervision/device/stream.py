@@ -17,6 +17,7 @@ from daq.core import (
     OfflineError,
     Reading,
 )
+from daq.supervision.device.acquisition import checked_frame
 from daq.supervision.device.device_task import DeviceTask
 from daq.supervision.device.job import Job
 from daq.supervision.device.operation_context import OperationContext
@@ -102,6 +103,7 @@ class Streamer:
     def _begin(self, job: Job, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         self._task.require_free(job)
         self._task.start(job, self._run, job, step, *arguments)
+        self._task.commands += 1
         self._captured = 0
         self._task.stream = self._last = job
         self._instrument.status.note("streaming", True)
@@ -142,7 +144,7 @@ class Streamer:
     async def _frames(self, count: int | None) -> None:
         async with aclosing(self._instrument.driver.frames(count)) as frames:
             async for frame in frames:
-                if await self._publish(self._instrument.publisher.primary(frame), count):
+                if await self._publish(checked_frame(self._instrument, frame), count):
                     return
         raise self._broken_off(count)
 

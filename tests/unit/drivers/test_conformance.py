@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import trio
 
-from daq.core import LimitError, Reading
+from daq.core import Reading
 from daq.drivers.declarative import shipped_descriptions
 from daq.drivers.simulated import (
     SimulatedCamera,
@@ -38,7 +38,7 @@ MOVING = {
     "moves_arrive_where_they_were_sent",
     "limits_hold",
     "stop_ends_a_move_half_way",
-    "a_cancelled_move_can_be_stopped",
+    "is_stopped_when_its_caller_goes",
 }
 READING = {"readings_are_true_and_in_order", "a_cancelled_read_spoils_nothing"}
 
@@ -102,11 +102,10 @@ class LimitlessStage(SimulatedStage):
         await self._positioner.go(position, "move")
 
 
-class HastyStage(SimulatedStage):
+class LameStage(SimulatedStage):
     async def move_abs(self, position: float) -> None:
-        if position not in self._limits:
-            raise LimitError.outside(self.id, "position", position, -10, 10, "mm")
-        await self.link.command("move", lambda: self._axis.begin(position))
+        self._limits.require(self.id, "position", position, "mm")
+        await trio.lowlevel.checkpoint()
 
 
 class DeafStage(SimulatedStage):
@@ -141,8 +140,8 @@ class HangingMeter(SimulatedPowerMeter):
     ("driver", "complaint"),
     [
         (LimitlessStage, "limits_hold: a move to 12 raises LimitError"),
-        (HastyStage, "a move returned before it was at rest"),
-        (DeafStage, "it still moves when stop has returned"),
+        (LameStage, "it did not begin to move: setpoint 1 mm"),
+        (DeafStage, "stopped between -5 and 5, it is at"),
         (InventiveMeter, "a value is not finite"),
         (StaleMeter, "outside of the call"),
         (ShortCamera, "asked for 3 frames, it delivered 1"),

@@ -23,7 +23,7 @@ from daq.core import (
     ScriptCheck,
     StopRequested,
 )
-from daq.drivers import Driver, DriverContext, Timebase
+from daq.drivers import Driver, DriverContext, MotionTiming, Timebase
 from daq.supervision import Supervisor
 
 
@@ -181,6 +181,8 @@ class FakeLedger:
 
 class Stage(Driver):
     """Moves at 1 mm/s."""
+
+    motion_timing = MotionTiming(begin_s=0.0, rest_s=0.0)
 
     def __init__(self, context, tolerance=0.01):
         super().__init__(context)

@@ -122,10 +122,10 @@ async def test_a_graceful_stop_cancels_the_move_and_makes_the_hardware_safe(auto
         assert (report.state, report.escalated) == (ExecutionState.STOPPED, False)
         assert report.duration_s < 1.0
         assert bench.stage.at == pytest.approx(1.5)
-        assert bench.stage.safe == 1
-        assert {stop.device: stop.outcome for stop in report.devices} == {
-            "meter": StopOutcome.IDLE,
-            "stage": StopOutcome.IDLE,
+        assert (bench.stage.safe, bench.stage.stops) == (1, 1)  # at once, and not again
+        assert {stop.device: (stop.outcome, stop.position) for stop in report.devices} == {
+            "meter": (StopOutcome.IDLE, None),
+            "stage": (StopOutcome.STOPPED, pytest.approx(1.5)),
         }
         (run,) = bench.storage.runs
         assert len(run.events) == 1  # the point in progress was discarded whole
@@ -146,6 +146,8 @@ async def test_cleanup_may_use_the_hardware_after_a_stop(autojump_clock):
         report = await control.stop(GENTLY)
         assert report.state is ExecutionState.STOPPED
         assert bench.stage.at == pytest.approx(0.0)
+        (stop,) = report.devices  # it moved when the stop came, whatever the cleanup did then
+        assert (stop.outcome, stop.position) == (StopOutcome.STOPPED, pytest.approx(0.0))
 
 
 async def test_a_second_stop_does_not_cut_into_the_cleanup_of_the_first(autojump_clock):
@@ -182,7 +184,7 @@ async def test_past_its_grace_a_stop_becomes_force_by_itself(autojump_clock):
         assert 2.0 <= report.duration_s < 3.0
         assert "grace period of 2 s" in report.message
         assert "line 2" in report.message
-        assert bench.stage.safe == 1
+        assert bench.stage.safe == 2  # each of the two moves that the stop cut into
 
 
 async def test_force_during_a_graceful_stop_ends_it_at_once(autojump_clock):

@@ -25,7 +25,7 @@ from daq.core import (
     Scalar,
     StateError,
 )
-from daq.drivers import Driver, DriverContext, Timebase
+from daq.drivers import Driver, DriverContext, MotionTiming, Timebase
 from daq.supervision import OutOfUse, RestartPolicy, Supervisor, Timing
 
 NO_JITTER = RestartPolicy(first_s=1.0, factor=2.0, longest_s=8.0, jitter=0.0)
@@ -90,6 +90,7 @@ class FakeStage(FakeDriver):
 
     category = Category.STAGE
     capabilities = frozenset({Capability.MOVABLE})
+    motion_timing = MotionTiming(begin_s=0.0, rest_s=0.0)
 
     def __init__(self, device_id: str, timebase: Timebase, **description: Any) -> None:
         super().__init__(

@@ -12,6 +12,7 @@ from daq.drivers import Timebase
 from daq.supervision import Supervisor, Timing
 from tests.unit.supervision.fakes import (
     FakeCamera,
+    FakeLaser,
     FakeMeter,
     FakeStage,
     failing,
@@ -76,18 +77,44 @@ async def test_a_device_that_hangs_at_start_delays_the_daemon_by_two_seconds_onl
         assert "did not answer within 10 s" in device.snapshot().reason
 
 
-async def test_a_failed_poll_takes_the_device_offline_until_it_answers_again(autojump_clock):
+async def test_a_poll_whose_answers_stay_wrong_is_counted_and_the_device_stays(autojump_clock):
     stage = FakeStage("stage", Timebase())
     async with supervised(stage) as bench:
         device = bench.supervisor.device("stage")
-        stage.on_poll = failing(DeviceError("stage: reply '?7' is nonsense"), times=1)
-        await trio.sleep(1.1)
+        stage.on_poll = failing(DeviceError("stage: reply '?7' is nonsense"))
+        await trio.sleep(5.1)
         snapshot = device.snapshot()
-        assert (snapshot.state, snapshot.fields) == (DeviceState.OFFLINE, {})
-        assert "nonsense" in snapshot.reason
-        assert stage.log == ["connect", "disconnect"]
-        await trio.sleep(1.1)
+        assert (snapshot.state, snapshot.fields) == (DeviceState.DEGRADED, {})
+        assert snapshot.reason == "an answer was wrong: reply '?7' is nonsense"
+        assert snapshot.failed_questions in (3, 4)
+        assert stage.log == ["connect"]
+        stage.on_poll = None
+        await trio.sleep(1.5)
         assert device.snapshot().state is DeviceState.READY
+        assert device.snapshot().fields == {"position": 0.0, "moving": False}
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_wrong_answer_is_asked_for_again_before_it_counts(autojump_clock, times):
+    stage = FakeStage("stage", Timebase())
+    async with supervised(stage) as bench:
+        device = bench.supervisor.device("stage")
+        stage.on_poll = failing(DeviceError("stage: reply '?7' is nonsense"), times=times)
+        await trio.sleep(3)
+        assert device.snapshot().state is DeviceState.READY
+        assert device.snapshot().failed_questions == 0
+
+
+async def test_a_device_whose_first_answers_are_wrong_is_not_connected_again_and_again(
+    autojump_clock,
+):
+    meter = FakeMeter("meter", Timebase())
+    meter.on_poll = failing(DeviceError("meter: reply '?7' is nonsense"))
+    async with supervised(meter) as bench:
+        await trio.sleep(60)
+        assert meter.log == ["connect"]
+        assert bench.supervisor.device("meter").snapshot().state is DeviceState.DEGRADED
+        assert await bench.supervisor.device("meter").call("read") == 0.5
 
 
 async def test_a_poll_that_hangs_takes_the_device_offline(autojump_clock):
@@ -100,47 +127,90 @@ async def test_a_poll_that_hangs_takes_the_device_offline(autojump_clock):
         )
 
 
-async def test_a_defect_of_a_driver_takes_only_its_device_offline(autojump_clock, caplog):
+async def test_a_defect_of_a_driver_is_told_of_its_device_alone(autojump_clock, caplog):
     timebase = Timebase()
     broken, meter = FakeMeter("broken", timebase), FakeMeter("meter", timebase)
     async with supervised(broken, meter) as bench:
-        broken.on_poll = failing(ZeroDivisionError("division by zero"), times=1)
+        broken.on_poll = failing(ZeroDivisionError("division by zero"))
         with caplog.at_level(logging.ERROR):
-            await trio.sleep(1.1)
+            await trio.sleep(2)
         device = bench.supervisor.device("broken")
-        assert device.snapshot().state is DeviceState.OFFLINE
+        assert device.snapshot().state is DeviceState.DEGRADED
         assert "ZeroDivisionError: division by zero" in device.snapshot().reason
         assert any(record.exc_info for record in caplog.records)
         assert await bench.supervisor.device("meter").call("read") == 0.5
 
 
-async def test_a_poll_that_gives_something_else_than_scalars_is_a_defect(autojump_clock):
+@pytest.mark.parametrize("given", [[1, 2], 1j, object(), None, {}])
+async def test_a_poll_that_gives_something_else_than_scalars_is_a_defect(autojump_clock, given):
     meter = FakeMeter("meter", Timebase())
-    meter.value = [1, 2]
+    meter.value = given
     async with supervised(meter) as bench:
-        assert "reading as list" in bench.supervisor.device("meter").snapshot().reason
+        reason = bench.supervisor.device("meter").snapshot().reason
+        assert f"poll: reading gave {type(given).__name__}, not a plain scalar" in reason
 
 
 async def test_a_defect_in_a_command_is_an_error_of_the_device_with_its_cause(autojump_clock):
-    meter = FakeMeter("meter", Timebase())
-    async with supervised(meter) as bench:
-        device = bench.supervisor.device("meter")
-        meter.on_read = failing(KeyError("gain"), times=1)
+    laser = FakeLaser("laser", Timebase())
+    async with supervised(laser) as bench:
+        device = bench.supervisor.device("laser")
+        laser.on_open = failing(KeyError("gain"), times=1)
         with pytest.raises(
-            DeviceError, match=r"meter: read\(\): the driver failed: KeyError: 'gain'"
+            DeviceError, match=r"laser: open\(\): the driver failed: KeyError: 'gain'"
         ):
-            await device.call("read")
-        assert device.snapshot().state is DeviceState.OFFLINE
+            await device.call("open")
+        assert device.snapshot().state is DeviceState.READY
 
 
-async def test_a_refused_command_leaves_the_device_online(autojump_clock):
+async def test_what_changes_something_is_never_asked_for_twice(autojump_clock):
+    laser = FakeLaser("laser", Timebase())
+    calls = []
+
+    async def refuse():
+        calls.append(await trio.lowlevel.checkpoint())
+        raise DeviceError("laser: ERR 5")
+
+    laser.on_open = refuse
+    async with supervised(laser) as bench:
+        with pytest.raises(DeviceError, match="ERR 5"):
+            await bench.supervisor.device("laser").call("open")
+    assert len(calls) == 1
+
+
+async def test_a_question_that_stays_refused_leaves_the_device_online(autojump_clock):
     meter = FakeMeter("meter", Timebase())
     async with supervised(meter) as bench:
         device = bench.supervisor.device("meter")
-        meter.on_read = failing(DeviceError("meter: over range"), times=1)
+        meter.on_read = failing(DeviceError("meter: over range"))
         with pytest.raises(DeviceError, match="over range"):
             await device.call("read")
-        assert await device.call("read") == 0.5
+        assert device.snapshot().state is DeviceState.DEGRADED
+        assert device.snapshot().failed_questions == 1
+        meter.on_read = failing(DeviceError("meter: over range"), times=1)
+        assert await device.call("read") == 0.5  # asked again
+
+
+BROKEN_LINES = [
+    OSError(5, "Input/output error"),
+    TimeoutError("no reply"),
+    ConnectionResetError("peer"),
+    EOFError(),
+    trio.BrokenResourceError(),
+    trio.TooSlowError(),
+]
+
+
+@pytest.mark.parametrize("error", BROKEN_LINES, ids=lambda error: type(error).__name__)
+async def test_whatever_a_library_calls_a_broken_line_takes_the_device_offline(
+    autojump_clock, error
+):
+    meter = FakeMeter("meter", Timebase())
+    async with supervised(meter) as bench:
+        device = bench.supervisor.device("meter")
+        meter.on_read = failing(error, times=1)
+        with pytest.raises(OfflineError, match=type(error).__name__):
+            await device.call("read")
+        assert device.snapshot().state is DeviceState.OFFLINE
 
 
 async def test_a_command_that_finds_the_device_gone_takes_it_offline(autojump_clock):
@@ -196,7 +266,8 @@ async def test_the_next_session_waits_until_a_stuck_driver_has_ended():
         with trio.fail_after(5):
             while device.snapshot().state is not DeviceState.READY:
                 seen = await bench.supervisor.wait_changed(seen)
-        assert meter.log == ["connect", "disconnect", "connect"]
+        # The stop that could not be done is done first.
+        assert meter.log == ["connect", "disconnect", "connect", "stop"]
 
 
 async def test_an_idle_device_is_polled_once_a_second_and_a_watched_one_five_times(autojump_clock):
@@ -372,7 +443,7 @@ async def test_an_error_out_of_a_drivers_own_nursery_is_the_error_itself(autojum
         meter.on_read = read_in_parallel
         with pytest.raises(DeviceError, match=r"^meter: over range$"):
             await device.call("read")
-        assert device.snapshot().state is DeviceState.READY
+        assert device.snapshot().reason == "an answer was wrong: over range"
 
 
 @pytest.mark.parametrize("error", [DeviceError("stage: no reply"), ValueError("defect")])

@@ -72,7 +72,7 @@ async def test_short_moves_one_after_the_other_are_followed_too(autojump_clock):
         with bench.bus.view("stage") as view:
             for step in range(20):
                 await bench.supervisor.device("stage").call("move_abs", 0.07 * (step % 2))
-            assert 25 <= len(drain(view)) <= 35
+            assert 14 <= len(drain(view)) <= 35  # in 1.4 s
 
 
 async def test_a_motion_is_followed_after_an_idle_time_too(autojump_clock):
@@ -106,7 +106,8 @@ async def test_a_move_that_does_not_arrive_fails_with_setpoint_readback_and_tole
     async with supervised(stage) as bench:
         with pytest.raises(
             DeviceError,
-            match=r"stage: move_abs: setpoint 2 mm, readback 2.05 mm: off by 0.05 mm",
+            match=r"stage: move_abs: it came to rest elsewhere: setpoint 2 mm, readback 2.05 mm: "
+            "off by 0.05 mm",
         ):
             await bench.supervisor.device("stage").call("move_abs", 2.0)
         assert bench.supervisor.device("stage").snapshot().state == "ready"

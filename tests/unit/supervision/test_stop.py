@@ -160,7 +160,8 @@ async def test_a_stop_never_raises(autojump_clock, error, outcome):
         answer = await device.stop()
         assert answer.outcome is outcome
         assert str(error) in answer.message
-        assert device.snapshot().state is DeviceState.OFFLINE
+        assert answer.owed
+        assert device.snapshot().state.is_online is (outcome is StopOutcome.REFUSED)
 
 
 async def test_an_offline_device_is_unreachable_with_the_reason(autojump_clock):

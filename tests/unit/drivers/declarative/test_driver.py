@@ -18,6 +18,7 @@ from daq.core import (
 )
 from daq.drivers import DriverContext, Timebase
 from daq.testing import check_driver
+from daq.testing.moving import move
 from tests.unit.drivers.declarative.instruments import (
     ODD,
     OddInstrument,
@@ -43,7 +44,7 @@ async def test_conversions_choices_and_fields(odd, autojump_clock):
     async with on_loopback(OddInstrument) as bench:
         driver = bench.make(context(odd))
         await driver.connect()
-        await driver.move_abs(-1.5)
+        await move(driver, -1.5)
         assert (await driver.position()).value == -1.5
         await driver.set_parameter("speed", "fast")
         assert bench.instrument.settings["V"] == "1"
@@ -133,9 +134,9 @@ async def test_an_instruments_own_error_is_told_in_words(odd, autojump_clock):
         with pytest.raises(
             DeviceError, match="'#3P8000' on loopback got the error 'E2': out of range"
         ):
-            await driver.move_abs(8.0)
+            await move(driver, 8.0)
         assert await driver.stop() is True
-        await driver.move_abs(1.0)
+        await move(driver, 1.0)
 
 
 async def test_what_does_not_happen_is_an_error(odd, autojump_clock):
@@ -148,9 +149,10 @@ async def test_what_does_not_happen_is_an_error(odd, autojump_clock):
         ):
             await driver.open_shutter()
         with pytest.raises(
-            DeviceError, match=r"move to 2 mm came to rest elsewhere: readback 0 mm"
+            DeviceError,
+            match=r"it did not begin to move within 1 s: setpoint 2 mm, readback 0 mm",
         ):
-            await driver.move_abs(2.0)
+            await move(driver, 2.0)
         with pytest.raises(
             DeviceError, match=r"set to 600 nm by .* reads back 500.0 nm within 5 s"
         ):
@@ -285,7 +287,7 @@ async def test_what_an_instrument_was_asked_before_is_not_the_first_commands_fau
         driver = bench.make(context(options))
         bench.instrument.errors.append('-113,"Undefined header"')
         await driver.connect()
-        await driver.move_abs(2000.0)
+        await move(driver, 2000.0)
         await driver.disconnect()
         assert "an error from before it was connected: 'SYST:ERR?' says -113" in caplog.text
         await check_driver(bench.make, options)  # it arrives before it can be stopped
@@ -300,10 +302,10 @@ async def test_nothing_moves_before_what_it_requires_is_so(autojump_clock):
         driver = bench.make(context({"description": "scpi_power_supply", "port": "x"}))
         await driver.connect()
         with pytest.raises(DeviceError, match="it cannot move: 'output' is not so"):
-            await driver.move_abs(5.0)
+            await move(driver, 5.0)
         assert settings["VOLT"] == "0"
         await driver.set_parameter("output", True)
-        await driver.move_abs(5.0)
+        await move(driver, 5.0)
         assert (await driver.position()).value == 5.0
 
 
