@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-AGAIN_S = (0.05, 0.1, 0.2)
+AGAIN_S = (0.02, 0.05, 0.11)
 """How long is waited before a question is asked again whose answer was wrong: noise passes."""
 MOST_TEXT = 2000
 """Characters of an error that somebody else worded."""
