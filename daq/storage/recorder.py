@@ -248,8 +248,8 @@ class RunRecorder:
         self._close_with(self._failure)
         self._ended.set()
 
-    def _progress(self) -> tuple[int, int]:
-        return self.acknowledged, self._conversion.offset if self._conversion else 0
+    def _progress(self) -> object:
+        return self.acknowledged, self._conversion.progress if self._conversion else 0
 
     async def _record(
         self, journal: RunJournal, conversion: Conversion, subscription: LosslessSubscription

@@ -74,6 +74,8 @@ class Conversion:
         self._broken: StorageError | None = None
         self._unsynced = False
         self._last_ns = 0
+        self._anew: Conversion | None = None
+        """The one that does it again, after this one failed."""
         self.stop: RunStop | None = None
         """How the run ended, when its end is in the journal."""
 
@@ -86,6 +88,16 @@ class Conversion:
     def points(self) -> int:
         """Events in the file."""
         return self._file.points if self._file else 0
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Whether it moves: bytes converted, and writes that the disk has taken."""
+        if self._anew is not None:
+            return self._anew.progress
+        return self.offset, self._file.writes if self._file else 0
+
+    def _follow(self, anew: Conversion) -> None:
+        self._anew = anew
 
     def _opened(self) -> RunFile:
         if self._broken is not None:
@@ -168,7 +180,9 @@ class Conversion:
         except StorageError as error:
             _log.error("%s; it is made anew from the journal", error.message)
             self.abandon()
-            done = convert_journal(self._journal, self._directories, stop, self._filters)
+            done = convert_journal(
+                self._journal, self._directories, stop, self._filters, watch=self._follow
+            )
         if done is None or done.points != points:
             found = done.points if done else 0
             raise StorageError(
@@ -258,6 +272,7 @@ def convert_journal(
     filters: Filters = MappingProxyType({}),
     *,
     known: RunSummary | None = None,
+    watch: Callable[[Conversion], None] = lambda _: None,
 ) -> RunSummary | None:
     """Convert a whole journal and complete its file; None when it tells nothing of any run.
 
@@ -271,6 +286,7 @@ def convert_journal(
         filters: For compression.
         known: What the catalogue says of it: how it began, if the journal does not, and how many
             events it had at least.
+        watch: Is given the conversion, to see how it comes on.
     """
     start = _start_of(journal, known)
     if start is None:
@@ -286,6 +302,7 @@ def convert_journal(
         placed=_set_aside(path),
         acknowledged=known.points if known else 0,
     )
+    watch(conversion)
     try:
         conversion.begin(start)
         while conversion.advance():

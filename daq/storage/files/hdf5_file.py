@@ -20,8 +20,6 @@ All calls block: they belong into a worker thread.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +31,7 @@ from daq.core import Column, RunStart, RunStop, StorageError, axis_label
 from daq.storage.files.compression import Filters
 from daq.storage.files.directories import sync_directory
 from daq.storage.files.hdf5_columns import GrowingDataset
+from daq.storage.files.hdf5_sink import Hdf5Sink
 from daq.storage.files.nexus import Converted, nexus_group, write_converted, write_start, write_stop
 from daq.storage.journal.block_records import BlockBatch
 from daq.storage.journal.channel import ChannelInfo
@@ -87,7 +86,8 @@ class RunFile:
         self._monitors: dict[int, _Monitor] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         # Private until it is renamed, so no lock is needed; some network file systems have none.
-        self._file = h5py.File(self.partial, "w", libver=("v110", "v110"), locking=False)
+        self._sink = Hdf5Sink(self.partial)
+        self._file = h5py.File(self._sink, "w", libver=("v110", "v110"), locking=False)
         self._file.attrs["default"] = "entry"
         self._file.attrs["NX_class"] = "NXroot"
         self._file.attrs["creator"] = "daq"
@@ -96,6 +96,11 @@ class RunFile:
         self._log = nexus_group(self._entry, "monitors", "NXcollection")
         self._instrument = nexus_group(self._entry, "instrument", "NXinstrument")
         self._data = nexus_group(self._entry, "data", "NXdata")
+
+    @property
+    def writes(self) -> int:
+        """How many writes the disk has taken so far: something moves while this grows."""
+        return self._sink.writes
 
     @property
     def points(self) -> int:
@@ -110,22 +115,28 @@ class RunFile:
             stream.values[index].append(batch.values[column.name])
             stream.times[index].append(batch.column_times[:, index])
         stream.rows += len(batch.timestamps)
+        self._check()
 
     def write_block(self, batch: BlockBatch) -> None:
         """Append samples to their channel's log."""
         monitor = self._monitor(batch.index, batch.channel)
         monitor.time.append(batch.timestamps)
         monitor.value.append(batch.values)
+        self._check()
 
     def place_value(
         self, stream: str, columns: tuple[Column, ...], column: int, row: int, sample: memoryview
     ) -> int:
         """Write one large sample of an event ahead of its row; returns where it lies."""
-        return self._stream(stream, columns).values[column].put(row, sample)
+        place = self._stream(stream, columns).values[column].put(row, sample)
+        self._check()
+        return place
 
     def place_block(self, index: int, channel: ChannelInfo, row: int, sample: memoryview) -> int:
         """Write one large sample of a channel ahead of its block; returns where it lies."""
-        return self._monitor(index, channel).value.put(row, sample)
+        place = self._monitor(index, channel).value.put(row, sample)
+        self._check()
+        return place
 
     def _stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
         return self._streams.get(name) or self._add_stream(name, columns)
@@ -180,18 +191,22 @@ class RunFile:
         self._link_plot()
         self._file.close()
         try:
-            with self.partial.open("rb") as complete:
-                os.fsync(complete.fileno())
+            self._sink.sync()
+            self._sink.close()
             self.partial.replace(self.path)
             sync_directory(self.path.parent)
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be completed: {error.strerror}") from error
 
+    def _check(self) -> None:
+        """Raise the OSError that the disk met, if it did: HDF5 does not know of it."""
+        if self._sink.failure is not None:
+            raise self._sink.failure
+
     def abandon(self) -> None:
         """Close whatever is there; large samples may lie in it, so it is not removed here."""
-        # On a full disk HDF5 cannot even close: what it could not write is not wanted any more.
-        with suppress(OSError, RuntimeError):
-            self._file.close()
+        self._file.close()
+        self._sink.close()
 
     def _link_devices(self) -> None:
         for stream in self._streams.values():
