@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from daq import core
 
-__all__ = ["BUILTINS", "ERRORS", "FUNCTIONS", "HINTS", "NAMES", "PLANS"]
+__all__ = [
+    "BUILTINS",
+    "ERRORS",
+    "FUNCTIONS",
+    "HINTS",
+    "NAMES",
+    "PLANS",
+    "no_such_module",
+    "no_such_name",
+]
 
 BUILTINS = frozenset(
     """abs all any bool bytearray bytes callable chr complex dict divmod enumerate filter float
@@ -42,7 +54,7 @@ HINTS = {
     "breakpoint": "scripts run without a terminal; use print()",
     "classmethod": "use a plain function",
     "compile": "code cannot be made at run time",
-    "dataclass": "write a class with __init__",
+    "dataclass": "'from dataclasses import dataclass'",
     "delattr": "use 'del object.name'",
     "dir": "introspection is not available",
     "eval": "code cannot be made at run time",
@@ -62,3 +74,68 @@ HINTS = {
     "vars": "use a variable or a dict",
 }
 """What to do instead, for names that Python has and scripts have not."""
+
+_NO_FILES = "scripts have no files: record(...) stores data, parameters of main() bring it in"
+_MISSING = {
+    **dict.fromkeys(
+        ("fromfile", "genfromtxt", "load", "loadtxt", "memmap", "save", "savetxt", "savez"),
+        _NO_FILES,
+    ),
+    "dump": "use dumps(...)",
+    "RandomState": "use default_rng(seed)",
+    "Random": "use random.seed(...)",
+    "matrix": "use arrays and '@'",
+    "strptime": "datetime.datetime.strptime(...) reads times",
+    "trapz": "use trapezoid(...)",
+}
+"""What people look for in a module and do not find, and what they do instead."""
+
+_NO_NETWORK = "scripts have no network; what comes from elsewhere is a parameter of main()"
+_ONE_AT_A_TIME = "a script does one thing after the other; fly_scan moves and reads at once"
+_MODULE_HINTS = {
+    "asyncio": _ONE_AT_A_TIME,
+    "contextlib": "use try/finally",
+    "copy": "list(x), dict(x) and array.copy() copy",
+    "csv": "record(...) stores data, 'client runs export --format csv' writes it",
+    "daq": "the script language's names are there without an import",
+    "decimal": "use floats, or integers of the smallest unit",
+    "glob": "scripts have no files",
+    "h5py": "record(...) stores data, the daemon writes HDF5",
+    "io": "scripts have no files",
+    "lmfit": "scipy.optimize.curve_fit fits",
+    "logging": "use log(message, level) or print()",
+    "matplotlib": "record(...) stores data, 'client runs plot' draws it",
+    "multiprocessing": _ONE_AT_A_TIME,
+    "os": "scripts have no files and no processes",
+    "pandas": "record(...) stores data, the client's runs[-1].to_pandas() gives a DataFrame",
+    "pathlib": "scripts have no files",
+    "pickle": "json.dumps(...) makes text of plain values",
+    "pyvisa": "instruments are devices of the daemon: device('name')",
+    "requests": _NO_NETWORK,
+    "serial": "instruments are devices of the daemon: device('name')",
+    "socket": _NO_NETWORK,
+    "subprocess": "scripts have no processes",
+    "sys": "scripts have no access to the interpreter",
+    "threading": _ONE_AT_A_TIME,
+    "tqdm": "the outermost loop is the progress bar",
+    "typing": "annotations need no import, they are not evaluated",
+    "urllib": _NO_NETWORK,
+}
+
+
+def no_such_module(module: str, offered: Iterable[str]) -> str:
+    """Why a script cannot import a module, and what to do instead."""
+    roots = sorted({title.split(".")[0] for title in offered})
+    hint = _MODULE_HINTS.get(module.split(".")[0], "")
+    close = [] if hint else difflib.get_close_matches(module, list(offered), 1)
+    hint = hint or (f"did you mean '{close[0]}'?" if close else "")
+    return f"module '{module}' is not available; scripts may import {', '.join(roots)}" + (
+        f"; {hint}" if hint else ""
+    )
+
+
+def no_such_name(module: str, name: str, offered: Iterable[str]) -> str:
+    """Why a module has no such name for scripts, and what to do instead."""
+    close = difflib.get_close_matches(name, list(offered), 1)
+    hint = _MISSING.get(name, "") or (f"did you mean '{close[0]}'?" if close else "")
+    return f"'{module}' offers no '{name}' to scripts" + (f"; {hint}" if hint else "")

@@ -13,7 +13,8 @@ from typing import Any
 from daq import core
 from daq.core import PLANS, Call, Progress
 from daq.scripting.child.devices import Devices, device_id
-from daq.scripting.child.facades import Facade, modules
+from daq.scripting.child.facades import Facade
+from daq.scripting.child.library import modules
 from daq.scripting.child.output import Output
 from daq.scripting.child.progress import ProgressTracker
 from daq.scripting.child.runs import Runs
@@ -38,7 +39,8 @@ class Language:
         self._devices = Devices(session)
         self._runs = Runs(session)
         self._guards = RuntimeChecks()
-        self._modules = modules(session.sleep, numpy=numpy)
+        bound = {"time": {"sleep": session.sleep}} | self._guards.class_makers()
+        self._modules = modules(bound, numpy=numpy)
         self._words = page.words
 
     @property

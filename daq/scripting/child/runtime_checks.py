@@ -1,11 +1,11 @@
 """What compiled scripts call instead of reading and writing attributes themselves.
 
-Reading is denied by default and allowed by exact type: lists of what is forbidden have always
-missed something (an array's `dump`, an exception's `obj`, a frame of a generator).
+Reading is denied by default and allowed by exact type (`readable.py`).
 """
 
 from __future__ import annotations
 
+import collections
 import operator
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -16,81 +16,18 @@ from typing import Any
 import numpy as np
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
+from daq.scripting.child.class_makers import ClassMakers, enumeration, is_enumeration
 from daq.scripting.child.devices import DeviceProxy
 from daq.scripting.child.facades import Facade
-from daq.scripting.child.runs import Run
+from daq.scripting.child.readable import EXCEPTION, OF_INSTANCES, OF_TYPES, ResultBag
 
 __all__ = ["RuntimeChecks"]
 
-_GENERATOR = type(_ for _ in ())
-_ARRAY = frozenset(
-    """T all any argmax argmin argsort astype clip compress conj conjugate copy cumprod cumsum
-    diagonal dot dtype fill flatten imag item itemsize max mean min nbytes ndim nonzero prod
-    ravel real repeat reshape round searchsorted shape size sort squeeze std sum swapaxes
-    take tobytes tolist trace transpose var is_integer as_integer_ratio""".split()  # noqa: SIM905
-)
-_RANDOM = frozenset(
-    """beta binomial choice exponential gamma geometric integers laplace lognormal
-    normal permutation poisson random rayleigh shuffle standard_normal
-    triangular uniform weibull""".split()  # noqa: SIM905
-)
-_EXCEPTION = frozenset(
-    {"add_note", "advice", "args", "errno", "kind", "message", "strerror", "value"}
-)
-_STATISTICS = frozenset({"slope", "intercept"})
-
-
-def _public(kind: type, *without: str) -> frozenset[str]:
-    names = (name for name in dir(kind) if not name.startswith("_"))
-    return frozenset(names) - frozenset(without) - INSPECT_ATTRIBUTES
-
-
-def _readable() -> dict[type, frozenset[str]]:
-    plain: tuple[type, ...] = (
-        *(list, dict, set, frozenset, tuple, bytes, bytearray),
-        *(int, float, complex, range),
-    )
-    by_type: dict[type, frozenset[str]] = {kind: _public(kind) for kind in plain}
-    by_type |= {
-        str: _public(str, "format", "format_map"),
-        bool: _public(int),
-        slice: frozenset({"start", "stop", "step"}),
-        property: frozenset({"getter", "setter", "deleter"}),
-        _GENERATOR: frozenset({"send", "close"}),
-        type({}.keys()): frozenset({"isdisjoint"}),
-        type({}.items()): frozenset({"isdisjoint"}),
-        Run: frozenset({"id", "name"}),
-        np.ndarray: _ARRAY,
-        np.ufunc: frozenset({"reduce", "accumulate", "outer"}),
-        np.random.Generator: _RANDOM,
-    }
-    scalars: set[type] = {np.dtype(code).type for code in "?bhilqBHILQefdFD"} | {np.str_, np.bytes_}
-    by_type |= dict.fromkeys(scalars, _ARRAY)
-    dtypes: set[type] = {type(np.dtype(code)) for code in "?bhilqBHILQefdFDUS"}
-    by_type |= dict.fromkeys(dtypes, frozenset({"name", "kind", "itemsize", "char"}))
-    return by_type
-
-
-_BY_TYPE = _readable()
-_OF_TYPES: Mapping[type, frozenset[str]] = {
-    dict: frozenset({"fromkeys"}),
-    bytes: frozenset({"fromhex"}),
-    bytearray: frozenset({"fromhex"}),
-    float: frozenset({"fromhex"}),
-    int: frozenset({"from_bytes"}),
-    str: frozenset({"maketrans", "upper", "lower", "strip", "title"}),
-}
-_RESULTS = {
-    type(result)
-    for result in (
-        np.linalg.eig(np.eye(1)),
-        np.linalg.eigh(np.eye(1)),
-        np.linalg.qr(np.eye(1)),
-        np.linalg.svd(np.eye(1)),
-    )
-}
 _ITEMS_ONLY = (np.ndarray,)
-_PLAIN = (dict, list, bytearray)
+_PLAIN = (
+    *(dict, list, bytearray),
+    *(collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque),
+)
 _IN_PLACE: Mapping[str, Callable[[Any, Any], Any]] = {
     "+=": operator.iadd,
     "-=": operator.isub,
@@ -138,12 +75,16 @@ class RuntimeChecks:
     def __init__(self) -> None:
         self._classes: set[type] = set()
 
+    def class_makers(self) -> dict[str, dict[str, Any]]:
+        """Module to its names that make classes of the script."""
+        return ClassMakers(self._classes).names()
+
     # Reading
 
     def getattr(self, owner: Any, name: str) -> Any:
         """`owner.name`, if that is on the list for the owner's exact type."""
         kind = type(owner)
-        allowed = _BY_TYPE.get(kind)
+        allowed = OF_INSTANCES.get(kind)
         if allowed is not None and name in allowed:
             return getattr(owner, name)
         if kind is Facade:
@@ -176,22 +117,22 @@ class RuntimeChecks:
             return getattr(owner, name) if self._is_own(owner, kind, name) else _MISSING
         if kind is type:
             own = owner in self._classes and self._is_own(owner, owner, name)
-            return getattr(owner, name) if own or name in _OF_TYPES.get(owner, ()) else _MISSING
+            return getattr(owner, name) if own or name in OF_TYPES.get(owner, ()) else _MISSING
         if kind is super:
             instance = type(owner.__self__)
             own = any(name in vars(c) for c in instance.__mro__ if c in self._classes)
             return getattr(owner, name) if own else _MISSING
-        if kind in _RESULTS and name in kind._fields:
+        if isinstance(owner, type) and owner in self._classes:  # an enumeration
             return getattr(owner, name)
-        if name in _STATISTICS and kind.__name__ == "LinearRegression":
-            return getattr(owner, name)
-        if isinstance(owner, Exception) and name in _EXCEPTION:
+        if isinstance(owner, ResultBag):
+            return owner.get(name, _MISSING)
+        if isinstance(owner, Exception) and name in EXCEPTION:
             return getattr(owner, name, _MISSING)
         return _MISSING
 
     def _is_own(self, owner: Any, kind: type, name: str) -> bool:
         """Whether the script itself made that attribute, or its class's base offers it to all."""
-        if not issubclass(kind, Exception) or name in _EXCEPTION:
+        if not issubclass(kind, Exception) or name in EXCEPTION:
             return True
         return name in vars(owner) or any(
             name in vars(c) for c in kind.__mro__ if c in self._classes
@@ -230,6 +171,10 @@ class RuntimeChecks:
 
     def make_class(self, name: str, bases: tuple[Any, ...], namespace: dict[str, Any]) -> type:
         """The metaclass of scripts' classes: they derive from each other, or from exceptions."""
+        if any(map(is_enumeration, bases)):
+            made = enumeration(name, bases, namespace)
+            self._classes.add(made)
+            return made
         for base in bases:
             if not (base in self._classes or base is object or _is_exception(base)):
                 shown = getattr(base, "__name__", repr(base))

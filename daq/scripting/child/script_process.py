@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, NoReturn
 
+import numpy as np
+
 from daq.core import Diagnostic, Ending, ProgramEnd, ScriptCheck
 from daq.scripting.child.confinement import ACTIVE, REQUIRED, confine
-from daq.scripting.child.facades import module_names
 from daq.scripting.child.language import Language
+from daq.scripting.child.library import module_names
 from daq.scripting.child.link import Link
 from daq.scripting.child.session import ScriptStop, Session
 from daq.scripting.child.tracebacks import describe_error, error_line, error_title
@@ -87,6 +89,7 @@ def _prepare(outfit: Descriptors) -> None:
     faulthandler.register(DUMP_SIGNAL, outfit.trace, all_threads=False)
     sys.setrecursionlimit(_RECURSION_LIMIT)
     random.seed()  # else every script would draw the zygote's numbers
+    np.random.seed()
     gc.enable()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import encodings.ascii
 import encodings.idna
 import encodings.latin_1  # noqa: F401
 import hashlib  # noqa: F401 - random.seed("text")
 import linecache  # noqa: F401 - warnings
+import multiprocessing  # noqa: F401 - scipy.optimize.differential_evolution
+import os
+import time
 import unicodedata  # noqa: F401 - "\N{MICRO SIGN}"
 from collections.abc import Callable
 from importlib import import_module
@@ -15,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from daq.scripting.child.facades import module_names
+from daq.scripting.child.library import module_names
 from daq.scripting.policy import compile_script
 
 __all__ = ["warm_up"]
@@ -27,6 +31,9 @@ def warm_up() -> None:
     """Import and use whatever loads parts of itself on first use."""
     if find_spec("_pylong"):  # Python 3.12 and later: arithmetic of very long integers
         import_module("_pylong")
+    # The C library looks for the time zone's file at each call, unless TZ names it.
+    os.environ.setdefault("TZ", ":/etc/localtime")
+    time.tzset()
     compile_script(_SCRIPT, module_names())
     compile_script("open(1) +", module_names())
     array = np.arange(6.0).reshape(2, 3)
@@ -47,6 +54,7 @@ def warm_up() -> None:
         lambda: (np.percentile(array, 50), np.median(array), np.histogram(array), np.unique(array)),
         lambda: (np.interp(1, [0, 2], [0, 1]), np.polyfit([0, 1, 2], [0, 1, 2], 1)),
         lambda: np.random.default_rng().normal(),
+        lambda: dt.datetime.strptime("1", "%d"),  # noqa: DTZ007
         lambda: array + "x",  # type: ignore[operator]
         lambda: np.zeros(3) + np.zeros(4),
         lambda: np.linalg.inv(np.zeros((2, 2))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TypeVar
 
-__all__ = ["assigned_names", "call", "load", "main_function", "placed"]
+__all__ = ["assigned_names", "call", "imported_names", "load", "main_function", "placed"]
 
 _Node = TypeVar("_Node", bound=ast.AST)
 
@@ -37,6 +37,25 @@ def assigned_names(tree: ast.AST) -> frozenset[str]:
     for node in ast.walk(tree):
         names.update(_bound_by(node))
     return frozenset(names)
+
+
+def imported_names(tree: ast.AST) -> dict[str, str]:
+    """Names that imports bind and nothing else: each with the full name of what it stands for."""
+    imported: dict[str, str] = {}
+    others: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                for alias in aliases:
+                    root = alias.name.split(".")[0]
+                    imported[alias.asname or root] = alias.name if alias.asname else root
+            case ast.ImportFrom(module=str(module), names=aliases):
+                imported |= {a.asname or a.name: f"{module}.{a.name}" for a in aliases}
+            case ast.alias():
+                pass
+            case _:
+                others.update(_bound_by(node))
+    return {name: title for name, title in imported.items() if name not in others}
 
 
 def _bound_by(node: ast.AST) -> list[str]:

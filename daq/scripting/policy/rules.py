@@ -15,8 +15,15 @@ from RestrictedPython.transformer import (
 )
 
 from daq.core import did_you_mean
-from daq.scripting.policy.nodes import assigned_names, call, load, main_function, placed
-from daq.scripting.vocabulary import HINTS, NAMES
+from daq.scripting.policy.nodes import (
+    assigned_names,
+    call,
+    imported_names,
+    load,
+    main_function,
+    placed,
+)
+from daq.scripting.vocabulary import HINTS, NAMES, no_such_module, no_such_name
 
 __all__ = ["Finding", "LanguageRules"]
 
@@ -38,16 +45,6 @@ _REFUSED = {
     "TypeVar": _NO_TYPE_PARAMETERS,
     "TypeVarTuple": _NO_TYPE_PARAMETERS,
 }
-_IMPORT_HINTS = {
-    "daq": "; the script language's names are there without an import",
-    "dataclasses": "; write a class with __init__",
-    "datetime": "; now() gives the time in seconds since the epoch",
-    "os": "; scripts have no files and no processes",
-    "pathlib": "; scripts have no files",
-    "sys": "; scripts have no access to the interpreter",
-    "typing": "; annotations need no import, they are not evaluated",
-}
-
 Finding = tuple[ast.AST, str, str]
 """Where, which code, and what."""
 
@@ -64,7 +61,9 @@ class LanguageRules(RestrictingNodeTransformer):
         super().__init__()
         self.findings: list[Finding] = []
         self._modules = modules
+        self._in_class = False
         self._known = NAMES | assigned_names(tree)
+        self._imported = imported_names(tree)
         # `if __name__ == "__main__": main()` must not run a main that the sandbox calls itself.
         self._module_name = "script" if main_function(tree) else "__main__"
 
@@ -128,11 +127,24 @@ class LanguageRules(RestrictingNodeTransformer):
             self.error(node, f"'.{node.attr}': attributes that begin with an underscore are hidden")
         elif node.attr in INSPECT_ATTRIBUTES:
             self.error(node, f"'.{node.attr}': the interpreter's own attributes are hidden")
+        elif (module := self._module_of(node.value)) and node.attr not in self._modules[module]:
+            self.error(node, no_such_name(module, node.attr, self._modules[module]), "NAME")
         node = self.node_contents_visit(node)
         if isinstance(node.ctx, ast.Load):
             return placed(call("_getattr_", node.value, ast.Constant(node.attr)), node)
         node.value = placed(call("_write_", node.value), node.value)
         return node
+
+    def _module_of(self, node: ast.expr) -> str:
+        """The full name of the module that an expression is for certain, or nothing."""
+        match node:
+            case ast.Name(id=name):
+                title = self._imported.get(name, "")
+            case ast.Attribute(value=value, attr=name) if outer := self._module_of(value):
+                title = f"{outer}.{name}"
+            case _:
+                title = ""
+        return title if title in self._modules else ""
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         node = self.node_contents_visit(node)
@@ -149,6 +161,12 @@ class LanguageRules(RestrictingNodeTransformer):
         return self.node_contents_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if self._in_class and isinstance(node.target, ast.Name):
+            # A dataclass asks which names are annotated, not with what: nothing is evaluated.
+            self.visit(node.target)
+            node.annotation = placed(ast.Constant(None), node.annotation)
+            node.value = self.visit(node.value) if node.value else None
+            return node
         if node.value is None:
             return placed(ast.Pass(), node)
         return self.visit_Assign(placed(ast.Assign([node.target], node.value), node))
@@ -183,14 +201,18 @@ class LanguageRules(RestrictingNodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
+        outside, self._in_class = self._in_class, False
         super().visit_FunctionDef(node)
+        self._in_class = outside
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self.check_name(node, node.name)
+        outside, self._in_class = self._in_class, True
         for keyword in node.keywords:
             self.error(keyword.value, f"a class takes no keyword such as '{keyword.arg}'")
         node = self.node_contents_visit(node)
+        self._in_class = outside
         node.keywords = [placed(ast.keyword("metaclass", load("__metaclass__")), node)]
         return node
 
@@ -212,7 +234,7 @@ class LanguageRules(RestrictingNodeTransformer):
     def _import(self, alias: ast.alias, node: ast.Import) -> ast.stmt:
         root = alias.name.split(".")[0]
         if alias.name not in self._modules:
-            self.error(alias, self._no_module(alias.name), "IMPORT")
+            self.error(alias, no_such_module(alias.name, self._modules), "IMPORT")
         return self._bind(alias.asname or root, node, alias.name if alias.asname else root)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
@@ -220,7 +242,7 @@ class LanguageRules(RestrictingNodeTransformer):
             return placed(ast.Pass(), node)
         module = "." * node.level + (node.module or "")
         if module not in self._modules:
-            self.error(node, self._no_module(module), "IMPORT")
+            self.error(node, no_such_module(module, self._modules), "IMPORT")
             return node
         return [self._import_name(alias, node, module) for alias in node.names]
 
@@ -237,11 +259,6 @@ class LanguageRules(RestrictingNodeTransformer):
             self.check_name(node, name)
         value = call("_import_", *(ast.Constant(argument) for argument in arguments))
         return placed(ast.Assign([ast.Name(name, ast.Store())], value), node)
-
-    def _no_module(self, module: str) -> str:
-        offered = ", ".join(sorted(self._modules))
-        hint = _IMPORT_HINTS.get(module.split(".")[0], "")
-        return f"module '{module}' is not available; scripts may import {offered}{hint}"
 
     # Patterns: a class pattern with attributes would read them past the guard.
 

@@ -9,7 +9,7 @@ from textwrap import indent
 
 from hypothesis import strategies as st
 
-from daq.scripting.child.facades import module_names
+from daq.scripting.child.library import module_names
 from daq.scripting.vocabulary import BUILTINS, ERRORS, FUNCTIONS, HINTS, PLANS
 
 __all__ = ["programs"]

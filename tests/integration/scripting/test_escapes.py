@@ -79,9 +79,57 @@ numpy.genfromtxt('x')
 numpy.f2py
 numpy.testing
 numpy.ndarray((2,), buffer=b'1')
-numpy.frombuffer(b'12345678')
+numpy.frombuffer(b'12345678', dtype='O')
+numpy.ndarray.__new__
+numpy.dtype('O').type
 numpy.frompyfunc(abs, 1, 1)
-numpy.vectorize(abs)
+numpy.vectorize(abs).pyfunc
+numpy.errstate().__enter__
+numpy.poly1d([1]).__dict__
+numpy.ndenumerate(numpy.zeros(1)).iter
+numpy.finfo(float).machar
+numpy.random.mtrand
+numpy.random.seed.__self__
+numpy.polynomial.polyutils
+numpy.polynomial.Polynomial.__init_subclass__
+functools.partial(abs).func
+functools.lru_cache(abs).__wrapped__
+functools.wraps(abs)
+functools.singledispatch(abs)
+collections.abc
+collections.UserDict
+collections.namedtuple('A', 'x')._make
+collections.namedtuple('A', '__class__')
+collections.namedtuple('A', 'x, y): import os #')
+itertools.chain.__reduce__
+json.JSONEncoder
+json.decoder
+datetime.sys
+datetime.datetime.mro()
+datetime.timezone.__subclasses__()
+dataclasses.fields
+dataclasses.make_dataclass('A', ['x'])
+dataclasses.dataclass(int)
+dataclasses.sys
+enum.EnumType
+enum.Enum.mro()
+enum.Enum._member_map_
+enum.Enum('A', 'x').__class__
+scipy.LowLevelCallable
+scipy.special.cython_special
+scipy.special._ufuncs
+scipy.optimize.OptimizeResult
+scipy.optimize.minimize.__globals__
+scipy.optimize.minimize_scalar(lambda x: x * x).__class__
+scipy.stats.norm._ctor_param
+scipy.stats.norm.generic_moment
+scipy.stats.rv_continuous
+scipy.signal.os
+scipy.ndimage.generic_filter
+scipy.interpolate.interp1d([1, 2], [1, 2])._call
+scipy.integrate.quad.__wrapped__
+scipy.io
+scipy.fft.set_workers(2)
 numpy.zeros(2).dump('x')
 numpy.zeros(2).dumps()
 numpy.zeros(2).tofile('x')
@@ -456,11 +504,12 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+IMPORTS = """import math, random, statistics, time, numpy, functools, collections, itertools, json
+import datetime, dataclasses, enum, scipy"""
+
+
 async def test_no_attempt_to_leave_the_language_succeeds(sandbox, bench) -> None:
-    sources = {
-        a: f"import math, random, statistics, time, numpy\nx = {a}\nprint('ESCAPED')"
-        for a in ATTEMPTS
-    }
+    sources = {a: f"{IMPORTS}\nx = {a}\nprint('ESCAPED')" for a in ATTEMPTS}
     sources |= {name: f"{source}\nprint('ESCAPED')" for name, source in PROGRAMS.items()}
     assert len(sources) > 150
     escaped = []

@@ -14,7 +14,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 
 from daq.core import Ending
-from daq.scripting.child.facades import module_names
+from daq.scripting.child.library import module_names
 from daq.scripting.policy import compile_script
 
 from .programs import programs

@@ -13,7 +13,7 @@ from daq.scripting.policy import compile_script
 
 MODULES = {
     "math": frozenset({"pi", "sin"}),
-    "numpy": frozenset({"zeros"}),
+    "numpy": frozenset({"fft", "zeros"}),
     "numpy.fft": frozenset({"fft"}),
 }
 
@@ -34,6 +34,17 @@ def refusals(source: str) -> list[tuple[str, str]]:
         ("import os", "scripts have no files"),
         ("import typing", "annotations need no import"),
         ("import daq", "without an import"),
+        ("import numpy as np\nnp.savetxt('a', 1)", "record(...) stores data"),
+        (
+            "import numpy as np\nnp.fft.ftt(1)",
+            "'numpy.fft' offers no 'ftt' to scripts; did you mean 'fft'",
+        ),
+        ("from numpy import fft as f\nf.x", "'numpy.fft' offers no 'x'"),
+        ("import math\ndef main():\n    return math.foo", "'math' offers no 'foo'"),
+        ("import pandas", "to_pandas()"),
+        ("import logging", "use log("),
+        ("import numpyy", "did you mean 'numpy'"),
+        ("import threading", "fly_scan"),
         ("from math import sinn", "did you mean 'sin'"),
         ("from math import *", "import the names that you need"),
         ("open('x')", "record() stores data"),
@@ -194,3 +205,8 @@ def test_of_a_line_of_100_kb_a_diagnostic_shows_the_part_around_its_place():
     check = compile_script(many, {}).check
     assert len(check.diagnostics) == 100
     assert sum(len(d.render("s.py")) for d in check.diagnostics) < 200_000
+
+
+def test_a_name_that_is_not_only_a_module_is_not_judged_at_upload() -> None:
+    assert refusals("import math\ndef f(math):\n    return math.anything") == []
+    assert refusals("import math\nfor math in [1]:\n    math.anything") == []
