@@ -30,8 +30,8 @@ EXCEPTION = frozenset(
 _GENERATOR = type(_ for _ in ())
 _ARRAY = frozenset(
     """T all any argmax argmin argpartition argsort astype clip compress conj conjugate copy cumprod
-    cumsum diagonal dot dtype fill flat flatten imag item itemsize max mean min nbytes ndim nonzero
-    partition prod ptp ravel real repeat reshape round searchsorted shape size sort squeeze std
+    cumsum diagonal dot dtype fill flatten imag item itemsize max mean min nbytes ndim nonzero
+    prod ptp ravel real repeat reshape round searchsorted shape size sort squeeze std
     sum swapaxes take tobytes tolist trace transpose var is_integer as_integer_ratio""".split()  # noqa: SIM905
 )
 _RANDOM = frozenset(

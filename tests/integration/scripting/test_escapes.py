@@ -270,7 +270,6 @@ numpy.float64(1).data
 numpy.float64(1).tobytes.__self__
 numpy.float64(1).setfield(1, int)
 numpy.float64.__new__(numpy.float64)
-numpy.dtype
 numpy.zeros(2).dtype.fields
 numpy.zeros(2).dtype.metadata
 numpy.zeros(2).dtype.base
@@ -294,7 +293,6 @@ numpy.add.types
 numpy.add.reduceat([1], [0])
 numpy.linalg.LinAlgError
 numpy.linalg.lapack_lite
-numpy.random.seed
 numpy.random.RandomState
 numpy.random.default_rng().bytes(3)
 numpy.array([print]).item().__self__
@@ -311,15 +309,11 @@ numpy.who
 numpy.info
 numpy.lookfor
 numpy.show_config()
-numpy.set_printoptions(formatter={})
 numpy.seterrcall(print)
-numpy.errstate
 numpy.fromregex
 numpy.savez
 numpy.getbufsize
 numpy.get_include()
-numpy.apply_along_axis(print, 0, [1])
-numpy.piecewise
 numpy.nditer
 numpy.broadcast
 numpy.record
@@ -528,7 +522,7 @@ async def test_no_attempt_to_leave_the_language_succeeds(sandbox, bench) -> None
         async with trio.open_nursery() as nursery:
             for name in sources:
                 nursery.start_soon(attempt, name, limiter)
-    assert escaped == []
+    assert not escaped, " ; ".join(escaped)
 
 
 async def test_harmless_lookalikes_work(sandbox, bench, script) -> None:
