@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from daq import core
+from daq.core import did_you_mean
 
 __all__ = [
     "BUILTINS",
@@ -127,8 +127,7 @@ def no_such_module(module: str, offered: Iterable[str]) -> str:
     """Why a script cannot import a module, and what to do instead."""
     roots = sorted({title.split(".")[0] for title in offered})
     hint = _MODULE_HINTS.get(module.split(".")[0], "")
-    close = [] if hint else difflib.get_close_matches(module, list(offered), 1)
-    hint = hint or (f"did you mean '{close[0]}'?" if close else "")
+    hint = hint or did_you_mean(module, offered)
     return f"module '{module}' is not available; scripts may import {', '.join(roots)}" + (
         f"; {hint}" if hint else ""
     )
@@ -136,6 +135,5 @@ def no_such_module(module: str, offered: Iterable[str]) -> str:
 
 def no_such_name(module: str, name: str, offered: Iterable[str]) -> str:
     """Why a module has no such name for scripts, and what to do instead."""
-    close = difflib.get_close_matches(name, list(offered), 1)
-    hint = _MISSING.get(name, "") or (f"did you mean '{close[0]}'?" if close else "")
+    hint = _MISSING.get(name, "") or did_you_mean(name, offered)
     return f"'{module}' offers no '{name}' to scripts" + (f"; {hint}" if hint else "")

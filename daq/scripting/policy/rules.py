@@ -250,8 +250,7 @@ class LanguageRules(RestrictingNodeTransformer):
         if alias.name == "*":
             self.error(alias, f"import the names that you need, or 'import {module}'", "IMPORT")
         elif alias.name not in self._modules[module]:
-            hint = did_you_mean(alias.name, self._modules[module], "; ")
-            self.error(alias, f"'{module}' offers no '{alias.name}' to scripts{hint}", "IMPORT")
+            self.error(alias, no_such_name(module, alias.name, self._modules[module]), "IMPORT")
         return self._bind(alias.asname or alias.name, node, module, alias.name)
 
     def _bind(self, name: str, node: ast.stmt, *arguments: str) -> ast.stmt:

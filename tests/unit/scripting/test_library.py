@@ -27,7 +27,7 @@ def rows() -> str:
 
 
 def test_the_readme_lists_every_module_and_name():
-    shown = re.search(r"<!-- modules -->\n(.*?)\n<!-- end -->", README.read_text(), re.S)
+    shown = re.search(r"<!-- modules -->\n(.*?)\n<!-- end -->", README.read_text(), re.DOTALL)
     assert shown, "the README has lost its marks"
     assert shown[1] == rows()
 
