@@ -4,38 +4,6 @@
 first asked for.
 """
 
-from __future__ import annotations
+from daq.lazy import lazy_names
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from daq.bus.bus import Bus
-    from daq.bus.ring_feed import feed_ring
-    from daq.bus.subscription import LosslessSubscription, LossySubscription, Overflow, Statistics
-
-__all__ = [
-    "Bus",
-    "LosslessSubscription",
-    "LossySubscription",
-    "Overflow",
-    "Statistics",
-    "feed_ring",
-]
-
-_HOMES = {
-    "Bus": "bus",
-    "LosslessSubscription": "subscription",
-    "LossySubscription": "subscription",
-    "Overflow": "subscription",
-    "Statistics": "subscription",
-    "feed_ring": "ring_feed",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__, __all__ = lazy_names(__name__, __file__)

@@ -108,7 +108,7 @@ from daq.core.requests import (
     Request,
     StopRequested,
 )
-from daq.core.units import Limits, axis_label, format_quantity, format_time
+from daq.core.units import Limits, axis_label, format_quantity, format_time, scaled_units
 
 __all__ = [
     "INTERLOCK_CHANNELS",
@@ -221,5 +221,6 @@ __all__ = [
     "planned_axes",
     "require_short_json",
     "require_small",
+    "scaled_units",
     "signature",
 ]

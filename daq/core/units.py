@@ -10,7 +10,7 @@ from typing import cast
 
 from daq.core.errors import LimitError
 
-__all__ = ["Limits", "axis_label", "format_quantity", "format_time"]
+__all__ = ["Limits", "axis_label", "format_quantity", "format_time", "scaled_units"]
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 _SCALED = frozenset({"W", "V", "A", "Hz", "s", "J", "Ohm", "F", "T", "N", "Pa", "S/s"})
@@ -52,11 +52,27 @@ def format_time(timestamp_ns: int) -> str:
     return f"{datetime.fromtimestamp(timestamp_ns / 1e9, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
+def scaled_units(largest: float, units: str) -> tuple[float, str]:
+    """The factor and the units in which numbers up to `largest` are handy: `1e3, "mW"`.
+
+    Units without SI prefixes, such as `deg`, stay as they are.
+    """
+    if units not in _SCALED or largest == 0 or not math.isfinite(largest):
+        return 1.0, units
+    exponent = _exponent(float(f"{largest:.3g}"))  # 0.99999 mW is 1 mW, not 999.99 µW
+    return 10.0**-exponent, f"{_PREFIXES[exponent]}{units}"
+
+
+def _exponent(value: float) -> int:
+    """Of the prefix with which a number is handy."""
+    return min(max(3 * math.floor(math.log10(abs(value)) / 3), -15), 12)
+
+
 def format_quantity(value: float, units: str, digits: int = 4) -> str:
     """`0.00123, "W"` as `1.23 mW`; units without SI prefixes, such as `deg`, stay as they are."""
     if units not in _SCALED or value == 0 or not math.isfinite(value):
         return f"{value:.{digits}g} {units}".rstrip()
     # Rounded first: 999.97 mW to four digits is 1 W, not 1000 mW.
     rounded = float(f"{value:.{digits}g}")
-    exponent = min(max(3 * math.floor(math.log10(abs(rounded)) / 3), -15), 12)
+    exponent = _exponent(rounded)
     return f"{value / 10.0**exponent:.{digits}g} {_PREFIXES[exponent]}{units}"

@@ -4,24 +4,6 @@ The names load on first use: the processes that run scripts import this package 
 import trio, which only the daemon's side needs.
 """
 
-from typing import TYPE_CHECKING, Any
+from daq.lazy import lazy_names
 
-if TYPE_CHECKING:
-    from daq.scripting.limits import SandboxLimits
-    from daq.scripting.parent.sandbox import Sandbox, SandboxStatistics
-
-__all__ = ["Sandbox", "SandboxLimits", "SandboxStatistics"]
-
-_HOMES = {
-    "Sandbox": "daq.scripting.parent.sandbox",
-    "SandboxLimits": "daq.scripting.limits",
-    "SandboxStatistics": "daq.scripting.parent.sandbox",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_names(__name__, __file__)

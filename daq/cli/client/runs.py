@@ -96,18 +96,35 @@ def default_path(run: RecordedRun, suffix: str) -> Path:
 
 @client_command(runs)
 @identifier_argument
-@click.option("--output", "path", type=_path, help="PNG file. [default: NAME-ID.png]")
+@click.option("--output", "path", type=_path, help="PNG, PDF or SVG. [default: NAME-ID.png]")
+@click.option("--column", "columns", multiple=True, help="What to draw; may be repeated.")
+@click.option("--log", type=click.Choice(["x", "y", "xy"]), help="Logarithmic axes.")
+@click.option("--with", "others", multiple=True, metavar="RUN", help="Draw this run into it too.")
 @stream_option
 async def plot(
-    daemon: AsyncClient, output: Output, identifier: str, path: Path | None, stream: str
+    daemon: AsyncClient,
+    output: Output,
+    identifier: str,
+    path: Path | None,
+    columns: tuple[str, ...],
+    log: str | None,
+    others: tuple[str, ...],
+    stream: str,
 ) -> None:
-    """Plot a run's data against what the scan moved."""
-    from daq.client.showing.plot import plot_run  # matplotlib loads slowly
+    """Plot a run's data against what was moved."""
+    from daq.client.figures.plot import draw_run, save_figure  # matplotlib loads slowly
 
-    run = await daemon.runs.get(identifier)
-    table = await daemon.runs.columns(run.summary.run_id, stream=stream)
+    drawn = []
+    for reference in (identifier, *others):
+        run = await daemon.runs.get(reference)
+        drawn.append((run, await daemon.runs.columns(run.summary.run_id, stream=stream)))
+    (run, table), *overlay = drawn
     target = path or default_path(run, ".png")
-    await asyncio.to_thread(plot_run, run, table, target)
+
+    def draw() -> None:
+        save_figure(draw_run(run, table, columns=columns, log=log or "", overlay=overlay), target)
+
+    await asyncio.to_thread(draw)
     show_file(output, target)
 
 

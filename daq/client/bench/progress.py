@@ -20,7 +20,7 @@ def display_for_here(portal: Portal, *, plot: bool = True) -> DisplayFactory:
     """In a notebook a bar and, with `plot`, a live picture of the run; else that of a terminal."""
     if not is_notebook():
         return display_for_terminal
-    from daq.client.jupyter.progress import NotebookDisplay  # brings matplotlib with it
+    from daq.client.figures.notebook_display import NotebookDisplay  # brings matplotlib with it
 
     return functools.partial(NotebookDisplay, portal, plot=plot)
 

@@ -9,7 +9,7 @@ import IPython
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 
-from daq.client.jupyter.picture import figure_png
+from daq.client.figures.picture import figure_png
 from daq.client.showing.display import is_notebook
 from daq.client.showing.html import error_html
 from daq.core import DaqError

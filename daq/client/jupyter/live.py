@@ -9,80 +9,23 @@ with live_image(bench["camera"]) as view:  # or for the time of a block
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from daq.client.bench.camera import Camera
 from daq.client.bench.detector import Detector
 from daq.client.bench.readings import Readings
-from daq.client.blocking.blocking_stream import BlockingStream
-from daq.client.blocking.call import FOREVER_S
-from daq.client.blocking.portal import Portal
-from daq.client.calls.models import Frame, FrameQuality, Sample
-from daq.client.jupyter.charts import Chart, ImageChart, TraceChart
-from daq.client.jupyter.picture import MAX_FPS, Output, Picture
-from daq.client.jupyter.run_chart import RunChart
+from daq.client.calls.models import Frame, FrameQuality
+from daq.client.figures.charts import ImageChart, TraceChart
+from daq.client.figures.following import LivePicture, follow_run
+from daq.client.figures.picture import MAX_FPS, Output
 from daq.client.recorded.run_log import Run
 from daq.client.sending.execution import Execution
-from daq.core import DaqError, NotFoundError, ParameterError, axis_label
-from daq.wire.event_model import Document
+from daq.core import NotFoundError, ParameterError, axis_label
 
-__all__ = ["LivePicture", "follow_run", "live_image", "live_plot", "live_run"]
+__all__ = ["LivePicture", "live_image", "live_plot", "live_run"]
 
 RATE_HZ = 10
 WINDOW_S = 60.0
-JOIN_S = 5.0
-
-
-class LivePicture(Picture):
-    """A picture that follows streams until it is closed, or they end."""
-
-    def __init__(self, chart: Chart, output: Output | None, max_fps: float) -> None:
-        super().__init__(chart, output, max_fps=max_fps)
-        self.error: DaqError | None = None
-        """Why a stream ended, when something went wrong."""
-        self._followed: list[tuple[BlockingStream[Any], threading.Thread]] = []
-
-    def __repr__(self) -> str:
-        state = "live" if self.is_live else f"ended: {self.error}" if self.error else "ended"
-        return f"<LivePicture {state}, {self.points} points, drawn {self.drawn} times>"
-
-    @property
-    def is_live(self) -> bool:
-        """Whether data still comes."""
-        return any(reader.is_alive() for _, reader in self._followed)
-
-    def follow(self, stream: BlockingStream[Any], take: Callable[[Any], object]) -> None:
-        """Give each item of the stream to `take`, a method of the chart, until it ends."""
-        reader = threading.Thread(
-            target=self._read, args=(stream, take), name="daq live", daemon=True
-        )
-        self._followed.append((stream, reader))
-        reader.start()
-
-    def _read(self, stream: BlockingStream[Any], take: Callable[[Any], object]) -> None:
-        try:
-            for item in stream:
-                self.feed(take, item)
-        except DaqError as error:
-            self.error = error
-        finally:
-            stream.close()
-
-    def wait_end(self, timeout: float | None = None) -> bool:
-        """Wait until its streams have ended by themselves, as that of a run does."""
-        for _, reader in self._followed:
-            reader.join(FOREVER_S if timeout is None else timeout)
-        return not self.is_live
-
-    def close(self) -> None:
-        """End the streams and draw what came last."""
-        for stream, reader in self._followed:  # a reader may find more to follow until it has ended
-            stream.close()
-            reader.join(JOIN_S)
-        super().close()
 
 
 def live_plot(
@@ -143,32 +86,6 @@ def live_run(
             raise NotFoundError(f"{source.name} has not opened a run yet")
         run_id = source.run_ids[-1]
     return follow_run(source.portal, run_id, max_fps=max_fps, output=output)
-
-
-def follow_run(
-    portal: Portal, run_id: str, *, max_fps: float = MAX_FPS, output: Output | None = None
-) -> LivePicture:
-    """The same, of a run's id."""
-    chart = RunChart()
-    picture = LivePicture(chart, output, max_fps)
-    beside: list[BlockingStream[Sample]] = []
-
-    def take(document: Document) -> None:
-        chart.take_document(*document)
-        if document[0] == "stop":
-            for stream in beside:
-                stream.close()
-        elif chart.outside and not beside:
-            rate = max(int(max_fps), 1)
-            beside.append(
-                portal.stream(
-                    lambda c: c.streams.measurements(chart.outside, max_rate_hz=rate), depth=2
-                )
-            )
-            picture.follow(beside[0], lambda sample: chart.take_array(sample.channel, sample.array))
-
-    picture.follow(portal.stream(lambda client: client.runs.documents(run_id)), take)
-    return picture
 
 
 def _need(device: object, wanted: type, done: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -140,11 +140,28 @@ class Run:
         tables = {s.name: self.columns(s.name) for s in detail.streams if s.points}
         return run_documents(detail, tables, pages=pages)
 
-    def plot(self, path: str | Path | None = None, stream: str = "primary") -> Figure:
-        """A sensible picture: curves, a map, the last image; written to `path` if given."""
-        from daq.client.showing.plot import draw_run, save_figure  # matplotlib loads slowly
+    def plot(
+        self,
+        path: str | Path | None = None,
+        stream: str = "primary",
+        *,
+        columns: Sequence[str] = (),
+        log: str = "",
+        overlay: Sequence[Run] = (),
+    ) -> Figure:
+        """A sensible picture: curves against what was moved, a map, waveforms, the last image.
 
-        figure = draw_run(self.detail, self.columns(stream))
+        Args:
+            path: Where to write it, as PNG, PDF or SVG.
+            stream: Which events.
+            columns: What to draw; by default the first eight columns that were read.
+            log: `x`, `y` or `xy`: which axes are logarithmic.
+            overlay: More runs to draw into the same panels: `overlay=bench.runs[-3:-1]`.
+        """
+        from daq.client.figures.plot import draw_run, save_figure  # matplotlib loads slowly
+
+        more = [(run.detail, run.columns(stream)) for run in overlay]
+        figure = draw_run(self.detail, self.columns(stream), columns=columns, log=log, overlay=more)
         if path is not None:
             save_figure(figure, Path(path))
         return figure

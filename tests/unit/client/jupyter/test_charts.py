@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from daq.client.jupyter.charts import ImageChart, Points, TraceChart
-from daq.client.jupyter.run_chart import RunChart
+from daq.client.figures.charts import ImageChart, Points, TraceChart
+from daq.client.figures.run_chart import RunChart
 
 
 def descriptor(**roles: str):

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from daq.client import AsyncClient, Detector, DeviceInfo
 from daq.client.blocking.portal import Portal
-from daq.client.jupyter.live import LivePicture, live_image, live_plot
+from daq.client.figures.following import LivePicture
+from daq.client.jupyter.live import live_image, live_plot
 from daq.core import (
     Category,
     Channel,

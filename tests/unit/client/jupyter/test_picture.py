@@ -7,7 +7,7 @@ import threading
 
 from matplotlib.figure import Figure
 
-from daq.client.jupyter.picture import Picture
+from daq.client.figures.picture import Picture
 
 
 class Counted:

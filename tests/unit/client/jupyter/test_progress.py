@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daq.client.calls.models import ExecutionUpdate
-from daq.client.jupyter.progress import NotebookDisplay
+from daq.client.figures.notebook_display import NotebookDisplay
 from daq.core import (
     CommunicationError,
     ExecutionRecord,
@@ -45,7 +45,7 @@ def view(state: ExecutionState, progress: float = 0.0) -> ExecutionView:
 
 def display(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> tuple[NotebookDisplay, Page]:
     page = Page()
-    monkeypatch.setattr("daq.client.jupyter.progress.Slot", lambda: page)
+    monkeypatch.setattr("daq.client.figures.notebook_display.Slot", lambda: page)
     return NotebookDisplay(portal, "knife"), page
 
 

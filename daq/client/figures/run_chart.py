@@ -10,8 +10,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from daq.client.jupyter.artists import Curve, Image, Map, Waveform, panels
-from daq.client.jupyter.charts import Points
+from daq.client.figures.artists import Curve, Image, Map, Waveform, panels
+from daq.client.figures.charts import Points
 from daq.core import axis_label
 
 __all__ = ["RunChart"]

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from daq.client.jupyter.charts import Chart
+from daq.client.figures.charts import Chart
 from daq.client.showing.display import is_notebook
 
 __all__ = ["Output", "Picture", "Slot", "figure_png"]

@@ -8,8 +8,8 @@ from typing import Self
 
 from daq.client.blocking.portal import Portal
 from daq.client.calls.models import ExecutionUpdate
-from daq.client.jupyter.live import LivePicture, follow_run
-from daq.client.jupyter.picture import Output, Slot
+from daq.client.figures.following import LivePicture, follow_run
+from daq.client.figures.picture import Output, Slot
 from daq.client.showing.display import print_output
 from daq.client.showing.html import progress_html
 from daq.core import DaqError, ExecutionView

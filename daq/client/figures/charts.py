@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from daq.client.jupyter.artists import Curve, Image, Waveform, panels
+from daq.client.figures.artists import Curve, Image, Waveform, panels
 
 __all__ = ["Chart", "ImageChart", "Points", "TraceChart"]
 
