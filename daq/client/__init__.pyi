@@ -34,6 +34,7 @@ from .calls.models import (
 from .calls.runs import RunsClient as RunsClient
 from .calls.scripts import ScriptsClient as ScriptsClient
 from .calls.streams import StreamsClient as StreamsClient
+from .recorded.conditions import glob as glob
 from .recorded.run_log import Run as Run, RunLog as RunLog
 from .rpc.connection import DEFAULT_ADDRESS as DEFAULT_ADDRESS, default_address as default_address
 from .rpc.credentials import Credentials as Credentials

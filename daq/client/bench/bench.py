@@ -70,7 +70,7 @@ class Bench(Scans):
         """How scans show themselves; takes a name, gives a context manager with `update`."""
         self._devices: dict[str, Device] = {}
         self.runs = RunLog(self.portal)
-        """What is on record: `runs[-1]`, `runs.search(name="knife*")`."""
+        """What is on record: `runs[-1]`, `runs.search("knife_edge")`."""
 
     def __repr__(self) -> str:
         return f"<Bench {self.address}: {', '.join(self._devices)}>"

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy.typing as npt
 
 from daq.client.blocking.portal import Portal
 from daq.client.calls.async_client import AsyncClient
+from daq.client.recorded.conditions import glob, glob_of, matches
 from daq.client.recorded.event_documents import run_documents
 from daq.client.recorded.run_tables import TableKind, make_table
 from daq.client.showing.html import run_html, runs_html
-from daq.core import NotFoundError, ParameterError, RunSummary, format_time
+from daq.core import (
+    NotFoundError,
+    ParameterError,
+    RunOutcome,
+    RunSummary,
+    did_you_mean,
+    format_time,
+)
 from daq.wire.convert import RecordedRun
 from daq.wire.event_model import Document
 
@@ -28,6 +38,8 @@ __all__ = ["Moment", "Run", "RunLog"]
 
 PAGE = 100
 SHOWN = 10
+
+_OUTCOMES = (*(outcome.value for outcome in RunOutcome), "open")
 
 Moment = datetime | timedelta | float | str
 """A time: a datetime, seconds since the epoch, an ISO text, or how long ago."""
@@ -168,7 +180,10 @@ class Run:
 
 
 class RunLog:
-    """What `bench.runs` is: `runs[-1]` is the newest, `runs["a1b2"]` goes by id or name."""
+    """What `bench.runs` is: `runs[-1]` is the newest, `runs["a1b2"]` goes by id or name.
+
+    `runs[-3:]` are the last three, the newest last.
+    """
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
@@ -183,68 +198,96 @@ class RunLog:
     def __len__(self) -> int:
         return self._portal.call(lambda client: client.runs.list(limit=1)).total
 
-    def __getitem__(self, which: int | str) -> Run:
+    @overload
+    def __getitem__(self, which: int | str) -> Run: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Run]: ...
+
+    def __getitem__(self, which: int | str | slice) -> Run | list[Run]:
         if isinstance(which, str):
             detail = self._portal.call(lambda client: client.runs.get(which))
             return Run(self._portal, detail.summary.run_id, detail.summary)
-        offset = -which - 1 if which < 0 else len(self) - 1 - which
-        if offset < 0:
-            raise IndexError(f"there is no run {which}")
-        page = self._portal.call(lambda client: client.runs.list(limit=1, offset=offset))
-        if not page.runs:
-            raise IndexError(f"there is no run {which}; there are {page.total}")
-        return Run(self._portal, page.runs[0].run_id, page.runs[0])
+        newest = self._portal.call(lambda client: client.runs.list(limit=1))
+        # What begins from now on does not move the numbers of those that there are.
+        until = {"until_ns": newest.runs[0].started_ns + 1} if newest.runs else {}
+        if isinstance(which, slice):
+            wanted = range(newest.total)[which]
+            last = max(wanted, default=-1)
+            pages = islice(
+                self._pages(offset=newest.total - 1 - last, **until),
+                last + 1 - min(wanted, default=0),
+            )
+            found = dict(zip(range(last, -1, -1), pages, strict=False))
+            return [found[number] for number in wanted if number in found]
+        offset = -which - 1 if which < 0 else newest.total - 1 - which
+        if not 0 <= offset < newest.total:
+            raise IndexError(f"there is no run {which}; there are {newest.total}")
+        return next(self._pages(offset=offset, **until))
 
     def __iter__(self) -> Iterator[Run]:
-        """Newest first."""
+        """Newest first, each of those that there are now once, also while others begin."""
         return self._pages()
 
     def search(
         self,
-        name: str = "",
+        name: str | glob | re.Pattern[str] = "",
         *,
         since: Moment | None = None,
         until: Moment | None = None,
         outcome: str = "",
         limit: int | None = None,
-        **metadata: Any,
+        where: Mapping[str, object] = MappingProxyType({}),
+        **metadata: object,
     ) -> list[Run]:
         """Runs that fit all of it, newest first.
 
+            bench.runs.search("knife_edge", sample="Si[111]", energy=(">", 5))
+            bench.runs.search(glob("knife*"), since=timedelta(days=1))
+
         Args:
-            name: A glob pattern such as `knife*`.
+            name: The run's name, or a pattern of it: `glob("knife*")`, `re.compile(...)`.
             since: Began then or later; a timedelta is how long ago.
             until: Began before.
             outcome: `completed`, `stopped`, `killed`, `failed`, `interrupted` or `open`.
             limit: At most so many.
-            metadata: Keys with their values; for a text a glob pattern serves.
+            where: As `metadata`, for keys that are words of this function or no names.
+            metadata: Keys with what they have to equal, a pattern, a comparison such as
+                `(">", 5)`, or a function of the value. A run without the key never fits.
+
+        Raises ParameterError for a time or an outcome that there is not.
         """
-        found: list[Run] = []
-        bounds = {"since_ns": _nanoseconds(since), "until_ns": _nanoseconds(until)}
-        for run in self._pages(name=name, outcome=outcome, **bounds):
-            if limit is not None and len(found) >= limit:
-                break
-            if all(_fits(run.metadata.get(key), wanted) for key, wanted in metadata.items()):
-                found.append(run)
-        return found
-
-    def _pages(self, **filters: Any) -> Iterator[Run]:
-        offset = 0
-        while True:
-            at = offset
-            page = self._portal.call(
-                lambda client: client.runs.list(limit=PAGE, offset=at, **filters)  # noqa: B023
+        if outcome and outcome not in _OUTCOMES:
+            raise ParameterError(
+                f"there is no outcome {outcome!r}; there are {', '.join(_OUTCOMES)}",
+                advice=did_you_mean(outcome, _OUTCOMES),
             )
-            yield from (Run(self._portal, s.run_id, s) for s in page.runs)
-            offset += len(page.runs)
-            if not page.runs or offset >= page.total:
+        filters = {"since_ns": _nanoseconds(since), "until_ns": _nanoseconds(until)}
+        by_name: dict[str, Any] = {}
+        if not isinstance(name, re.Pattern):
+            by_name["name"] = glob_of(name)
+        runs = (
+            run
+            for run in self._pages(outcome=outcome, **by_name, **filters)
+            if not isinstance(name, re.Pattern) or name.search(run.name)
+            if all(matches(run.metadata, *wanted) for wanted in {**where, **metadata}.items())
+        )
+        return list(islice(runs, limit))
+
+    def _pages(self, *, offset: int = 0, **filters: Any) -> Iterator[Run]:
+        """Newest first. Pages are counted from the last run seen: others begin meanwhile."""
+        seen: set[str] = set()
+        while True:
+            at = {**filters, "offset": offset}
+            page = self._portal.call(lambda client: client.runs.list(limit=PAGE, **at))  # noqa: B023
+            yield from (Run(self._portal, s.run_id, s) for s in page.runs if s.run_id not in seen)
+            if offset + len(page.runs) >= page.total or not page.runs:
                 return
-
-
-def _fits(value: object, wanted: object) -> bool:
-    if isinstance(value, str) and isinstance(wanted, str):
-        return fnmatchcase(value, wanted)
-    return value == wanted
+            last = page.runs[-1].started_ns
+            if filters.get("until_ns") == last + 1:  # many began in the same moment
+                offset += len(page.runs)
+            else:
+                offset, filters["until_ns"] = 0, last + 1
+                seen = {s.run_id for s in page.runs if s.started_ns == last}
 
 
 def _nanoseconds(moment: Moment | None) -> int:

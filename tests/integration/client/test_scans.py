@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from daq.client import Bench
+from daq.client import Bench, glob
 from daq.core import (
     CapabilityError,
     LimitError,
@@ -286,9 +286,10 @@ def test_errors_of_a_function_point_at_its_own_lines(bench: Bench) -> None:
 def test_runs_are_found_and_read_in_every_form(bench: Bench, tmp_path: Path) -> None:
     bench.count("power_meter", 2, sample="gold leaf")
     run = bench.runs[-1]
-    assert bench.runs.search(name="count", since=timedelta(minutes=5), sample="gold*")[0].id == (
-        run.id
-    )
+    found = bench.runs.search(name="count", since=timedelta(minutes=5), sample=glob("gold*"))
+    assert found[0].id == run.id
+    assert bench.runs.search(name="count", sample="gold*") == []
+    assert [r.id for r in bench.runs[-1:]] == [run.id]
     assert bench.runs.search(sample="gold leaf", until="2001-01-01") == []
     assert bench.runs[run.id[:12]].id == run.id
     assert len(bench.runs) == len(list(bench.runs))
