@@ -74,6 +74,7 @@ async def test_leaving_a_stream_ends_its_trio_task(tmp_path):
         with trio.fail_after(5):
             while trio.lowlevel.current_statistics().tasks_living > before:
                 await trio.sleep(0.01)
+        assert trio.lowlevel.current_statistics().tasks_living == before
 
 
 @pytest.mark.parametrize(
@@ -314,6 +315,7 @@ async def test_the_port_is_free_again_right_after_the_end(tmp_path):
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", port))
+        assert again.getsockname() == ("127.0.0.1", port)
 
 
 async def test_at_the_end_streams_are_told_and_calls_may_finish(tmp_path, stubs):
@@ -371,8 +373,11 @@ async def test_at_the_end_a_move_that_nobody_waits_for_is_stopped_too(tmp_path, 
 async def test_localhost_is_served_on_every_address_that_there_is(tmp_path):
     async with serving(tmp_path, QUIET) as served, trio.open_nursery() as nursery:
         address = await nursery.start(serve_api, served.services, "localhost", 0)
-        stream = await trio.open_tcp_stream("localhost", int(address.rpartition(":")[2]))
-        await stream.aclose()
+        port = int(address.rpartition(":")[2])
+        for *_, place in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
+            stream = await trio.open_tcp_stream(place[0], port)
+            assert stream.socket.getpeername()[:2] == place[:2]
+            await stream.aclose()
         nursery.cancel_scope.cancel()
 
 

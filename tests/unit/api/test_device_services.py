@@ -65,6 +65,7 @@ async def test_a_deadline_names_what_did_not_end(autojump_clock):
 async def test_in_time_there_is_no_deadline(autojump_clock, timeout_ms):
     with deadline(timeout_ms, "it"):
         await trio.sleep(1)
+    assert trio.current_time() == 1
 
 
 def test_a_rate_has_a_default_and_a_bound():

@@ -71,8 +71,12 @@ def test_the_live_display_shows_bar_line_and_readings_and_leaves_only_the_output
 
 
 def test_the_live_display_waits_for_the_first_update() -> None:
-    with LiveDisplay(terminal().console) as display:
+    output = terminal()
+    with LiveDisplay(output.console) as display:
         display.update(ExecutionUpdate(view(ExecutionState.PENDING, None), ()))
+        screen = Console(file=io.StringIO(), width=120)
+        screen.print(display._render())
+    assert "PENDING" in written(screen)
 
 
 def test_a_table_has_colours_on_a_terminal_only() -> None:

@@ -331,12 +331,13 @@ async def test_a_bug_below_fails_the_script_and_not_the_daemon(autojump_clock, c
     async def body(program, interpreter):
         await trio.sleep(1.0)
         bench.stage.position = None
-        with pytest.raises(DeviceError):
-            await interpreter.perform(Call("stage", "position"))
+        await interpreter.perform(Call("stage", "position"))
 
     async with running(body) as (execution, _, bench, _):
         await execution.finished.wait()
-        assert execution.state is ExecutionState.COMPLETED
+        assert execution.state is ExecutionState.ERROR
+        assert "stage" in execution.record().message
+        assert await bench.supervisor.device("meter").call("read") is not None
 
 
 async def test_a_pause_takes_effect_at_the_checkpoint_and_names_the_line(autojump_clock):

@@ -73,6 +73,7 @@ async def test_of_two_who_close_a_run_the_second_does_not_forget_the_next(autoju
             after = await runs.start("second", {}, "ada")
             second.set()
         await runs.record(after, ["meter"], {})
+        assert [len(recorder.events) for recorder in bench.storage.runs] == [0, 1]
 
 
 async def test_a_run_that_cannot_be_closed_is_let_go_and_does_not_end_the_daemon(

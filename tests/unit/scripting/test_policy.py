@@ -146,7 +146,8 @@ def test_main_declares_the_parameters() -> None:
     ],
 )
 def test_bombs_for_the_parser_are_refused_or_accepted_but_never_raise(source) -> None:
-    compile_script(source, MODULES)
+    check = compile_script(source, MODULES).check
+    assert all(d.line >= 1 and d.message for d in check.diagnostics)
 
 
 @given(st.text(alphabet="abx=()[]{}:'\"\n \t#.,_0µ\r\\", max_size=60))

@@ -70,9 +70,10 @@ def test_what_betterproto_would_swallow_is_refused(data, complaint):
 @example(b"\x0a\x02ab\x10\x01")
 def test_garbage_is_a_value_error_or_a_message_never_a_crash(data):
     try:
-        CODEC.decode(data, pb.RunBatch)
+        message = CODEC.decode(data, pb.RunBatch)
     except (ValueError, TypeError, EOFError):
         return
+    assert isinstance(message, pb.RunBatch)
 
 
 def test_fields_that_are_not_known_yet_are_passed_over():

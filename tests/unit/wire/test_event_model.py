@@ -62,7 +62,8 @@ def names(documents):
 def test_every_document_is_valid_and_stays_so_as_json(uri):
     blocks = [block(), block(3, 2), block(0, 1, "dark", COLUMNS[1:2])]
     documents = validate(list(compose_documents(START, blocks, STOP, uri)))
-    validate([(name, json_from_wire(json_to_wire(d))) for name, d in documents])
+    again = validate([(name, json_from_wire(json_to_wire(d))) for name, d in documents])
+    assert [name for name, _ in again] == [name for name, _ in documents]
     for outcome in RunOutcome:
         validate([DocumentComposer(START).end(RunStop(outcome, 1))])
 
