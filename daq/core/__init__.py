@@ -4,17 +4,13 @@ from daq.core.bounds import brief, require_short_json, require_small
 from daq.core.capabilities import (
     OPERATIONS,
     Capability,
-    EmissionControl,
-    ExposureControl,
     FrameProducer,
     Movable,
     Operation,
     Parameterized,
     Readable,
     SampleProducer,
-    ShutterControl,
     Triggerable,
-    WavelengthTunable,
     operations_of,
 )
 from daq.core.device import (
@@ -73,12 +69,14 @@ from daq.core.interlock import INTERLOCK_CHANNELS, InterlockState, InterlockStat
 from daq.core.measurement import Invalid, Measurement, Reading, merge_blocks
 from daq.core.near_miss import did_you_mean
 from daq.core.parameters import (
+    DTYPES,
+    STANDARD,
     DeviceParameter,
-    Scalar,
-    ScriptParameter,
-    convert_parameters,
+    names_of,
     parse_scalar,
-    signature,
+    setpoint_of,
+    split_target,
+    standard,
 )
 from daq.core.plans.call import MAX_POINTS, PlanCall, bind_plan
 from daq.core.plans.grids import Grid, find_grid, planned_axes
@@ -108,13 +106,23 @@ from daq.core.requests import (
     Request,
     StopRequested,
 )
-from daq.core.units import Limits, axis_label, format_quantity, format_time, scaled_units
+from daq.core.script_parameters import ScriptParameter, convert_parameters, signature
+from daq.core.units import (
+    Limits,
+    Scalar,
+    axis_label,
+    format_quantity,
+    format_time,
+    scaled_units,
+)
 
 __all__ = [
+    "DTYPES",
     "INTERLOCK_CHANNELS",
     "MAX_POINTS",
     "OPERATIONS",
     "PLANS",
+    "STANDARD",
     "AmbiguousError",
     "AuthenticationError",
     "BusyError",
@@ -137,14 +145,12 @@ __all__ = [
     "DeviceState",
     "DeviceStop",
     "Diagnostic",
-    "EmissionControl",
     "Ending",
     "Event",
     "EventBlock",
     "ExecutionRecord",
     "ExecutionState",
     "ExecutionView",
-    "ExposureControl",
     "FrameProducer",
     "Grid",
     "InterlockError",
@@ -195,7 +201,6 @@ __all__ = [
     "ScriptSyntaxError",
     "SettingChange",
     "SettingOutcome",
-    "ShutterControl",
     "StateError",
     "StopOutcome",
     "StopReport",
@@ -205,7 +210,6 @@ __all__ = [
     "Transition",
     "Triggerable",
     "UnknownDeviceError",
-    "WavelengthTunable",
     "axis_label",
     "bind_plan",
     "brief",
@@ -216,11 +220,15 @@ __all__ = [
     "format_quantity",
     "format_time",
     "merge_blocks",
+    "names_of",
     "operations_of",
     "parse_scalar",
     "planned_axes",
     "require_short_json",
     "require_small",
     "scaled_units",
+    "setpoint_of",
     "signature",
+    "split_target",
+    "standard",
 ]

@@ -1,7 +1,8 @@
 """What an instrument can do: capabilities, the operations that each offers, and driver contracts.
 
 A capability is a word on the wire, a `Protocol` for drivers, and a handful of operations that a
-script's device proxy, the API and the client all offer under the same names.
+script's device proxy, the API and the client all offer under the same names. Those of a shutter, an
+emission, a wavelength and an exposure follow from the parameters of these names.
 """
 
 from __future__ import annotations
@@ -13,22 +14,18 @@ from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from daq.core.measurement import Reading
-from daq.core.parameters import Scalar
+from daq.core.units import Scalar
 
 __all__ = [
     "OPERATIONS",
     "Capability",
-    "EmissionControl",
-    "ExposureControl",
     "FrameProducer",
     "Movable",
     "Operation",
     "Parameterized",
     "Readable",
     "SampleProducer",
-    "ShutterControl",
     "Triggerable",
-    "WavelengthTunable",
     "operations_of",
 ]
 
@@ -63,6 +60,10 @@ class Operation:
     """It changes the device, so only one may run at a time; plain reads are always free."""
     cancellable: bool = False
     """A stop may cancel it half way; the device is then told to stop."""
+    parameter: str = ""
+    """It gets or sets this one, by its own name."""
+    value: Scalar | None = None
+    """What it sets that to; None when the caller says."""
 
 
 def _operations() -> dict[str, Operation]:
@@ -81,23 +82,6 @@ def _operations() -> dict[str, Operation]:
         Operation("arm", c.TRIGGERABLE, "()", "Make ready for a trigger.", True),
         Operation("trigger", c.TRIGGERABLE, "()", "Trigger one acquisition.", True, True),
         Operation("frames", c.FRAME_PRODUCER, "(n=1)", "Acquire n frames in a row.", True, True),
-        Operation(
-            "exposure", c.EXPOSURE_CONTROLLABLE, "(seconds=None)", "Get or set the exposure.", True
-        ),
-        Operation("open", c.SHUTTER_CONTROLLABLE, "()", "Open the shutter.", True),
-        Operation("close", c.SHUTTER_CONTROLLABLE, "()", "Close the shutter.", True),
-        Operation("is_open", c.SHUTTER_CONTROLLABLE, "()", "Ask whether the shutter is open."),
-        Operation(
-            "wavelength",
-            c.WAVELENGTH_TUNABLE,
-            "(nm=None)",
-            "Get or set the wavelength and wait until tuned.",
-            True,
-            True,
-        ),
-        Operation(
-            "emission", c.EMISSION_CONTROLLABLE, "(on=None)", "Get or switch the emission.", True
-        ),
         Operation("get", c.PARAMETERIZED, "(name)", "Read a parameter."),
         Operation(
             "set", c.PARAMETERIZED, "(name, value)", "Set a parameter and read it back.", True
@@ -107,7 +91,8 @@ def _operations() -> dict[str, Operation]:
 
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(_operations())
-"""Every operation by name. `stop` is not among them: every device has it, none may refuse it."""
+"""Operations that no parameter stands behind, by name. `stop` is not among them: every device has
+it, none may refuse it."""
 
 
 def operations_of(capabilities: frozenset[Capability]) -> tuple[Operation, ...]:
@@ -171,41 +156,12 @@ class SampleProducer(Protocol):
 
 
 @runtime_checkable
-class ExposureControl(Protocol):
-    """Exposure in seconds."""
-
-    async def exposure(self) -> float: ...
-    async def set_exposure(self, seconds: float) -> None: ...
-
-
-@runtime_checkable
-class ShutterControl(Protocol):
-    """A shutter; both commands return when the shutter is seen to have arrived."""
-
-    async def open_shutter(self) -> None: ...
-    async def close_shutter(self) -> None: ...
-    async def is_shutter_open(self) -> bool: ...
-
-
-@runtime_checkable
-class WavelengthTunable(Protocol):
-    """Wavelength in nm."""
-
-    async def wavelength(self) -> float: ...
-    async def set_wavelength(self, nm: float) -> None: ...
-
-
-@runtime_checkable
-class EmissionControl(Protocol):
-    """The emission of a source."""
-
-    async def emission(self) -> bool: ...
-    async def set_emission(self, enabled: bool) -> None: ...
-
-
-@runtime_checkable
 class Parameterized(Protocol):
-    """Named settings, described by the device's `parameters`."""
+    """Named settings, described by the device's `parameters`.
+
+    A setter returns when the value is there, or when it is under way where the row says how long it
+    may take to settle. What was begun ends with `stop`.
+    """
 
     async def get_parameter(self, name: str) -> Scalar: ...
     async def set_parameter(self, name: str, value: Scalar) -> None: ...

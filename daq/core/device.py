@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daq.core.capabilities import Capability, Operation, operations_of
-from daq.core.parameters import DeviceParameter, Scalar
-from daq.core.units import Limits
+from daq.core.errors import DeviceError
+from daq.core.parameters import DeviceParameter, parameter_operations
+from daq.core.units import Limits, Scalar
 
 __all__ = [
     "Category",
@@ -54,8 +55,12 @@ class DeviceDescription:
     """The configured driver's name, such as `simulated.stage`."""
     category: Category
     capabilities: frozenset[Capability]
+    """Those that parameters bring with them are there without being said."""
     channel: Channel
     """What `record(device)` stores: the position of a movable, else the reading or the frame."""
+    reading: Channel | None = None
+    """What `read` gives where the own channel holds positions or frames, such as `smu.current`;
+    None where that one holds the readings."""
     label: str = ""
     units: str = ""
     """Units of the position of a movable, or of the reading."""
@@ -66,16 +71,38 @@ class DeviceDescription:
     resolution: tuple[int, int] | None = None
     """Frame (width, height) in pixels."""
     bits_per_pixel: int | None = None
-    exposure_limits: Limits | None = None
-    """Seconds."""
-    wavelength_limits: Limits | None = None
-    """Nanometres."""
     parameters: tuple[DeviceParameter, ...] = ()
+
+    def __post_init__(self) -> None:
+        follow = {row.capability for row in self.parameters if row.capability and row.writable}
+        if self.parameters:
+            follow.add(Capability.PARAMETERIZED)
+        object.__setattr__(self, "capabilities", self.capabilities | follow)
+        if self.reading is None and Capability.READABLE in self.capabilities:
+            own = self.capabilities & {Capability.MOVABLE, Capability.FRAME_PRODUCER}
+            if own:
+                object.__setattr__(self, "reading", Channel(f"{self.id}.reading", ""))
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """What can be called on it, by capability."""
-        return operations_of(self.capabilities)
+        """What can be called on it: by capability, then by parameter, where the name is free."""
+        general = operations_of(self.capabilities)
+        taken = {operation.name for operation in general} | {"stop"}
+        named = parameter_operations(self.parameters)
+        return (*general, *(operation for operation in named if operation.name not in taken))
+
+    @property
+    def reading_channel(self) -> Channel:
+        """Where its readings are published."""
+        return self.reading or self.channel
+
+    def parameter(self, name: str) -> DeviceParameter:
+        """The row of that name; raises DeviceError listing those that exist."""
+        for row in self.parameters:
+            if row.name == name:
+                return row
+        known = ", ".join(row.name for row in self.parameters) or "none"
+        raise DeviceError(f"{self.id}: there is no parameter {name!r}; it has {known}")
 
 
 class DeviceState(StrEnum):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.core.measurement import Array
-from daq.core.parameters import Scalar
+from daq.core.units import Scalar
 
 __all__ = ["Column", "Event", "EventBlock", "RunOutcome", "RunStart", "RunStop", "RunSummary"]
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from daq.core.device import DeviceStop
-from daq.core.parameters import ScriptParameter
+from daq.core.script_parameters import ScriptParameter
 
 __all__ = [
     "ExecutionRecord",

@@ -132,6 +132,11 @@ class Axis:
         return self._clock() < self.ends_at
 
     @property
+    def target(self) -> float:
+        """Where the last motion ends, or has ended."""
+        return self._profile.end
+
+    @property
     def braking_time(self) -> float:
         """Seconds that a stop takes at most, from the highest speed of the last motion."""
         return self._profile.speed / self.acceleration

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from daq.core.parameters import Scalar
+from daq.core.units import Scalar
 
 __all__ = ["Preset", "SettingChange", "SettingOutcome"]
 

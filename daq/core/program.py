@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from daq.core.parameters import ScriptParameter
 from daq.core.requests import Interpreter
+from daq.core.script_parameters import ScriptParameter
 
 __all__ = ["Diagnostic", "Ending", "Program", "ProgramEnd", "ProgramFactory", "ScriptCheck"]
 

@@ -10,7 +10,10 @@ from typing import cast
 
 from daq.core.errors import LimitError
 
-__all__ = ["Limits", "axis_label", "format_quantity", "format_time", "scaled_units"]
+__all__ = ["Limits", "Scalar", "axis_label", "format_quantity", "format_time", "scaled_units"]
+
+Scalar = bool | int | float | str
+"""A plain value, as parameters and cached state are made of."""
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 _SCALED = frozenset({"W", "V", "A", "Hz", "s", "J", "Ohm", "F", "T", "N", "Pa", "S/s"})

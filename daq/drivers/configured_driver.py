@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict, Unpack
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
 
 import trio
 
@@ -16,6 +17,8 @@ from daq.core import (
     Limits,
     Reading,
     Scalar,
+    setpoint_of,
+    standard,
 )
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.options import Options
@@ -31,15 +34,14 @@ class _Details(TypedDict, total=False):
     tolerance: float
     resolution: tuple[int, int]
     bits_per_pixel: int
-    exposure_limits: Limits
-    wavelength_limits: Limits
+    reading: Channel
 
 
 class ConfiguredDriver(Driver):
     """A driver that reads its options when it is built, and has settings.
 
     A subclass reads its options in its constructor and ends that with `self.options.finish()`; it
-    says what can be set by `offer_settings`, and what it is by `describe`.
+    says what can be set by `offer_standard` and `offer_settings`, and what it is by `describe`.
 
     Option of all of them: `label`.
     """
@@ -64,6 +66,25 @@ class ConfiguredDriver(Driver):
         """Say which parameters there are, in the order in which people see them."""
         self._settings.offer(settings)
 
+    def offer_standard(self, name: str, **differing: Any) -> None:
+        """Offer a standard parameter, by the driver's methods of its name.
+
+        `temperature()` and `set_temperature(value)`, and `temperature_setpoint()` where the
+        instrument tells what it was set to.
+
+        Args:
+            name: One of `daq.core.STANDARD`.
+            **differing: The fields of its row that are not as usual, such as `limits`.
+        """
+        row = standard(name, **differing)
+        ask_setpoint = getattr(self, row.setpoint, None) if row.setpoint else None
+        if ask_setpoint is None:
+            row = replace(row, setpoint="")
+        change = getattr(self, f"set_{name}") if row.writable else None
+        self.offer_settings(Setting(row, getattr(self, name), change, tolerance=None))
+        if ask_setpoint is not None:
+            self.offer_settings(Setting(setpoint_of(row), ask_setpoint))
+
     def describe(
         self,
         category: Category,
@@ -79,7 +100,7 @@ class ConfiguredDriver(Driver):
         Args:
             category: Its kind.
             units: Of its own channel: of a position, or of a reading.
-            capabilities: Beside that it has parameters.
+            capabilities: Beside those that its parameters bring with them.
             dtype: Of its own channel, numpy's type string.
             shape: Of one sample there.
             **details: The fields of `DeviceDescription` that only some kinds have.
@@ -88,7 +109,7 @@ class ConfiguredDriver(Driver):
             id=self.id,
             driver=self.context.driver_name,
             category=category,
-            capabilities=frozenset({*capabilities, Capability.PARAMETERIZED}),
+            capabilities=frozenset(capabilities),
             channel=Channel(self.id, units, dtype, shape),
             label=self.label,
             units=units,
@@ -112,4 +133,5 @@ class ConfiguredDriver(Driver):
         await self._settings.set(name, value)
 
     async def settings(self) -> dict[str, Scalar]:
-        return {**await self._settings.all(), **await self.poll()}
+        state = await self.poll()
+        return {**await self._settings.all(state), **state}

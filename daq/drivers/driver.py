@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from daq.core import Capability, DeviceDescription, DeviceError, Movable, OfflineError
+from daq.core import DeviceDescription, DeviceError, Movable, OfflineError, Scalar
 from daq.drivers.last_will import LastWill
 from daq.drivers.motion import MotionLook, MotionTiming
 from daq.drivers.timebase import Timebase
@@ -114,11 +114,10 @@ class Driver(ABC):
         For people, such as `close_on_stop = false: the shutter stays as it is`. By default: a
         device that can let light out, and whose safe state is only its `stop`.
         """
-        lets_out = {Capability.SHUTTER_CONTROLLABLE, Capability.EMISSION_CONTROLLABLE}
-        shines = sorted(lets_out & self.description.capabilities)
-        if not shines or type(self).make_safe is not Driver.make_safe:
+        lets_out = [row.name for row in self.description.parameters if row.off is not None]
+        if not lets_out or type(self).make_safe is not Driver.make_safe:
             return ""
-        return f"it is {' and '.join(shines)}, and its safe state is only its stop"
+        return f"it has {' and '.join(lets_out)}, and its safe state is only its stop"
 
     def fingerprint(self) -> str:
         """What makes it what it is, beside its options: the text of a file that it was built from.
@@ -141,6 +140,15 @@ class Driver(ABC):
         By default nothing: an instrument that is safe by itself, or that has no such command.
         """
         return ()
+
+    async def get_parameter(self, name: str) -> Scalar:
+        """The value of a parameter of the description; by default what the method `name` gives."""
+        value: Scalar = await getattr(self, name)()
+        return value
+
+    async def set_parameter(self, name: str, value: Scalar) -> None:
+        """Set one; by default by the method `set_name`. Raises DeviceError or LimitError."""
+        await getattr(self, f"set_{name}")(value)
 
     @abstractmethod
     async def poll(self) -> Mapping[str, bool | int | float | str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daq.core import DeviceError, DeviceParameter, Scalar
+from daq.core import DTYPES, DeviceError, DeviceParameter, Scalar
 
 __all__ = ["Setting", "SettingsTable"]
-
-_DTYPES: dict[str, type[Scalar]] = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +20,9 @@ class Setting:
     get: Callable[[], Awaitable[Scalar]]
     set: Callable[[Any], Awaitable[None]] | None = None
     """Takes a value of the parameter's type within its limits."""
-    tolerance: float = 1e-4
-    """Relative, of its readback: instruments round what they are told to a few digits."""
+    tolerance: float | None = 1e-4
+    """Relative, of its readback: instruments round what they are told to a few digits. None where
+    `set` returns only when it is so."""
 
 
 class SettingsTable:
@@ -52,6 +51,8 @@ class SettingsTable:
             raise DeviceError(f"{self._id}: the parameter {name!r} can only be read")
         wanted = _checked(self._id, setting.parameter, value)
         await setting.set(wanted)
+        if setting.tolerance is None:
+            return
         kept = await setting.get()
         if not _agree(wanted, kept, setting.tolerance):
             units = setting.parameter.units
@@ -59,10 +60,10 @@ class SettingsTable:
                 f"{self._id}: {name} was set to {wanted} {units} and is {kept} {units}"
             )
 
-    async def all(self) -> dict[str, Scalar]:
-        """Every parameter that can be read."""
+    async def all(self, known: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Every parameter that can be read; what is `known` is not asked for again."""
         return {
-            name: await setting.get()
+            name: known[name] if name in known else await setting.get()
             for name, setting in self._settings.items()
             if setting.parameter.readable
         }
@@ -81,7 +82,7 @@ def _checked(device_id: str, parameter: DeviceParameter, value: Scalar) -> Scala
     """`value` in the parameter's type; raises DeviceError, or LimitError where it is outside."""
     if parameter.dtype == "float" and type(value) is int:
         value = float(value)
-    if type(value) is not _DTYPES[parameter.dtype]:
+    if type(value) is not DTYPES[parameter.dtype]:
         raise DeviceError(f"{device_id}: {parameter.name} takes {parameter.dtype}, not {value!r}")
     if parameter.limits is not None and isinstance(value, int | float):
         parameter.limits.require(device_id, parameter.name, value, parameter.units)

@@ -11,22 +11,14 @@ from daq.drivers.driver import DriverContext
 
 __all__ = ["TunableLaser"]
 
-_CAPABILITIES = (
-    Capability.READABLE,
-    Capability.SHUTTER_CONTROLLABLE,
-    Capability.WAVELENGTH_TUNABLE,
-    Capability.EMISSION_CONTROLLABLE,
-)
-
 
 class TunableLaser(ConfiguredDriver):
     """Reads its power in W. `make_safe` closes the shutter and leaves the emission: it stays warm.
 
+    A subclass offers its parameters by `offer_light`.
+
     Option of all of them: `close_on_stop` (true).
     """
-
-    wavelength_limits: Limits
-    """nm; set by the constructor."""
 
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)
@@ -34,39 +26,47 @@ class TunableLaser(ConfiguredDriver):
 
     @property
     def description(self) -> DeviceDescription:
-        limits = self.wavelength_limits
-        return self.describe(Category.LASER, "W", _CAPABILITIES, wavelength_limits=limits)
+        return self.describe(Category.LASER, "W", [Capability.READABLE])
+
+    def offer_light(self, wavelengths: Limits, tolerance: float) -> None:
+        """Offer shutter, emission and wavelength, tuned between these limits within nm."""
+        self.offer_standard("shutter")
+        self.offer_standard("emission")
+        self.offer_standard("wavelength", limits=wavelengths, tolerance=tolerance)
 
     @abstractmethod
     async def read(self) -> Reading:
         """The power before the shutter."""
 
     @abstractmethod
-    async def switch_shutter(self, wanted: bool) -> None:
-        """Return when it is seen to be open, or closed; raises DeviceError."""
+    async def shutter(self) -> bool:
+        """Whether it is open."""
 
     @abstractmethod
-    async def is_shutter_open(self) -> bool: ...
+    async def set_shutter(self, is_open: bool) -> None:
+        """Return when it is seen to be open, or closed; raises DeviceError."""
 
     @abstractmethod
     async def wavelength(self) -> float:
         """As it is read back, nm."""
 
     @abstractmethod
+    async def set_wavelength(self, nm: float) -> None:
+        """Return when it is tuned; raises DeviceError."""
+
+    @abstractmethod
     async def emission(self) -> bool: ...
 
-    async def open_shutter(self) -> None:
-        await self.switch_shutter(True)
-
-    async def close_shutter(self) -> None:
-        await self.switch_shutter(False)
+    @abstractmethod
+    async def set_emission(self, on: bool) -> None:
+        """Return when it is seen to be on, or off; raises DeviceError."""
 
     async def make_safe(self) -> bool:
         """End the tuning and close the shutter, unless `close_on_stop` is off."""
         stopped = await self.stop()
-        if not self.close_on_stop or not await self.is_shutter_open():
+        if not self.close_on_stop or not await self.shutter():
             return stopped
-        await self.close_shutter()
+        await self.set_shutter(False)
         return True
 
     def safe_state_gap(self) -> str:
@@ -75,7 +75,7 @@ class TunableLaser(ConfiguredDriver):
     async def poll(self) -> Mapping[str, Scalar]:
         return {
             "reading": float((await self.read()).value),
-            "is_open": await self.is_shutter_open(),
+            "shutter": await self.shutter(),
             "wavelength": await self.wavelength(),
             "emission": await self.emission(),
         }

@@ -22,6 +22,7 @@ from daq.core import (
     RunSummary,
     ScriptError,
     brief,
+    split_target,
 )
 from daq.storage import RunRecorder, clean_text
 from daq.supervision import Supervisor
@@ -54,7 +55,11 @@ class LiveRun:
         self._streams: dict[str, _Stream] = {}
         self._tables: dict[tuple[str, tuple[Column, ...]], _Stream] = {}
         """By the name that was asked for."""
-        self._motions = {device.id: device.motions for device in supervisor.devices()}
+        self._motions = {
+            channel: times
+            for device in supervisor.devices()
+            for channel, times in device.motions.items()
+        }
         """Of each device before the run: one that was moved since is an axis."""
         self._roles: dict[str, str] = {}
         """Of each channel, as it was at first: a stream's columns stay what they are."""
@@ -121,7 +126,7 @@ class LiveRun:
         return await self._recorder.close(RunStop(outcome, now_ns, reason, by))
 
     def _column(self, block: Measurement) -> Column:
-        device_id = block.channel.partition(".")[0]
+        device_id, _ = split_target(block.channel)
         role = self._roles.setdefault(block.channel, self._role(block.channel, device_id))
         return Column(
             block.channel, block.units, block.values.dtype.str, block.sample_shape, device_id, role
@@ -129,8 +134,8 @@ class LiveRun:
 
     def _role(self, channel: str, device_id: str) -> str:
         """What was moved in this run is an axis; what is only read along is not."""
-        moved = self._supervisor.device(device_id).motions > self._motions.get(device_id, 0)
-        return "positioner" if moved and channel == device_id else "detector"
+        moved = self._supervisor.device(device_id).motions[channel]
+        return "positioner" if moved > self._motions.get(channel, 0) else "detector"
 
     def _stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
         """The table for these columns: another set of columns under one name gets its own."""

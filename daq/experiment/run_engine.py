@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import trio
 
 from daq.core import (
-    OPERATIONS,
     Call,
     CallBeside,
     CloseRun,
@@ -38,6 +37,7 @@ from daq.core import (
     StateError,
     StopRequested,
     StorageError,
+    split_target,
 )
 from daq.experiment.live_run import LiveRun, plain_values, refuse_repeated, run_together
 from daq.experiment.provenance import Provenance
@@ -74,13 +74,13 @@ _REPEATS: Mapping[str, _Repeat] = MappingProxyType(
     {
         "move_abs": _Repeat.ALWAYS,
         "home": _Repeat.ALWAYS,
-        "wavelength": _Repeat.ALWAYS,
         "move_rel": _Repeat.PROTECTING,  # to where it was to end
         "wait_settled": _Repeat.PROTECTING,
         "frames": _Repeat.PROTECTING,
     }
 )
-"""Calls that end in the same way when they are broken off and done again."""
+"""Calls that end in the same way when they are broken off and done again; setting a parameter that
+takes time does too."""
 
 
 @dataclass(slots=True, eq=False)
@@ -209,10 +209,10 @@ class RunEngine:
             self.paused_devices.note(device, self._rule(device.id))
         for device in self._supervisor.devices():
             if device.id in made_safe:
-                self.paused_devices.note(device, PauseAction.SAFE)
+                self.paused_devices.note(device, PauseRule(PauseAction.SAFE))
 
-    def _rule(self, device_id: str) -> PauseAction:
-        return self._pause_rules.get(device_id, PauseRule()).action
+    def _rule(self, device_id: str) -> PauseRule:
+        return self._pause_rules.get(device_id, PauseRule())
 
     def forget_pause(self) -> None:
         """The pause is over, or was taken back."""
@@ -284,6 +284,11 @@ class RunEngine:
     async def _describe(self, request: Describe) -> DeviceDescription:
         return self._use(request.device).description
 
+    def _find(self, target: str) -> tuple[Device, str]:
+        """The device of `laser.wavelength`, from now on claimed, and the parameter, or `""`."""
+        device_id, parameter = split_target(target)
+        return self._use(device_id), parameter
+
     def _use(self, device_id: str) -> Device:
         """The device, from now on claimed by this program."""
         device = self._supervisor.device(device_id)
@@ -297,15 +302,19 @@ class RunEngine:
             await self._events.on_paused(0)
 
     async def _call(self, request: Call) -> Any:
-        device = self._use(request.device)
+        device, parameter = self._find(request.device)
         if request.operation == "stop":
             return (await device.stop(timeout=STOP_TIMEOUT_S)).outcome.value
         await self._wait_unprotected()
-        operation = OPERATIONS.get(request.operation)
-        step = _Step(device, request, self._who, self._claim)
-        if operation is None or not operation.cancellable:
+        call: tuple[Any, ...] = (request.operation, *request.arguments)
+        if parameter:
+            call = device.axis_call(parameter, *call)
+        step = _Step(device, call, self._who, self._claim)
+        if not device.is_cancellable(*call):
             return await step.perform()
-        repeat = _REPEATS.get(request.operation, _Repeat.NEVER)
+        repeat = _REPEATS.get(call[0], _Repeat.NEVER)
+        if device.sets_parameter(*call):
+            repeat = _Repeat.ALWAYS
         if isinstance(request, CallBeside):
             repeat = min(repeat, _Repeat.PROTECTING)
         return await self._interruptible(step.perform, repeat)
@@ -375,13 +384,17 @@ class RunEngine:
         others = [name for name in request.devices if name not in request.moves]
         return await self._acquire(run, [*request.moves, *others])
 
-    async def _call_move(self, device_id: str, target: float) -> None:
-        await self._use(device_id).call("move_abs", target, by=self._who, claim=self._claim)
+    async def _call_move(self, axis: str, target: float) -> None:
+        device, parameter = self._find(axis)
+        call: tuple[Any, ...] = ("move_abs", target)
+        if parameter:
+            call = device.axis_call(parameter, *call)
+        await device.call(*call, by=self._who, claim=self._claim)
 
     async def _acquire(self, run: LiveRun, device_ids: Sequence[str]) -> list[Measurement]:
         refuse_repeated(device_ids)
-        for device_id in device_ids:
-            self._use(device_id)
+        for target in device_ids:
+            self._find(target)
         return await run.acquire(device_ids)
 
     async def _pause(self, request: Pause) -> None:
@@ -399,16 +412,17 @@ class _Step:
     """A call of a device, which may be done again after a pause has broken it off."""
 
     device: Device
-    request: Call
+    call: tuple[Any, ...]
+    """The operation and its arguments."""
     who: str
     claim: Claim
     target: float | None = None
     """Where a move by a distance ends, wherever it was broken off."""
 
     async def perform(self) -> Any:
-        operation, arguments = self.request.operation, tuple(self.request.arguments)
+        operation, *arguments = self.call
         if operation == "move_rel" and self.target is not None:
-            operation, arguments = "move_abs", (self.target,)
+            operation, arguments = "move_abs", [self.target]
         elif operation == "move_rel" and len(arguments) == 1:
             start = await self.device.call("position", by=self.who)
             if isinstance(arguments[0], int | float):

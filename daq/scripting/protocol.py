@@ -345,7 +345,16 @@ def describe(description: DeviceDescription) -> dict[str, Any]:
     d = description
     return {
         "id": d.id,
-        "operations": [operation.name for operation in d.operations],
+        "operations": {operation.name: operation.signature for operation in d.operations},
+        "parameters": {
+            row.name: {
+                "units": row.units,
+                "limits": [row.limits.low, row.limits.high] if row.limits else None,
+                "choices": list(row.choices),
+                "argument": row.argument if row.writable else "",
+            }
+            for row in d.parameters
+        },
         "facts": {
             "label": d.label,
             "category": d.category.value,
@@ -353,12 +362,11 @@ def describe(description: DeviceDescription) -> dict[str, Any]:
             "limits": [d.limits.low, d.limits.high] if d.limits else None,
             "tolerance": d.tolerance,
             "resolution": list(d.resolution) if d.resolution else None,
-            "exposure_limits": [d.exposure_limits.low, d.exposure_limits.high]
-            if d.exposure_limits
-            else None,
-            "wavelength_limits": [d.wavelength_limits.low, d.wavelength_limits.high]
-            if d.wavelength_limits
-            else None,
+            **{
+                f"{row.name}_limits": [row.limits.low, row.limits.high]
+                for row in d.parameters
+                if row.limits
+            },
             "parameters": [p.name for p in d.parameters],
         },
     }

@@ -21,6 +21,7 @@ from daq.core import (
     UnknownDeviceError,
     brief,
     did_you_mean,
+    split_target,
 )
 from daq.drivers import Driver, DriverContext, Timebase
 from daq.supervision.device.acquisition import follow_position
@@ -111,6 +112,11 @@ class Supervisor:
                 f"there is no device {shown!r}; there are {', '.join(sorted(self._devices))}",
                 advice=did_you_mean(shown, self._devices),
             ) from None
+
+    def find(self, target: str) -> tuple[Device, str]:
+        """The device and the parameter of `laser.wavelength`; `""` for a device as a whole."""
+        device_id, parameter = split_target(target)
+        return self.device(device_id), parameter
 
     def gate(self, device_id: str) -> Gate:
         """Who may command the device of that id, whether or not it is configured now."""
@@ -205,15 +211,16 @@ class Supervisor:
     async def acquire(self, ids: Sequence[str], *, by: str = "") -> list[Measurement]:
         """Take what `record` stores of these devices, all at once; publishes nothing.
 
+        An id with a name behind it, such as `laser.wavelength`, is that parameter alone.
         When one fails, the others are given up and its error is raised, as `Device.call` does.
         """
-        devices = [self.device(device_id) for device_id in ids]
+        targets = [self.find(target) for target in ids]
         started: list[Acquisition] = []
         blocks: list[Measurement] = []
         try:
-            for device in devices:
+            for device, parameter in targets:
                 # One by one: what began must be known when the next one fails.
-                started.append(device.begin_acquire(by=by))  # noqa: PERF401
+                started.append(device.begin_acquire(parameter, by=by))
             while started:
                 blocks += await started.pop(0).finish()
         except BaseException:

@@ -1,32 +1,22 @@
-"""What holds for every driver: its description, its connection, its stop, its parameters."""
+"""What holds for every driver: its description, its connection, its stop."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import trio
 
 from daq.core import (
     Capability,
     ConfigurationError,
-    DaqError,
     DeviceDescription,
     DeviceError,
-    DeviceParameter,
-    EmissionControl,
-    ExposureControl,
     FrameProducer,
-    LimitError,
     Movable,
-    Parameterized,
     Readable,
     SampleProducer,
-    ShutterControl,
     Triggerable,
-    WavelengthTunable,
 )
-from daq.drivers import Driver
 from daq.testing.driver_subject import Subject, expect, expect_error
 
 __all__ = ["ALWAYS", "PROTOCOLS", "Check"]
@@ -39,22 +29,12 @@ PROTOCOLS: dict[Capability, type] = {
     Capability.TRIGGERABLE: Triggerable,
     Capability.FRAME_PRODUCER: FrameProducer,
     Capability.SAMPLE_PRODUCER: SampleProducer,
-    Capability.EXPOSURE_CONTROLLABLE: ExposureControl,
-    Capability.SHUTTER_CONTROLLABLE: ShutterControl,
-    Capability.WAVELENGTH_TUNABLE: WavelengthTunable,
-    Capability.EMISSION_CONTROLLABLE: EmissionControl,
 }
 
 _FIELDS: dict[Capability, dict[str, type]] = {
     Capability.MOVABLE: {"position": float, "moving": bool},
-    Capability.EXPOSURE_CONTROLLABLE: {"exposure": float},
-    Capability.SHUTTER_CONTROLLABLE: {"is_open": bool},
-    Capability.WAVELENGTH_TUNABLE: {"wavelength": float},
-    Capability.EMISSION_CONTROLLABLE: {"emission": bool},
 }
 """What `poll` has to say for a capability."""
-
-_PARAMETER_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 async def description_is_complete(subject: Subject) -> None:
@@ -78,19 +58,9 @@ def _needed(description: DeviceDescription) -> list[tuple[str, bool]]:
         (Capability.MOVABLE, "units", bool(description.units)),
         (Capability.MOVABLE, "limits", description.limits is not None),
         (Capability.MOVABLE, "a tolerance", description.tolerance is not None),
-        (Capability.READABLE, "units", bool(description.units)),
+        (Capability.READABLE, "units of its readings", bool(description.reading_channel.units)),
         (Capability.FRAME_PRODUCER, "a resolution", description.resolution is not None),
         (Capability.FRAME_PRODUCER, "bits_per_pixel", description.bits_per_pixel is not None),
-        (
-            Capability.EXPOSURE_CONTROLLABLE,
-            "exposure_limits",
-            description.exposure_limits is not None,
-        ),
-        (
-            Capability.WAVELENGTH_TUNABLE,
-            "wavelength_limits",
-            description.wavelength_limits is not None,
-        ),
     ]
     return [(what, present) for capability, what, present in needs if capability in offered]
 
@@ -180,48 +150,6 @@ async def stop_when_idle_says_so(subject: Subject) -> None:
         await driver.poll()
 
 
-async def parameters_keep_their_word(subject: Subject) -> None:
-    """Each has its type, takes its own value back, and refuses what its limits exclude."""
-    async with subject.connected() as driver:
-        expect(isinstance(driver, Parameterized), "it declares parameterized and is not")
-        for parameter in driver.description.parameters:
-            if parameter.readable:
-                await _check_parameter(driver, parameter)
-        if isinstance(driver, Parameterized):
-            for call in (_get_unknown, _set_unknown):
-                await expect_error(DeviceError, "an unknown parameter", partial(call, driver))
-
-
-async def _get_unknown(driver: Parameterized) -> None:
-    await driver.get_parameter("no such parameter")
-
-
-async def _set_unknown(driver: Parameterized) -> None:
-    await driver.set_parameter("no such parameter", 1)
-
-
-async def _check_parameter(driver: Driver, parameter: DeviceParameter) -> None:
-    assert isinstance(driver, Parameterized)  # noqa: S101 - the caller has checked it
-    name, limits = parameter.name, parameter.limits
-    value = await driver.get_parameter(name)
-    dtype = _PARAMETER_TYPES[parameter.dtype]
-    expect(type(value) is dtype, f"the parameter {name} is {value!r}, not a {parameter.dtype}")
-    if not parameter.writable:
-        await expect_error(
-            DaqError, f"setting the read-only {name}", lambda: driver.set_parameter(name, value)
-        )
-        return
-    await driver.set_parameter(name, value)
-    expect(await driver.get_parameter(name) == value, f"the parameter {name} was not kept")
-    if limits is not None:
-        expect(value in limits, f"the parameter {name} = {value!r} is outside its limits {limits}")
-        below = dtype(limits.low - 1)
-        await expect_error(
-            LimitError, f"{name} = {below!r}", lambda: driver.set_parameter(name, below)
-        )
-        expect(await driver.get_parameter(name) == value, f"a refused value changed {name}")
-
-
 ALWAYS: tuple[tuple[Capability | None, Check], ...] = (
     (None, description_is_complete),
     (None, capabilities_are_what_is_implemented),
@@ -231,5 +159,4 @@ ALWAYS: tuple[tuple[Capability | None, Check], ...] = (
     (None, poll_tells_the_state),
     (None, poll_survives_cancellation),
     (None, stop_when_idle_says_so),
-    (Capability.PARAMETERIZED, parameters_keep_their_word),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,9 +13,7 @@ from daq.core import (
     Capability,
     DaqError,
     DeviceError,
-    ExposureControl,
     FrameProducer,
-    LimitError,
     Readable,
     Reading,
     SampleProducer,
@@ -114,25 +111,6 @@ async def stop_ends_frames(subject: Subject) -> None:
         expect(await driver.stop() is False, "frames that were stopped still run")
 
 
-async def exposures_are_kept(subject: Subject) -> None:
-    """An exposure reads back as it was set; one outside its limits changes nothing."""
-    async with subject.connected() as driver:
-        limits = driver.description.exposure_limits
-        if not isinstance(driver, ExposureControl) or limits is None:
-            raise ConformanceError("it declares exposure control without methods or limits")
-        wanted = min(max(0.02, limits.low), limits.high)
-        await driver.set_exposure(wanted)
-        kept = await driver.exposure()
-        expect(abs(kept - wanted) <= 0.01 * wanted, f"set to {wanted:g} s, it exposes {kept:g} s")
-        for outside in (2.0 * limits.high, -1.0):
-            await expect_error(
-                LimitError,
-                f"an exposure of {outside:g} s",
-                partial(driver.set_exposure, outside),
-            )
-        expect(await driver.exposure() == kept, "a refused exposure changed it")
-
-
 async def samples_have_no_gaps(subject: Subject) -> None:
     """Each block begins where the last one ended, in samples and in time, at a steady pace."""
     async with subject.connected() as driver:
@@ -213,7 +191,6 @@ ACQUIRING: tuple[tuple[Capability | None, Check], ...] = (
     (Capability.FRAME_PRODUCER, frames_come_in_order),
     (Capability.FRAME_PRODUCER, frames_can_be_left_and_resumed),
     (Capability.FRAME_PRODUCER, stop_ends_frames),
-    (Capability.EXPOSURE_CONTROLLABLE, exposures_are_kept),
     (Capability.SAMPLE_PRODUCER, samples_have_no_gaps),
     (Capability.SAMPLE_PRODUCER, stop_ends_samples),
 )

@@ -12,7 +12,7 @@ import trio
 from daq.testing.driver_checks import ALWAYS, Check
 from daq.testing.driver_checks_acquire import ACQUIRING
 from daq.testing.driver_checks_motion import MOVING
-from daq.testing.driver_checks_switch import SWITCHING
+from daq.testing.driver_checks_parameters import SETTING
 from daq.testing.driver_subject import ConformanceError, DriverFactory, Subject
 
 __all__ = ["CheckResult", "ConformanceError", "check_driver", "run_checks"]
@@ -69,7 +69,7 @@ async def check_driver(
 async def run_checks(subject: Subject, timeout: float = 60.0) -> AsyncGenerator[CheckResult, None]:
     """Run the checks that the subject's capabilities ask for, one by one, whatever fails."""
     offered = subject.build().description.capabilities
-    for capability, check in (*ALWAYS, *MOVING, *ACQUIRING, *SWITCHING):
+    for capability, check in (*ALWAYS, *MOVING, *ACQUIRING, *SETTING):
         if capability is None or capability in offered:
             yield await _run(check, subject, timeout)
 

@@ -21,9 +21,14 @@ class AcquisitionMethods(DeviceService):
 
     @unary
     async def read_value(self, request: pb.ReadValueRequest) -> pb.ReadValueResponse:
-        """What `record` would store of the device: a reading, a position or a frame."""
-        device = self._device(request.device_id)
-        block = (await device.acquire(by=str(caller())))[0]
+        """Its reading; of a device that measures nothing, its position or its frame.
+
+        `laser.wavelength` is the parameter of that name.
+        """
+        device, parameter = self._supervisor.find(request.device_id)
+        blocks = await device.acquire(parameter, by=str(caller()))
+        readings = device.description.reading_channel.name
+        block = next((b for b in blocks if b.channel == readings), blocks[0])
         await device.publish(block)
         value = block.last()
         parts = array_to_wire(value)
@@ -63,9 +68,8 @@ class AcquisitionMethods(DeviceService):
             await trio.sleep(period)
 
     def _reading(self, device: Device) -> Measurement | None:
-        """The newest reading that was published: beside the own channel where that is taken."""
-        beside = self._bus.latest(f"{device.id}.reading")
-        return beside or self._bus.latest(device.description.channel.name)
+        """The newest reading that was published."""
+        return self._bus.latest(device.description.reading_channel.name)
 
     @unary
     async def arm(self, request: pb.ArmRequest) -> pb.ArmResponse:
@@ -79,9 +83,9 @@ class AcquisitionMethods(DeviceService):
 
     @unary
     async def set_exposure(self, request: pb.SetExposureRequest) -> pb.SetExposureResponse:
-        seconds = await self._call(request.device_id, "exposure", request.exposure_ms / 1e3)
+        seconds = await self._call(request.device_id, "set", "exposure", request.exposure_ms / 1e3)
         return pb.SetExposureResponse(success=True, actual_exposure_ms=seconds * 1e3)
 
     @unary
     async def get_exposure(self, request: pb.GetExposureRequest) -> pb.GetExposureResponse:
-        return pb.GetExposureResponse(await self._call(request.device_id, "exposure") * 1e3)
+        return pb.GetExposureResponse(await self._call(request.device_id, "get", "exposure") * 1e3)

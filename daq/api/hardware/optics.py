@@ -10,32 +10,31 @@ __all__ = ["OpticsMethods"]
 
 
 class OpticsMethods(DeviceService):
-    """Each setter answers with what was read back."""
+    """The older words for some standard parameters; each setter answers with what was read back."""
 
     @unary
     async def set_shutter(self, request: pb.SetShutterRequest) -> pb.SetShutterResponse:
-        await self._call(request.device_id, "open" if request.open else "close")
-        is_open = await self._call(request.device_id, "is_open")
+        is_open = await self._call(request.device_id, "set", "shutter", request.open)
         return pb.SetShutterResponse(success=True, is_open=is_open)
 
     @unary
     async def get_shutter(self, request: pb.GetShutterRequest) -> pb.GetShutterResponse:
-        return pb.GetShutterResponse(await self._call(request.device_id, "is_open"))
+        return pb.GetShutterResponse(await self._call(request.device_id, "get", "shutter"))
 
     @unary
     async def set_wavelength(self, request: pb.SetWavelengthRequest) -> pb.SetWavelengthResponse:
-        nm = await self._call(request.device_id, "wavelength", request.wavelength_nm)
+        nm = await self._call(request.device_id, "set", "wavelength", request.wavelength_nm)
         return pb.SetWavelengthResponse(success=True, actual_wavelength_nm=nm)
 
     @unary
     async def get_wavelength(self, request: pb.GetWavelengthRequest) -> pb.GetWavelengthResponse:
-        return pb.GetWavelengthResponse(await self._call(request.device_id, "wavelength"))
+        return pb.GetWavelengthResponse(await self._call(request.device_id, "get", "wavelength"))
 
     @unary
     async def set_emission(self, request: pb.SetEmissionRequest) -> pb.SetEmissionResponse:
-        enabled = await self._call(request.device_id, "emission", request.enabled)
+        enabled = await self._call(request.device_id, "set", "emission", request.enabled)
         return pb.SetEmissionResponse(success=True, is_enabled=enabled)
 
     @unary
     async def get_emission(self, request: pb.GetEmissionRequest) -> pb.GetEmissionResponse:
-        return pb.GetEmissionResponse(await self._call(request.device_id, "emission"))
+        return pb.GetEmissionResponse(await self._call(request.device_id, "get", "emission"))

@@ -9,15 +9,12 @@ from daq.api.door.call_boundary import caller
 from daq.api.door.trio_service import immediate, streaming, unary
 from daq.api.hardware.device_service import DeviceService
 from daq.api.hardware.state_watch import Change, StateWatch
-from daq.core import DeviceError, DeviceParameter, Scalar, parse_scalar
+from daq.core import DeviceError, Scalar, parse_scalar
 from daq.supervision import Device
 from daq.wire.convert import parameter_to_wire, scalar_to_text
 from daq.wire.generated import daq as pb
 
 __all__ = ["ParameterMethods"]
-
-_SETTINGS = {"exposure": "s", "wavelength": "nm", "emission": "", "is_open": ""}
-"""Cached settings that have operations of their own, and their units."""
 
 
 class ParameterMethods(DeviceService):
@@ -34,12 +31,11 @@ class ParameterMethods(DeviceService):
     async def get_parameter(self, request: pb.GetParameterRequest) -> pb.ParameterValue:
         device = self._device(request.device_id)
         value = await device.call("get", request.parameter_name, by=str(caller()))
-        described = _described(device, request.parameter_name)
         return pb.ParameterValue(
             device_id=device.id,
             name=request.parameter_name,
             value=scalar_to_text(value),
-            units=described.units if described else "",
+            units=device.description.parameter(request.parameter_name).units,
             timestamp_ns=time.time_ns(),
         )
 
@@ -63,26 +59,17 @@ class ParameterMethods(DeviceService):
                     await emit(message)
 
 
-def _described(device: Device, name: str) -> DeviceParameter | None:
-    return next((p for p in device.description.parameters if p.name == name), None)
-
-
 def _parse(device: Device, name: str, text: str) -> Scalar:
-    """The text as the parameter's type; of an unknown parameter the device itself complains."""
-    described = _described(device, name)
-    if described is None:
-        return text
+    """The text as the parameter's type; raises DeviceError."""
+    dtype = device.description.parameter(name).dtype
     try:
-        return parse_scalar(text, described.dtype)
+        return parse_scalar(text, dtype)
     except ValueError:
-        raise DeviceError(
-            f"{device.id}: parameter {name!r} takes {described.dtype}, not {text!r}"
-        ) from None
+        raise DeviceError(f"{device.id}: parameter {name!r} takes {dtype}, not {text!r}") from None
 
 
 def _parameter_changes(change: Change, wanted: frozenset[str]) -> list[pb.ParameterChange]:
-    declared = {p.name: p.units for p in change.device.description.parameters}
-    units = _SETTINGS | declared
+    units = {p.name: p.units for p in change.device.description.parameters}
     return [
         pb.ParameterChange(
             device_id=change.device.id,

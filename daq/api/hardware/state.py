@@ -12,12 +12,10 @@ from daq.api.door.trio_service import immediate, streaming
 from daq.api.hardware.device_service import DeviceService
 from daq.api.hardware.state_watch import Change, StateWatch, state_fields
 from daq.core import Capability, DeviceDescription, DeviceSnapshot
-from daq.wire.convert import clean, device_to_wire, json_mapping_to_wire, state_to_wire
+from daq.wire.convert import clean, device_to_wire, fields_to_wire, state_to_wire
 from daq.wire.generated import daq as pb
 
 __all__ = ["Deadband", "StateMethods"]
-
-_UNITS = {"wavelength": "nm", "exposure": "s"}
 
 
 class StateMethods(DeviceService):
@@ -89,7 +87,7 @@ def _update(
         timestamp_ns=snapshot.timestamp_ns,
         version=snapshot.version,
         is_snapshot=is_snapshot,
-        fields_json=json_mapping_to_wire(fields),
+        fields_json=fields_to_wire(fields),
     )
 
 
@@ -115,10 +113,9 @@ def _observables(
 def _units(description: DeviceDescription, name: str) -> str:
     if name == "position" and Capability.MOVABLE in description.capabilities:
         return description.units
-    if name == "reading" and Capability.MOVABLE not in description.capabilities:
-        return description.units
-    declared = {parameter.name: parameter.units for parameter in description.parameters}
-    return declared.get(name, _UNITS.get(name, ""))
+    if name == "reading":
+        return description.reading_channel.units
+    return next((row.units for row in description.parameters if row.name == name), "")
 
 
 class Deadband:

@@ -38,7 +38,7 @@ class Exposing(Device):
     @property
     def exposure_limits(self) -> Limits | None:
         """In seconds."""
-        return self._description.exposure_limits
+        return self._description.parameter("exposure").limits
 
 
 class Camera(Device):

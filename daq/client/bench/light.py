@@ -59,7 +59,7 @@ class Tunable(Device):
     @property
     def wavelength_limits(self) -> Limits | None:
         """In nm."""
-        return self._description.wavelength_limits
+        return self._description.parameter("wavelength").limits
 
 
 class Laser(Tunable, Emitter):

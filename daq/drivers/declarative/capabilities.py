@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from daq.core import Capability, DeviceError, DeviceParameter, Reading, Scalar
+from daq.core import Capability, DeviceError, Reading, Scalar
 from daq.drivers.declarative.conversation import Conversation
 from daq.drivers.declarative.model import Description
 from daq.drivers.declarative.motion import Mover
@@ -23,10 +23,6 @@ class Part:
     instrument: Description
     mover: Mover | None
     armed: bool
-    parameter: Callable[[str], DeviceParameter]
-
-    def _name(self, capability: Capability) -> str:
-        return self.instrument.roles[capability]
 
     def _now(self, value: Scalar) -> Reading:
         if isinstance(value, str):
@@ -36,7 +32,7 @@ class Part:
 
 class _Readable(Part):
     async def read(self) -> Reading:
-        return self._now(await self.conversation.read(self._name(Capability.READABLE)))
+        return self._now(await self.conversation.read(self.instrument.reading))
 
 
 class _Movable(Part):
@@ -63,41 +59,6 @@ class _Movable(Part):
         return self.mover
 
 
-class _Shutter(Part):
-    async def open_shutter(self) -> None:
-        await self.conversation.write(self._name(Capability.SHUTTER_CONTROLLABLE), True)
-
-    async def close_shutter(self) -> None:
-        await self.conversation.write(self._name(Capability.SHUTTER_CONTROLLABLE), False)
-
-    async def is_shutter_open(self) -> bool:
-        return bool(await self.conversation.read(self._name(Capability.SHUTTER_CONTROLLABLE)))
-
-
-class _Emission(Part):
-    async def emission(self) -> bool:
-        return bool(await self.conversation.read(self._name(Capability.EMISSION_CONTROLLABLE)))
-
-    async def set_emission(self, enabled: bool) -> None:
-        await self.conversation.write(self._name(Capability.EMISSION_CONTROLLABLE), enabled)
-
-
-class _Wavelength(Part):
-    async def wavelength(self) -> float:
-        return float(await self.conversation.read(self._name(Capability.WAVELENGTH_TUNABLE)))
-
-    async def set_wavelength(self, nm: float) -> None:
-        await self.conversation.write(self._name(Capability.WAVELENGTH_TUNABLE), nm)
-
-
-class _Exposure(Part):
-    async def exposure(self) -> float:
-        return float(await self.conversation.read(self._name(Capability.EXPOSURE_CONTROLLABLE)))
-
-    async def set_exposure(self, seconds: float) -> None:
-        await self.conversation.write(self._name(Capability.EXPOSURE_CONTROLLABLE), seconds)
-
-
 class _Triggered(Part):
     async def arm(self) -> None:
         trigger = self.instrument.trigger
@@ -115,26 +76,10 @@ class _Triggered(Part):
         return self.context.timebase.now_ns()
 
 
-class _Parameterized(Part):
-    async def get_parameter(self, name: str) -> Scalar:
-        if not self.parameter(name).readable:
-            raise DeviceError(f"{self.context.device_id}: the parameter {name!r} cannot be read")
-        return await self.conversation.read(name)
-
-    async def set_parameter(self, name: str, value: Scalar) -> None:
-        self.parameter(name)
-        await self.conversation.write(name, value)
-
-
 PARTS: Mapping[Capability, type[Part]] = MappingProxyType(
     {
         Capability.READABLE: _Readable,
         Capability.MOVABLE: _Movable,
-        Capability.SHUTTER_CONTROLLABLE: _Shutter,
-        Capability.EMISSION_CONTROLLABLE: _Emission,
-        Capability.WAVELENGTH_TUNABLE: _Wavelength,
-        Capability.EXPOSURE_CONTROLLABLE: _Exposure,
         Capability.TRIGGERABLE: _Triggered,
-        Capability.PARAMETERIZED: _Parameterized,
     }
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from daq.core import (
-    Capability,
+    STANDARD,
     Channel,
     ConfigurationError,
     DeviceDescription,
@@ -14,10 +15,12 @@ from daq.core import (
     DeviceParameter,
     Limits,
     Scalar,
+    setpoint_of,
+    standard,
 )
 from daq.drivers.declarative.capabilities import PARTS
 from daq.drivers.declarative.conversation import Conversation
-from daq.drivers.declarative.model import Description, Value
+from daq.drivers.declarative.model import Description, StandardValue, Value
 from daq.drivers.declarative.motion import Mover
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.options import Options
@@ -26,14 +29,8 @@ __all__ = ["DescribedDriver", "read_limits", "with_capabilities"]
 
 DriverClass = TypeVar("DriverClass", bound="DescribedDriver")
 
-_FIELDS: Mapping[Capability, str] = {
-    Capability.READABLE: "reading",
-    Capability.SHUTTER_CONTROLLABLE: "is_open",
-    Capability.EMISSION_CONTROLLABLE: "emission",
-    Capability.WAVELENGTH_TUNABLE: "wavelength",
-    Capability.EXPOSURE_CONTROLLABLE: "exposure",
-}
-"""What `poll` calls the value behind a capability."""
+_THOUSANDTH = 1e-3
+"""How far a value of no stated tolerance may read back from what it was set to, of its limits."""
 
 
 def with_capabilities(base: type[DriverClass], description: Description) -> type[DriverClass]:
@@ -91,9 +88,9 @@ class DescribedDriver(Driver):
         if self.mover is not None:
             self.motion_timing = self.mover.timing
             self.home_position = self.mover.home_position
-        self._parameters = tuple(
-            _parameter(value) for value in description.values.values() if value.is_parameter
-        )
+        rows = tuple(_parameters(description))
+        self._behind = {row.name: name for row, name in rows}
+        self._description = self._describe(tuple(row for row, _ in rows))
 
     @property
     def id(self) -> str:
@@ -102,6 +99,9 @@ class DescribedDriver(Driver):
 
     @property
     def description(self) -> DeviceDescription:
+        return self._description
+
+    def _describe(self, parameters: tuple[DeviceParameter, ...]) -> DeviceDescription:
         described, main = self.instrument, self._main_value()
         units = "" if main is None else main.units
         return DeviceDescription(
@@ -114,9 +114,8 @@ class DescribedDriver(Driver):
             units=units,
             limits=self._limits,
             tolerance=None if described.motion is None else described.motion.tolerance,
-            exposure_limits=self._limits_of(Capability.EXPOSURE_CONTROLLABLE),
-            wavelength_limits=self._limits_of(Capability.WAVELENGTH_TUNABLE),
-            parameters=self._parameters,
+            reading=self._reading(),
+            parameters=parameters,
         )
 
     async def connect(self) -> None:
@@ -156,8 +155,10 @@ class DescribedDriver(Driver):
         fields: dict[str, Scalar] = {}
         if self.mover is not None:
             fields |= await self.mover.poll(look)
-        for capability, name in self.instrument.roles.items():
-            fields[_FIELDS[capability]] = await look.read(name)
+        if self.instrument.reading:
+            fields["reading"] = await look.read(self.instrument.reading)
+        for name in filter(STANDARD.__contains__, self._behind):
+            fields[name] = await look.read(self._behind[name])
         for value in self.instrument.values.values():
             if value.is_polled:
                 fields.setdefault(value.name, await look.read(value.name))
@@ -170,29 +171,72 @@ class DescribedDriver(Driver):
     async def settings(self) -> Mapping[str, Scalar]:
         """Every parameter that can be read, and what `poll` sees."""
         look = self.conversation.look()
-        values = {p.name: await look.read(p.name) for p in self._parameters if p.readable}
+        rows = [row for row in self.description.parameters if row.readable]
+        values = {row.name: await look.read(self._behind[row.name]) for row in rows}
         return {**values, **await self.poll()}
 
-    def parameter(self, name: str) -> DeviceParameter:
-        """The parameter of that name; raises DeviceError listing those that exist."""
-        for parameter in self._parameters:
-            if parameter.name == name:
-                return parameter
-        known = ", ".join(parameter.name for parameter in self._parameters) or "none"
-        raise DeviceError(f"{self.id} has no parameter {name!r}; it has {known}")
+    async def get_parameter(self, name: str) -> Scalar:
+        if not self.description.parameter(name).readable:
+            raise DeviceError(f"{self.id}: the parameter {name!r} cannot be read")
+        return await self.conversation.read(self._behind.get(name, name))
+
+    async def set_parameter(self, name: str, value: Scalar) -> None:
+        self.description.parameter(name)
+        behind = self.instrument.standard.get(name)
+        written = (behind.setpoint or behind.value) if behind else name
+        await self.conversation.write(written, value)
+
+    def _reading(self) -> Channel | None:
+        """Where its readings go when its own channel holds the position."""
+        if self.instrument.motion is None or not self.instrument.reading:
+            return None
+        value = self.instrument.values[self.instrument.reading]
+        return Channel(f"{self.id}.{value.name}", value.units, _dtype(value))
 
     def _main_value(self) -> Value | None:
         """What `record` stores: the position, else the reading."""
-        motion, roles = self.instrument.motion, self.instrument.roles
-        name = motion.position if motion else roles.get(Capability.READABLE)
-        return None if name is None else self.instrument.values[name]
+        motion = self.instrument.motion
+        name = motion.position if motion else self.instrument.reading
+        return self.instrument.values[name] if name else None
 
-    def _limits_of(self, capability: Capability) -> Limits | None:
-        name = self.instrument.roles.get(capability)
-        return None if name is None else self.instrument.values[name].limits
+
+def _parameters(description: Description) -> Iterator[tuple[DeviceParameter, str]]:
+    """Its parameters, and the value behind each when it is asked for."""
+    values, taken = description.values, set[str]()
+    for name, behind in description.standard.items():
+        row = _standard(name, behind, values)
+        yield row, behind.value
+        taken.add(name)
+        if row.setpoint:
+            yield setpoint_of(row), behind.setpoint
+            taken.add(row.setpoint)
+    for value in values.values():
+        if value.is_parameter and value.name not in taken:
+            yield _parameter(value), value.name
+
+
+def _standard(name: str, behind: StandardValue, values: Mapping[str, Value]) -> DeviceParameter:
+    value, written = values[behind.value], values[behind.setpoint or behind.value]
+    tolerance = written.tolerance if behind.tolerance is None else behind.tolerance
+    if tolerance is None and written.limits is not None:
+        tolerance = _THOUSANDTH * max(abs(written.limits.low), abs(written.limits.high))
+    row = standard(name)
+    has_setpoint = bool(behind.setpoint) and written.read is not None
+    return replace(
+        row,
+        description=value.description or row.description,
+        units=value.units or row.units,
+        limits=written.limits,
+        tolerance=tolerance,
+        settle_s=row.settle_s if behind.settle_s is None else behind.settle_s,
+        setpoint=row.setpoint or f"{name}_setpoint" if has_setpoint else "",
+    )
 
 
 def _parameter(value: Value) -> DeviceParameter:
+    if value.name in STANDARD and value.dtype == STANDARD[value.name].dtype and value.read:
+        row = _standard(value.name, StandardValue(value.name), {value.name: value})
+        return replace(row, writable=value.write is not None)
     return DeviceParameter(
         value.name,
         value.dtype,

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from daq.core import Category, ConfigurationError
+from daq.core import STANDARD, Category, ConfigurationError
 from daq.drivers.declarative.model import (
     Command,
     Description,
@@ -47,10 +47,7 @@ FOREIGN_TABLES = (
     "actions",
     "readable",
     "movable",
-    "shutter",
-    "emission",
-    "wavelength",
-    "exposure",
+    *STANDARD,
     "trigger",
     "safe",
 )
@@ -150,7 +147,8 @@ def _read(root: Table, text: str) -> Description:
         errors=_read_errors(root, phrases),
         values=values,
         actions=actions,
-        roles=roles.single(),
+        reading=roles.reading(),
+        standard=roles.standard(),
         motion=roles.motion(),
         trigger=roles.trigger(),
         safe=roles.safe(),
@@ -248,10 +246,12 @@ def _check(root: Table, description: Description) -> None:
         root.problem("instrument", "the table [instrument] with a `name` is missing")
     if root.source.problems:
         return  # what is wrong may be just what makes it offer something
-    if not description.capabilities:
+    named = any(value.is_parameter for value in description.values.values())
+    if not (description.capabilities or description.standard or named):
         root.problem(
             (), "the instrument offers nothing: describe [readable], [movable] or a parameter"
         )
     polled = [value for value in description.values.values() if value.is_polled]
-    if not (polled or description.roles or description.motion or description.identify):
+    asked = polled or description.reading or description.standard or description.motion
+    if not (asked or description.identify):
         root.problem((), "there is nothing to poll: give [identify], or a value with poll = true")

@@ -19,6 +19,7 @@ __all__ = [
     "OptionRule",
     "Question",
     "Reply",
+    "StandardValue",
     "Trigger",
     "Value",
     "Will",
@@ -93,6 +94,18 @@ class Value:
     def choices(self) -> tuple[str, ...]:
         """The words that people use; empty when any text or number will do."""
         return tuple(str(name) for name in self.words) if self.dtype == "str" else ()
+
+
+@dataclass(frozen=True, slots=True)
+class StandardValue:
+    """The values behind a standard parameter."""
+
+    value: str
+    """The one that is read."""
+    setpoint: str = ""
+    """The one that is written, where that is another."""
+    tolerance: float | None = None
+    settle_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +200,10 @@ class Description:
     errors: ErrorRules
     values: Mapping[str, Value]
     actions: Mapping[str, tuple[Command, ...]]
-    roles: Mapping[Capability, str]
-    """The value behind a capability that needs only one: its reading, shutter, wavelength, ..."""
+    reading: str
+    """The value that is its reading; empty when it has none."""
+    standard: Mapping[str, StandardValue]
+    """What is behind its standard parameters, by their names."""
     motion: Motion | None
     trigger: Trigger | None
     safe: Mapping[str, Scalar]
@@ -197,12 +212,10 @@ class Description:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What it offers: what was described, and nothing else."""
-        offered = set(self.roles)
+        """What it offers beside parameters: what was described, and nothing else."""
+        offered = {Capability.READABLE} if self.reading else set()
         if self.motion is not None:
             offered.add(Capability.MOVABLE)
         if self.trigger is not None:
             offered.add(Capability.TRIGGERABLE)
-        if any(value.is_parameter for value in self.values.values()):
-            offered.add(Capability.PARAMETERIZED)
         return frozenset(offered)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from daq.core import Capability, Limits, Scalar
+from daq.core import STANDARD, DeviceParameter, Limits, Scalar
 from daq.drivers.declarative.expression import Expression
-from daq.drivers.declarative.model import Command, Motion, Trigger, Value, Will
+from daq.drivers.declarative.model import Command, Motion, StandardValue, Trigger, Value, Will
 from daq.drivers.declarative.phrases import Phrases
 from daq.drivers.declarative.source import Table
 from daq.drivers.declarative.values import fits
@@ -16,15 +16,6 @@ from daq.drivers.declarative.values import fits
 __all__ = ["Roles"]
 
 _UNBOUNDED = Limits(float("-inf"), float("inf"))
-
-_SINGLE: Mapping[str, tuple[Capability, str, bool]] = {
-    "readable": (Capability.READABLE, "", False),
-    "shutter": (Capability.SHUTTER_CONTROLLABLE, "bool", True),
-    "emission": (Capability.EMISSION_CONTROLLABLE, "bool", True),
-    "wavelength": (Capability.WAVELENGTH_TUNABLE, "float", True),
-    "exposure": (Capability.EXPOSURE_CONTROLLABLE, "float", True),
-}
-"""Table to capability, the type that its value needs, and whether it is written too."""
 
 _DEFAULT_SETTLED = "abs(position - setpoint) <= tolerance"
 
@@ -38,19 +29,48 @@ class Roles:
     actions: Mapping[str, tuple[Command, ...]]
     phrases: Phrases
 
-    def single(self) -> dict[Capability, str]:
-        """The capabilities that one value is behind."""
-        roles: dict[Capability, str] = {}
-        for key, (capability, dtype, is_written) in _SINGLE.items():
-            table = self.root.table(key)
+    def reading(self) -> str:
+        """`[readable]`."""
+        table = self.root.table("readable")
+        if table is None:
+            return ""
+        value = self._value(table, "value", read=True)
+        table.finish()
+        if value is None:
+            return ""
+        if value.dtype == "str":
+            table.problem("value", f"{value.name!r} is a text, not a reading")
+        if not value.units:
+            table.problem("value", f"{value.name!r} needs `units` (`1` for a plain number)")
+        return value.name
+
+    def standard(self) -> dict[str, StandardValue]:
+        """The tables of standard parameters: `[wavelength]`, `[temperature]`, ..."""
+        found: dict[str, StandardValue] = {}
+        for name, row in STANDARD.items():
+            table = self.root.table(name)
             if table is None:
                 continue
-            value = self._value(table, "value", read=True, write=is_written)
+            apart = "setpoint" in table
+            value = self._value(table, "value", read=True, write=not apart)
+            setpoint = self._value(table, "setpoint", write=True) if apart else value
+            tolerance = table.number("tolerance", 0.0) if "tolerance" in table else None
+            settle_s = table.number("settle", 0.0, "s") if "settle" in table else None
             table.finish()
-            if value is not None:
-                self._check_single(table, capability, dtype, value)
-                roles[capability] = value.name
-        return roles
+            if value is not None and setpoint is not None:
+                self._check_standard(table, row, value, setpoint)
+                name_set = setpoint.name if apart else ""
+                found[name] = StandardValue(value.name, name_set, tolerance, settle_s)
+        return found
+
+    def _check_standard(
+        self, table: Table, row: DeviceParameter, value: Value, setpoint: Value
+    ) -> None:
+        for key, each in (("value", value), ("setpoint", setpoint)):
+            if each.dtype != row.dtype:
+                table.problem(key, f"{each.name!r} is of type {each.dtype}, not {row.dtype}")
+        if row.dtype == "float" and setpoint.limits is None:
+            table.problem("value", f"{setpoint.name!r} needs `limits`")
 
     def motion(self) -> Motion | None:
         """`[movable]`."""
@@ -163,17 +183,6 @@ class Roles:
         table.finish()
         templates = [self.phrases.make_template(table, "send", text) for text in texts]
         return Will(tuple(templates), summary)
-
-    def _check_single(self, table: Table, capability: Capability, dtype: str, value: Value) -> None:
-        if dtype and value.dtype != dtype:
-            table.problem("value", f"{value.name!r} is of type {value.dtype}, not {dtype}")
-        if capability is Capability.READABLE:
-            if value.dtype == "str":
-                table.problem("value", f"{value.name!r} is a text, not a reading")
-            if not value.units:
-                table.problem("value", f"{value.name!r} needs `units` (`1` for a plain number)")
-        if dtype == "float" and value.limits is None:
-            table.problem("value", f"{value.name!r} needs `limits`")
 
     def _value(
         self, table: Table, key: str, *, read: bool = False, write: bool = False

@@ -51,6 +51,8 @@ class Meter1830c(LineDriver):
         super().__init__(context)
         self._wavelength = self.options.number("wavelength", math.nan, "nm", _WAVELENGTH)
         self.options.finish()
+        # It tells whole nanometres.
+        self.offer_standard("wavelength", limits=_WAVELENGTH, tolerance=0.5)
         self.offer_settings(
             self._switch("attenuator", "A", "The detector's attenuator is in place"),
             Setting(
@@ -68,8 +70,7 @@ class Meter1830c(LineDriver):
 
     @property
     def description(self) -> DeviceDescription:
-        offered = (Capability.READABLE, Capability.WAVELENGTH_TUNABLE)
-        return self.describe(Category.POWER_METER, "W", offered, wavelength_limits=_WAVELENGTH)
+        return self.describe(Category.POWER_METER, "W", [Capability.READABLE])
 
     async def identify(self) -> None:
         await self.line.command("E0")  # whether its echo is on, nobody knows
@@ -102,7 +103,6 @@ class Meter1830c(LineDriver):
         return float((await self.ask("W?", r"(\d{3,4})", "a wavelength in nm"))[1])
 
     async def set_wavelength(self, nm: float) -> None:
-        _WAVELENGTH.require(self.id, "wavelength", nm, "nm")
         command = f"W{round(nm):04d}"
         await self.line.command(command)
         kept = await self.wavelength()

@@ -20,10 +20,12 @@ from daq.core import (
     Scalar,
     StateError,
 )
+from daq.core.mechanics import Axis
 from daq.drivers.driver import DriverContext
 from daq.drivers.options import NOT_NEGATIVE, POSITIVE
 from daq.drivers.simulated.base import Halt, SimulatedDriver
 from daq.drivers.simulated.bench import Light
+from daq.drivers.simulated.positioner import Positioner
 from daq.drivers.simulated.sensor import NoisePool, Sensor
 
 __all__ = ["SimulatedCamera"]
@@ -31,9 +33,12 @@ __all__ = ["SimulatedCamera"]
 _CAPABILITIES = (
     Capability.FRAME_PRODUCER,
     Capability.TRIGGERABLE,
-    Capability.EXPOSURE_CONTROLLABLE,
 )
 _EXPOSURE = Limits(1e-5, 10.0)
+_TEMPERATURE = Limits(200.0, 300.0)
+_INSTANT = 1e6
+"""K/s²: cooling has no inertia worth speaking of."""
+_TEMPERATURE_NOISE = 0.005
 _GAIN = Limits(0.01, 100.0)
 _INLINE_PIXELS = 640 * 480
 """Larger frames take longer than a step on the Trio loop may, and are computed in a thread."""
@@ -46,7 +51,8 @@ class SimulatedCamera(SimulatedDriver):
 
     Options: `resolution` ([width, height]), `pixel_pitch` (mm), `exposure` (s), `readout` (s),
     `gain` (counts per electron), `quantum_efficiency`, `nd_filter` (optical density),
-    `read_noise` (electrons), `offset` (counts), `bits`.
+    `read_noise` (electrons), `offset` (counts), `bits`, `temperature` (of the sensor, K) and
+    `cooling_speed` (K/s).
     """
 
     def __init__(self, context: DriverContext) -> None:
@@ -55,9 +61,10 @@ class SimulatedCamera(SimulatedDriver):
         self._readout = self.options.number("readout", 0.005, "s", NOT_NEGATIVE)
         self._gain = self.options.number("gain", 1.0, "counts per electron", _GAIN)
         self._sensor = self._read_sensor()
-        self.options.finish()
         width, height = self._sensor.size
         self._noise = NoisePool(self.random, width * height)
+        self._cooling = self._read_cooling()
+        self.options.finish()
         self._halt = Halt()
         self._running = False
         self._armed = False
@@ -65,6 +72,10 @@ class SimulatedCamera(SimulatedDriver):
         gain = DeviceParameter("gain", "float", "", "counts per electron", limits=_GAIN)
         pitch = DeviceParameter(
             "pixel_pitch", "float", "Edge length of a pixel", "mm", writable=False
+        )
+        self.offer_standard("exposure", limits=_EXPOSURE)
+        self.offer_standard(
+            "temperature", description="Of the sensor", limits=_TEMPERATURE, settle_s=600.0
         )
         self.offer_settings(
             self.setting(gain, lambda: self._gain, self._set_gain),
@@ -82,7 +93,6 @@ class SimulatedCamera(SimulatedDriver):
             shape=(height, width),
             resolution=(width, height),
             bits_per_pixel=self._sensor.bits,
-            exposure_limits=_EXPOSURE,
         )
 
     async def arm(self) -> None:
@@ -133,21 +143,32 @@ class SimulatedCamera(SimulatedDriver):
         return await self.link.query("exposure?", lambda: self._exposure)
 
     async def set_exposure(self, seconds: float) -> None:
-        _EXPOSURE.require(self.id, "exposure", seconds, "s")
         await self.link.command(f"exposure {seconds:g}", lambda: self._expose_for(seconds))
         if await self.exposure() != seconds:
             raise DeviceError(f"{self.id}: did not take the exposure {seconds:g} s")
 
+    async def temperature(self) -> float:
+        return await self._cooling.readback()
+
+    async def temperature_setpoint(self) -> float:
+        return await self.link.query("setpoint?", lambda: self._cooling.axis.target)
+
+    async def set_temperature(self, kelvin: float) -> None:
+        """Returns at once; the sensor follows."""
+        await self.link.command(f"temperature {kelvin:g}", lambda: self._cooling.axis.begin(kelvin))
+
     async def stop(self) -> bool:
-        """End the acquisition and disarm."""
+        """End the acquisition and disarm; a sensor that is being cooled stays as cold as it is."""
+        stopped = await self._cooling.stop()
         if not await self.link.query("busy?", lambda: self._running or self._armed):
-            return False
+            return stopped
         await self.link.command("stop", self._stop)
         return True
 
     async def poll(self) -> Mapping[str, Scalar]:
         return {
             "exposure": await self.exposure(),
+            "temperature": await self.temperature(),
             "armed": await self.link.query("armed?", lambda: self._armed),
             "acquiring": await self.link.query("busy?", lambda: self._running),
         }
@@ -178,6 +199,14 @@ class SimulatedCamera(SimulatedDriver):
         if width * height <= _INLINE_PIXELS:
             return self._sensor.expose(*arguments)
         return await trio.to_thread.run_sync(self._sensor.expose, *arguments)
+
+    def _read_cooling(self) -> Positioner:
+        start = self.options.number("temperature", 293.0, "K", _TEMPERATURE)
+        speed = self.options.number("cooling_speed", 20.0, "K/s", POSITIVE)
+        axis = Axis(start, speed, _INSTANT, trio.current_time)
+        return Positioner(
+            self, axis, units="K", tolerance=0.1, timeout=1.0, noise=_TEMPERATURE_NOISE
+        )
 
     def _read_sensor(self) -> Sensor:
         options = self.options

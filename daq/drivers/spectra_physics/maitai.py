@@ -43,7 +43,7 @@ class MaiTai(TunableLaser, LineDriver):
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)
         options = self.options
-        self.wavelength_limits = options.limits("wavelength_limits", Limits(690.0, 1040.0), "nm")
+        wavelengths = options.limits("wavelength_limits", Limits(690.0, 1040.0), "nm")
         self._tolerance = options.number("wavelength_tolerance", 1.0, "nm", Limits(0.1, 10.0))
         self._tuning_timeout = options.number("tuning_timeout", 60.0, "s", _SECONDS)
         self._shutter_timeout = options.number("shutter_timeout", 3.0, "s", _SECONDS)
@@ -51,6 +51,7 @@ class MaiTai(TunableLaser, LineDriver):
         options.finish()
         self._halts = 0
         self._tuning = False
+        self.offer_light(wavelengths, self._tolerance)
         self.offer_settings(
             self._told("warm_up", "READ:PCTW?", "%", "How warm it is; it emits from 100 on"),
             self._told("pump_power", "PLAS:POW?", "W", "Of the pump laser"),
@@ -64,14 +65,13 @@ class MaiTai(TunableLaser, LineDriver):
     async def read(self) -> Reading:
         return self.reading(await self._quantity("READ:POW?", "W"))
 
-    async def is_shutter_open(self) -> bool:
+    async def shutter(self) -> bool:
         return (await self.ask("SHUT?", "([01])", "0 or 1"))[1] == "1"
 
     async def wavelength(self) -> float:
         return await self._quantity("READ:WAV?", "nm")
 
     async def set_wavelength(self, nm: float) -> None:
-        self.wavelength_limits.require(self.id, "wavelength", nm, "nm")
         begun, self._tuning = self._halts, True
         await self.line.command(f"WAV {nm:.0f}")
         kept = await self._quantity("WAV?", "nm")
@@ -94,19 +94,19 @@ class MaiTai(TunableLaser, LineDriver):
         status = int((await self.ask("*STB?", r"(\d+)", "the status byte"))[1])
         return bool(status & _EMITS)
 
-    async def set_emission(self, enabled: bool) -> None:
-        word = "ON" if enabled else "OFF"
-        if enabled and not await self.emission():
+    async def set_emission(self, on: bool) -> None:
+        word = "ON" if on else "OFF"
+        if on and not await self.emission():
             await self._require_startable()
         await self.line.command(word)
 
         async def is_so() -> bool:
-            return await self.emission() is enabled
+            return await self.emission() is on
 
         if not await self._comes_true(is_so, self._emission_timeout):
             raise DeviceError(
                 f"{self.id}: {word!r} was sent and the emission is still "
-                f"{'off' if enabled else 'on'} after {self._emission_timeout:g} s"
+                f"{'off' if on else 'on'} after {self._emission_timeout:g} s"
             )
 
     async def stop(self) -> bool:
@@ -123,22 +123,22 @@ class MaiTai(TunableLaser, LineDriver):
     def last_will(self) -> tuple[LastWill, ...]:
         return self.will_of("SHUT 0", "shutter closed") if self.close_on_stop else ()
 
-    async def switch_shutter(self, wanted: bool) -> None:
-        command = f"SHUT {wanted:d}"
+    async def set_shutter(self, is_open: bool) -> None:
+        command = f"SHUT {is_open:d}"
         await self.line.command(command)
 
         async def is_so() -> bool:
-            return await self.is_shutter_open() is wanted
+            return await self.shutter() is is_open
 
         if not await self._comes_true(is_so, self._shutter_timeout):
             raise DeviceError(
                 f"{self.id}: {command!r} was sent and the shutter is still "
-                f"{'closed' if wanted else 'OPEN'} after {self._shutter_timeout:g} s",
+                f"{'closed' if is_open else 'OPEN'} after {self._shutter_timeout:g} s",
                 advice="look at the laser: front panel, key switch and interlock can hold it",
             )
 
     async def _require_startable(self) -> None:
-        if await self.is_shutter_open():
+        if await self.shutter():
             raise InterlockError(
                 f"{self.id}: the emission is not switched on while the shutter is open",
                 advice="close the shutter first",

@@ -24,34 +24,61 @@ __all__ = ["DeviceOperation", "DeviceProxy", "Devices", "device_id"]
 class DeviceOperation:
     """One operation of one device, ready to be called."""
 
-    __slots__ = ("_device", "_name", "_parameters", "_session")
+    __slots__ = ("_device", "_name", "_session", "_signature")
 
-    def __init__(self, session: Session, device: str, name: str) -> None:
+    def __init__(self, session: Session, device: str, name: str, signature: str) -> None:
         self._session = session
         self._device = device
         self._name = name
-        self._parameters = _parameters_of(name)
+        self._signature = signature
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         call = Call(self._device, self._name, self._bind(arguments, named))
         return _writable(self._session.request(call))
 
     def _bind(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        free = self._parameters[len(arguments) :]
+        parameters = _parameters_of(self._signature)
+        free = parameters[len(arguments) :]
         bound = [*arguments, *(named[name] for name in free if name in named)]
-        if len(bound) != len(arguments) + len(named) or len(bound) > len(self._parameters):
-            raise TypeError(
-                f"{self._device}.{_signature(self._name)} was called with other arguments"
-            )
+        if len(bound) != len(arguments) + len(named) or len(bound) > len(parameters):
+            raise TypeError(f"{self} was called with other arguments")
         return bound
 
     def __bool__(self) -> bool:
-        raise TypeError(f"call it: {self._device}.{_signature(self._name)}")
+        raise TypeError(f"call it: {self}")
+
+    def __str__(self) -> str:
+        return f"{self._device}.{self._name}{self._signature}"
 
     def __repr__(self) -> str:
-        return (
-            f"<{self._device}.{self._name}: call it, as in {self._device}.{_signature(self._name)}>"
-        )
+        return f"<{self._device}.{self._name}: call it, as in {self}>"
+
+
+class DeviceParameter(DeviceOperation):
+    """A parameter of a device: called to get or set it, given to `record` and to scans as it is."""
+
+    __slots__ = ("choices", "limits", "units")
+
+    def __init__(
+        self, session: Session, device: str, name: str, signature: str, row: Mapping[str, Any]
+    ) -> None:
+        super().__init__(session, device, name, signature)
+        self.units: str = row["units"]
+        self.limits = tuple(row["limits"]) if row["limits"] else None
+        self.choices = tuple(row["choices"])
+
+    @property
+    def id(self) -> str:
+        """`laser.wavelength`."""
+        return f"{self._device}.{self._name}"
+
+    def get(self) -> Any:
+        """Its value, asked of the instrument."""
+        return self._session.request(Call(self._device, "get", [self._name]))
+
+    def set(self, value: Any) -> Any:
+        """Set it, wait until it is there, and return what it reads back."""
+        return self._session.request(Call(self._device, "set", [self._name, value]))
 
 
 class DeviceProxy:
@@ -61,8 +88,13 @@ class DeviceProxy:
 
     def __init__(self, session: Session, description: Mapping[str, Any]) -> None:
         self._id: str = description["id"]
-        names = [*description["operations"], "stop"]
-        self._operations = {name: DeviceOperation(session, self._id, name) for name in names}
+        rows = description["parameters"]
+        self._operations: dict[str, DeviceOperation] = {
+            name: DeviceParameter(session, self._id, name, signature, rows[name])
+            if name in rows and name not in OPERATIONS
+            else DeviceOperation(session, self._id, name, signature)
+            for name, signature in {**description["operations"], "stop": "()"}.items()
+        }
         self._facts = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in description["facts"].items()
@@ -70,10 +102,10 @@ class DeviceProxy:
         self._facts["id"] = self._id
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._operations:
-            return self._operations[name]
         if self._facts.get(name) is not None:
             return self._facts[name]
+        if name in self._operations:
+            return self._operations[name]
         raise AttributeError(self._missing(name))
 
     def _missing(self, name: str) -> str:
@@ -81,11 +113,14 @@ class DeviceProxy:
         hint = did_you_mean(name, [*self._operations, *facts], "; ") or "."
         return (
             f"device '{self._id}' has no '{name}'{hint} It offers "
-            f"{', '.join(map(_signature, self._operations))}; facts: {', '.join(sorted(facts))}"
+            f"{self._offers()}; facts: {', '.join(sorted(facts))}"
         )
 
+    def _offers(self) -> str:
+        return ", ".join(f"{op._name}{op._signature}" for op in self._operations.values())  # noqa: SLF001
+
     def __repr__(self) -> str:
-        return f"<device '{self._id}': {', '.join(map(_signature, self._operations))}>"
+        return f"<device '{self._id}': {self._offers()}>"
 
 
 class Devices:
@@ -124,23 +159,17 @@ class Devices:
 
 
 def device_id(device: object) -> str:
-    """The id of a proxy, or the id itself."""
-    if isinstance(device, DeviceProxy):
+    """The id of a proxy or of a parameter such as `laser.wavelength`, or the id itself."""
+    if isinstance(device, DeviceProxy | DeviceParameter):
         return str(device.id)
     if isinstance(device, str):
         return device
     raise TypeError(f"a device or its id belongs here, not {type(device).__name__}")
 
 
-def _parameters_of(operation: str) -> list[str]:
-    row = OPERATIONS.get(operation)
-    inside = row.signature.strip("()") if row else ""
+def _parameters_of(signature: str) -> list[str]:
+    inside = signature.strip("()")
     return [part.split("=")[0].strip() for part in inside.split(",") if part.strip()]
-
-
-def _signature(operation: str) -> str:
-    row = OPERATIONS.get(operation)
-    return f"{operation}{row.signature if row else '()'}"
 
 
 def _writable(value: Any) -> Any:

@@ -7,8 +7,10 @@ from contextlib import aclosing
 from typing import Any
 
 from daq.core import (
+    STANDARD,
     Capability,
     CapabilityError,
+    DeviceDescription,
     DeviceError,
     Invalid,
     InvalidReadingError,
@@ -17,25 +19,20 @@ from daq.core import (
 )
 from daq.supervision.device.answers import (
     checked_array,
-    checked_number,
     checked_position,
     checked_reading,
-    checked_truth,
 )
 from daq.supervision.device.operation_context import OperationContext
+from daq.supervision.device.parameters import take_parameter
 
 __all__ = [
     "acquire",
     "checked_frame",
     "follow_position",
     "note_position",
-    "take_emission",
-    "take_exposure",
     "take_frame",
     "take_position",
     "take_reading",
-    "take_shutter",
-    "take_wavelength",
 ]
 
 Take = Callable[[OperationContext], Awaitable[Measurement]]
@@ -79,75 +76,45 @@ def checked_frame(instrument: OperationContext, frame: Any) -> Measurement:
     return instrument.publisher.primary(checked_array(instrument.id, "frames", frame, channel))
 
 
-async def take_exposure(instrument: OperationContext) -> Measurement:
-    return _beside(
-        instrument,
-        "exposure",
-        checked_number(instrument.id, "exposure", await instrument.driver.exposure()),
-        "s",
-    )
-
-
-async def take_wavelength(instrument: OperationContext) -> Measurement:
-    return _beside(
-        instrument,
-        "wavelength",
-        checked_number(instrument.id, "wavelength", await instrument.driver.wavelength()),
-        "nm",
-    )
-
-
-async def take_emission(instrument: OperationContext) -> Measurement:
-    return _beside(
-        instrument,
-        "emission",
-        checked_truth(instrument.id, "emission", await instrument.driver.emission()),
-        "",
-    )
-
-
-async def take_shutter(instrument: OperationContext) -> Measurement:
-    told = await instrument.driver.is_shutter_open()
-    is_open = checked_truth(instrument.id, "is_shutter_open", told)
-    return _beside(instrument, "shutter", is_open, "", field="is_open")
-
-
 async def follow_position(instrument: OperationContext) -> None:
     """Publish where a moving device is."""
     await instrument.publisher.publish(await take_position(instrument))
 
 
-async def acquire(instrument: OperationContext) -> tuple[Measurement, ...]:
-    """What `record` stores of the device, not yet published.
+async def acquire(instrument: OperationContext, parameter: str = "") -> tuple[Measurement, ...]:
+    """What `record` stores of the device, or of one parameter of it, not yet published.
 
-    The position, else a frame, else a reading; a source without any of these gives its settings.
+    The position, and beside it the reading of a device that measures too; else a frame, else a
+    reading. A source without any of these gives its standard parameters.
     """
-    offered = instrument.description.capabilities
+    if parameter:
+        return await take_parameter(instrument, parameter)
+    description = instrument.description
+    offered = description.capabilities
+    if Capability.MOVABLE in offered:
+        position = await take_position(instrument)
+        if Capability.READABLE not in offered:
+            return (position,)
+        return position, await take_reading(instrument)
     for capability, take in _PRIMARY.items():
         if capability in offered:
             return (await take(instrument),)
-    blocks = [await take(instrument) for cap, take in _SETTINGS.items() if cap in offered]
+    names = [row.name for row in description.parameters if row.name in STANDARD and row.readable]
+    blocks = [block for name in names for block in await take_parameter(instrument, name)]
     if not blocks:
-        raise CapabilityError(f"{instrument.id}: has nothing to record: it gives no values")
+        raise CapabilityError(
+            f"{instrument.id}: has nothing to record: it gives no values",
+            advice=f"record a parameter of it: {_targets(description)}",
+        )
     return tuple(blocks)
 
 
+def _targets(description: DeviceDescription) -> str:
+    rows = [row for row in description.parameters if row.is_number and row.readable]
+    return ", ".join(f"{description.id}.{row.name}" for row in rows) or "it has none"
+
+
 _PRIMARY: dict[Capability, Take] = {
-    Capability.MOVABLE: take_position,
     Capability.FRAME_PRODUCER: take_frame,
     Capability.READABLE: take_reading,
 }
-
-_SETTINGS: dict[Capability, Take] = {
-    Capability.WAVELENGTH_TUNABLE: take_wavelength,
-    Capability.EMISSION_CONTROLLABLE: take_emission,
-    Capability.SHUTTER_CONTROLLABLE: take_shutter,
-    Capability.EXPOSURE_CONTROLLABLE: take_exposure,
-}
-
-
-def _beside(
-    instrument: OperationContext, name: str, value: float, units: str, *, field: str = ""
-) -> Measurement:
-    instrument.status.note(field or name, value)
-    return instrument.publisher.beside(name, value, units, instrument.timebase.now_ns())

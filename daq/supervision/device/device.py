@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,10 +37,11 @@ from daq.supervision.device.answers import checked_fields, checked_scalar
 from daq.supervision.device.debts import Debts
 from daq.supervision.device.device_task import DeviceTask
 from daq.supervision.device.gate import Claim, Gate
-from daq.supervision.device.job import Job, intended
+from daq.supervision.device.job import Job, Setting, intended
 from daq.supervision.device.operation_context import OperationContext
-from daq.supervision.device.operations import ACTIONS, Action
+from daq.supervision.device.operations import ACTIONS, Action, parameter_action
 from daq.supervision.device.out_of_use import Disabled, OutOfUse
+from daq.supervision.device.parameters import check_get
 from daq.supervision.device.questions import ask
 from daq.supervision.device.stopping import Stopper
 from daq.supervision.device.stream import Streamer
@@ -90,10 +92,10 @@ class Device:
         """Why there is no driver that could reach it."""
         self.gate = gate
         """Who may command it now."""
-        self.motions = 0
-        """How often it was asked to move."""
+        self.motions = Counter[str]()
+        """How often it was asked to move, and each axis among its parameters, by their channels."""
         self._offered: Mapping[str, tuple[Operation, Action]] = {
-            operation.name: (operation, ACTIONS[operation.name])
+            operation.name: (operation, self._action_of(operation))
             for operation in instrument.description.operations
         }
 
@@ -147,7 +149,7 @@ class Device:
         claim: Claim | None = None,
         force: bool = False,
     ) -> Any:
-        """Do one operation of `OPERATIONS`, or `stop`, and return its plain value.
+        """Do one operation that the description offers, or `stop`, and return its plain value.
 
         Readings, positions and frames that it takes are published. Moves return the readback.
 
@@ -171,15 +173,24 @@ class Device:
         offered, action = self._offer(operation)
         checked = action.check(self._instrument.description, operation, arguments)
         exclusive = offered.commands and not (action.asks_without_arguments and not checked)
-        job = Job(operation, checked, operation=offered, exclusive=exclusive, by=by)
+        setting = self._setting(offered, checked) if exclusive else None
+        job = Job(
+            operation, checked, operation=offered, setting=setting, exclusive=exclusive, by=by
+        )
         perform: Callable[[], Awaitable[Any]] = partial(action.perform, self._instrument, *checked)
         if exclusive:
             self.gate.require(job, claim, force=force)
             self._require_nothing_owed(job, force=force)
-            self.motions += offered.capability is Capability.MOVABLE
+            self._count_motion(job)
         elif not offered.commands or action.asks_without_arguments:
             perform = partial(ask, self._instrument.status, str(job), perform)
         return await self._perform(job, perform)
+
+    def _count_motion(self, job: Job) -> None:
+        if job.is_motion:
+            self.motions[self.id] += 1
+        elif job.setting is not None and job.setting[0].is_axis:
+            self.motions[f"{self.id}.{job.setting[0].name}"] += 1
 
     def _require_nothing_owed(self, job: Job, *, force: bool) -> None:
         debt = self._debts.find(self.id)
@@ -191,24 +202,65 @@ class Device:
                 advice=f"see why with `devices`; `stop {self.id}` tries again",
             )
 
-    async def acquire(self, *, by: str = "") -> tuple[Measurement, ...]:
-        """Take what `record` stores of this device: position, frame or reading. Publishes nothing.
+    def axis_call(self, parameter: str, operation: str, *arguments: Any) -> tuple[Any, ...]:
+        """The call of the device that is a call of one of its parameters, as if that were a motor.
 
-        Raises as `call` does.
+        `move_abs` sets it and `position` and `read` get it; `get`, `set` and its own name are as
+        they are. Raises DeviceError for a parameter that is no axis.
         """
-        return await self.begin_acquire(by=by).finish()
+        row = self.description.parameter(parameter)
+        if operation in ("position", "read", "get"):
+            return "get", parameter
+        if operation in ("move_abs", "set"):
+            if operation == "move_abs" and not row.is_axis:
+                raise DeviceError(
+                    f"{self.id}.{parameter} cannot be moved: "
+                    f"{'it is no number' if row.writable else 'it can only be read'}",
+                    advice=f"axes of {self.id}: {_axes(self.description)}",
+                )
+            return "set", parameter, *arguments
+        raise CapabilityError(
+            f"{self.id}.{parameter} does not offer {operation!r}; "
+            "a parameter offers position, move_abs, get, set"
+        )
 
-    def begin_acquire(self, *, by: str = "") -> Acquisition:
+    def is_cancellable(self, operation: str, *arguments: Any) -> bool:
+        """Whether a call may be broken off half way."""
+        if operation == "set" and arguments:
+            operation = str(arguments[0])
+        offered, _ = self._offered.get(operation, (None, None))
+        return offered is not None and offered.cancellable
+
+    def sets_parameter(self, operation: str, *arguments: Any) -> bool:
+        """Whether a call sets a parameter: done again, it ends in the same place."""
+        offered, _ = self._offered.get(operation, (None, None))
+        if offered is None or not offered.commands:
+            return False
+        return operation == "set" or (bool(offered.parameter) and arguments not in ((), (None,)))
+
+    async def acquire(self, parameter: str = "", *, by: str = "") -> tuple[Measurement, ...]:
+        """Take what `record` stores of this device, or of one parameter. Publishes nothing.
+
+        Position, frame or reading, and both of a device that moves and measures. Raises as `call`
+        does.
+        """
+        return await self.begin_acquire(parameter, by=by).finish()
+
+    def begin_acquire(self, parameter: str = "", *, by: str = "") -> Acquisition:
         """As `acquire`, but begins now and is finished later, so that several go on at once.
 
         The caller must `finish` or `abandon` it. Raises as `call` does.
         """
         capabilities = self.description.capabilities
-        job = Job("acquire", by=by)
-        if Capability.FRAME_PRODUCER in capabilities and Capability.MOVABLE not in capabilities:
+        job = Job("acquire", (parameter,) if parameter else (), by=by)
+        if parameter:
+            check_get(self.description, "record", (parameter,))
+        elif Capability.FRAME_PRODUCER in capabilities and Capability.MOVABLE not in capabilities:
             job = Job("frames", (1,), operation=OPERATIONS["frames"], exclusive=True, by=by)
         self.gate.require_allowed(job)
-        step: Callable[[], Awaitable[tuple[Measurement, ...]]] = partial(acquire, self._instrument)
+        step: Callable[[], Awaitable[tuple[Measurement, ...]]] = partial(
+            acquire, self._instrument, parameter
+        )
         if not job.exclusive:
             step = partial(ask, self._instrument.status, "acquire", step)
         self._begin(job, step)
@@ -364,6 +416,21 @@ class Device:
                 advice=did_you_mean(operation, [*self._offered, "stop"]),
             ) from None
 
+    def _action_of(self, operation: Operation) -> Action:
+        if not operation.parameter:
+            return ACTIONS[operation.name]
+        return parameter_action(operation, self.description.parameter(operation.parameter))
+
+    def _setting(self, offered: Operation, checked: Sequence[Any]) -> Setting | None:
+        """Which parameter the call sets, and to what."""
+        if offered.name == "set" and not offered.parameter:
+            name, value = checked
+            return self.description.parameter(name), value
+        if not offered.parameter:
+            return None
+        value = checked[0] if checked else offered.value
+        return self.description.parameter(offered.parameter), value
+
     async def _perform(self, job: Job, step: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         self._begin(job, step, *arguments)
         return await self._finish(job)
@@ -417,6 +484,12 @@ def _told(error: DaqError, stop: DeviceStop | None) -> DaqError:
     elif stop.outcome in _NOT_STOPPED:
         what = f"it was not stopped: {stop.message}"
     return type(error)(f"{error.message}; {what}", advice=error.advice)
+
+
+def _axes(description: DeviceDescription) -> str:
+    own = [description.id] if Capability.MOVABLE in description.capabilities else []
+    rows = [f"{description.id}.{row.name}" for row in description.parameters if row.is_axis]
+    return ", ".join([*own, *rows]) or "none"
 
 
 def _by(who: str) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from daq.core import BusyError, InterlockError
+from daq.core import BusyError, InterlockError, names_of
 from daq.supervision.device.job import Job
 
 __all__ = ["EVERYTHING", "Claim", "Gate"]
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 EVERYTHING = ""
 """Refuses all that is dangerous of a device, instead of one operation or parameter."""
-_HARMLESS = frozenset({"close", "exposure", "frames"})
+_HARMLESS = frozenset({"frames"})
 """Commands that let nothing out and move nothing."""
 
 
@@ -121,9 +121,9 @@ def _concerns(job: Job, what: str) -> bool:
     """
     if job.operation is None or not job.exclusive:
         return False
-    name, arguments = job.operation.name, tuple(job.arguments)
-    if name in ("emission", "set") and arguments[-1] in (False, 0):
+    if job.setting is None:
+        return job.operation.name not in _HARMLESS if what == EVERYTHING else what == job.name
+    row, value = job.setting
+    if value in (False, 0, row.off):
         return False
-    if what == EVERYTHING:
-        return name not in _HARMLESS
-    return what in (name, arguments[0] if name == "set" else name)
+    return row.restrained if what == EVERYTHING else what in names_of(row)

@@ -7,9 +7,12 @@ from typing import Any
 
 import trio
 
-from daq.core import Capability, DaqError, OfflineError, Operation
+from daq.core import Capability, DaqError, DeviceParameter, OfflineError, Operation
 
-__all__ = ["Job", "intended"]
+__all__ = ["Job", "Setting", "intended"]
+
+Setting = tuple[DeviceParameter, Any]
+"""A parameter and the value that it is set to."""
 
 _ACQUIRING = frozenset({"arm", "trigger", "frames", "stream"})
 
@@ -35,6 +38,7 @@ class Job:
         "operation",
         "result",
         "scope",
+        "setting",
     )
 
     def __init__(
@@ -43,12 +47,14 @@ class Job:
         arguments: Sequence[Any] = (),
         *,
         operation: Operation | None = None,
+        setting: Setting | None = None,
         exclusive: bool = False,
         by: str = "",
     ) -> None:
         self.name = name
         self.arguments = arguments
         self.operation = operation
+        self.setting = setting
         self.exclusive = exclusive
         """It changes the device, so it is alone."""
         self.by = by
@@ -98,6 +104,8 @@ class Job:
         """It may be broken off half way; the device must then be told to stop."""
         if self.operation is None:
             return self.is_stream
+        if self.setting is not None:
+            return self.setting[0].settles
         return self.exclusive and self.operation.cancellable
 
     def interrupt(self, error: DaqError) -> None:
@@ -148,12 +156,7 @@ class Job:
 
 def intended(job: Job) -> Mapping[str, Any]:
     """What a command that is in progress will have set, by the names of the cached fields."""
-    arguments = tuple(job.arguments)
-    match job.name:
-        case "open" | "close":
-            return {"is_open": job.name == "open"}
-        case "set":
-            return {arguments[0]: arguments[1]}
-        case "emission" | "wavelength" | "exposure" if arguments:
-            return {job.name: arguments[0]}
-    return {}
+    if job.setting is None:
+        return {}
+    row, value = job.setting
+    return {row.setpoint or row.name: value}

@@ -1,4 +1,7 @@
-"""Every operation, as a row of one table: how its arguments are checked and what is done."""
+"""Every operation, as a row of one table: how its arguments are checked and what is done.
+
+Those of parameters are made of the parameters' rows.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +14,40 @@ from typing import Any
 
 import numpy as np
 
-from daq.core import DeviceError, Measurement, Scalar
+from daq.core import (
+    DeviceDescription,
+    DeviceError,
+    DeviceParameter,
+    Measurement,
+    Operation,
+    Scalar,
+)
 from daq.supervision.device.acquisition import (
     checked_frame,
-    take_emission,
-    take_exposure,
     take_position,
     take_reading,
-    take_shutter,
-    take_wavelength,
 )
-from daq.supervision.device.answers import checked_scalar, checked_time, plain_value
+from daq.supervision.device.answers import checked_time, plain_value
 from daq.supervision.device.checks import (
     Check,
+    check_arity,
     check_distance,
-    check_emission,
-    check_exposure,
     check_frame_count,
     check_limits,
     check_nothing,
-    check_parameter_name,
-    check_parameter_value,
     check_position,
-    check_wavelength,
-    find_parameter,
 )
 from daq.supervision.device.motion import carry_out_motion, wait_rest
 from daq.supervision.device.operation_context import OperationContext
+from daq.supervision.device.parameters import (
+    check_get,
+    check_own,
+    check_set,
+    get_parameter,
+    set_parameter,
+)
 
-__all__ = ["ACTIONS", "Action"]
+__all__ = ["ACTIONS", "Action", "parameter_action"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,61 +123,28 @@ async def _frames(instrument: OperationContext, count: int) -> Any:
     return np.concatenate(frames)
 
 
-async def _exposure(instrument: OperationContext, *seconds: float) -> Any:
-    for value in seconds:
-        await instrument.driver.set_exposure(value)
-    return await _published(instrument, await take_exposure(instrument))
+def parameter_action(operation: Operation, row: DeviceParameter) -> Action:
+    """How a parameter is got and set by a name of its own, such as `wavelength` or `open`."""
 
+    def check(device: DeviceDescription, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        if operation.signature == "()":
+            check_arity(device, name, arguments, "()", 0, 0)
+            return ()
+        return check_own(device, name, row, arguments)
 
-async def _wavelength(instrument: OperationContext, *nm: float) -> Any:
-    for value in nm:
-        await instrument.driver.set_wavelength(value)
-    return await _published(instrument, await take_wavelength(instrument))
+    async def perform(instrument: OperationContext, *given: Scalar) -> Scalar | None:
+        value = given[0] if given else operation.value
+        if value is None:
+            return await get_parameter(instrument, row.name)
+        what = f"{operation.name}({', '.join(map(repr, given))})" if given else operation.name
+        kept = await set_parameter(instrument, row.name, value, what)
+        return kept if given else None
 
-
-async def _emission(instrument: OperationContext, *on: bool) -> bool:
-    for value in on:
-        await instrument.driver.set_emission(value)
-    emits = bool(await _published(instrument, await take_emission(instrument)))
-    if on and emits is not on[0]:
-        raise DeviceError(
-            f"{instrument.id}: emission({on[0]}): the emission is still {'on' if emits else 'off'}"
-        )
-    return emits
-
-
-async def _is_open(instrument: OperationContext) -> bool:
-    return bool(await _published(instrument, await take_shutter(instrument)))
-
-
-async def _open(instrument: OperationContext) -> None:
-    await instrument.driver.open_shutter()
-    if not await _is_open(instrument):
-        raise DeviceError(f"{instrument.id}: open: the shutter is still closed")
-
-
-async def _close(instrument: OperationContext) -> None:
-    await instrument.driver.close_shutter()
-    if await _is_open(instrument):
-        raise DeviceError(f"{instrument.id}: close: the shutter is still open")
-
-
-async def _get(instrument: OperationContext, name: str) -> Scalar:
-    given = await instrument.driver.get_parameter(name)
-    value = checked_scalar(instrument.id, f"get({name})", given)
-    instrument.status.note(name, value)
-    if not isinstance(value, str):
-        units = find_parameter(instrument.description, "get", name).units
-        now_ns = instrument.timebase.now_ns()
-        await instrument.publisher.publish(instrument.publisher.beside(name, value, units, now_ns))
-    return value
+    return Action(check, perform, asks_without_arguments=operation.value is None)
 
 
 async def _set(instrument: OperationContext, name: str, value: Scalar) -> Scalar:
-    await instrument.driver.set_parameter(name, value)
-    if not find_parameter(instrument.description, "set", name).readable:
-        return value
-    return await _get(instrument, name)
+    return await set_parameter(instrument, name, value, f"set({name!r}, {value!r})")
 
 
 ACTIONS: Mapping[str, Action] = MappingProxyType(
@@ -183,13 +158,7 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         "arm": Action(check_nothing, _arm),
         "trigger": Action(check_nothing, _trigger),
         "frames": Action(check_frame_count, _frames),
-        "exposure": Action(check_exposure, _exposure, asks_without_arguments=True),
-        "open": Action(check_nothing, _open),
-        "close": Action(check_nothing, _close),
-        "is_open": Action(check_nothing, _is_open),
-        "wavelength": Action(check_wavelength, _wavelength, asks_without_arguments=True),
-        "emission": Action(check_emission, _emission, asks_without_arguments=True),
-        "get": Action(check_parameter_name, _get),
-        "set": Action(check_parameter_value, _set),
+        "get": Action(check_get, get_parameter),
+        "set": Action(check_set, _set),
     }
 )

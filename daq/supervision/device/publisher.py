@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from daq.bus import Bus
-from daq.core import Capability, DeviceDescription, Measurement, Reading
+from daq.core import DeviceDescription, Measurement, Reading
 
 __all__ = ["Publisher"]
 
@@ -21,14 +21,11 @@ class Publisher:
 
     def __init__(self, description: DeviceDescription, bus: Bus) -> None:
         own = description.channel
-        beside_position = Capability.MOVABLE in description.capabilities
-        beside_frames = Capability.FRAME_PRODUCER in description.capabilities
         self._bus = bus
         self._id = description.id
         self._own = (own.name, own.units)
-        self._reading = (
-            (f"{description.id}.reading", "") if beside_position or beside_frames else self._own
-        )
+        reading = description.reading_channel
+        self._reading = (reading.name, reading.units)
         self._samples = (
             self._own
             if self._reading == self._own and own.shape == ()

@@ -14,6 +14,7 @@ from daq.core import (
     DeviceDescription,
     Limits,
     did_you_mean,
+    split_target,
 )
 from daq.drivers import NOT_NEGATIVE, REQUIRED, Driver, Options
 from daq.supervision.settings.condition import Condition
@@ -24,14 +25,6 @@ ACTIONS = ("none", "pause", "stop", "force_stop", "safe")
 MISSED_READS = 3
 """A channel that is read on a schedule is silent when so many readings failed."""
 _SOME_TIME = Limits(0.01, math.inf)
-_BESIDE = {
-    Capability.SHUTTER_CONTROLLABLE: ("shutter", "is_open"),
-    Capability.WAVELENGTH_TUNABLE: ("wavelength", "wavelength"),
-    Capability.EMISSION_CONTROLLABLE: ("emission", "emission"),
-    Capability.EXPOSURE_CONTROLLABLE: ("exposure", "exposure"),
-    Capability.READABLE: ("reading", "read"),
-}
-"""The channel that a capability publishes beside the device's own, and what reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +180,8 @@ def _channels(described: DeviceDescription) -> Iterator[tuple[str, tuple[str, ..
     if Capability.SAMPLE_PRODUCER in offered:
         yield "samples", ()
         yield "", ("read",) if Capability.READABLE in offered else ()
-    for capability, (name, operation) in _BESIDE.items():
-        if capability in offered and (name != "reading" or is_movable or gives_frames):
-            yield name, (operation,)
+    if described.reading is not None:
+        yield split_target(described.reading.name)[1], ("read",)
     for parameter in described.parameters:
         if parameter.readable and parameter.dtype != "str":
             yield parameter.name, ("get", parameter.name)

@@ -11,13 +11,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from types import MappingProxyType
 
 import trio
 
 from daq.core import (
     BusyError,
-    Capability,
     DaqError,
     DeviceError,
     Scalar,
@@ -48,31 +46,14 @@ _PAUSE, _RESUME = "the pause", "the resume"
 
 
 class PauseAction(StrEnum):
-    """The values are the words of the configuration, `on_pause = "..."`."""
+    """What a device may do; the values are words of the configuration, `on_pause = "..."`."""
 
     NOTHING = "nothing"
     STOP = "stop"
     SAFE = "safe"
-    CLOSE_SHUTTER = "close_shutter"
-    EMISSION_OFF = "emission_off"
+    OFF = "off"
+    """One parameter is switched off; the configuration has the word of its row."""
     VETO = "veto"
-
-    @property
-    def needs(self) -> Capability | None:
-        """What a device must offer for it."""
-        return _NEEDS.get(self)
-
-
-_NEEDS: Mapping[PauseAction, Capability] = MappingProxyType(
-    {
-        PauseAction.CLOSE_SHUTTER: Capability.SHUTTER_CONTROLLABLE,
-        PauseAction.EMISSION_OFF: Capability.EMISSION_CONTROLLABLE,
-    }
-)
-_SWITCHED: Mapping[PauseAction, str] = MappingProxyType(
-    {PauseAction.CLOSE_SHUTTER: "shutter", PauseAction.EMISSION_OFF: "emission"}
-)
-"""The one setting that these actions switch off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +63,15 @@ class PauseRule:
     action: PauseAction = PauseAction.NOTHING
     reason: str = ""
     """Why it refuses, for `veto`."""
+    parameter: str = ""
+    """The one that is switched off, for `OFF`."""
+
+    def __str__(self) -> str:
+        return f"{self.parameter} off" if self.parameter else self.action.value
 
 
 Rules = Mapping[str, PauseRule]
-_PROTECTING = (
-    PauseAction.STOP,
-    PauseAction.CLOSE_SHUTTER,
-    PauseAction.EMISSION_OFF,
-    PauseAction.SAFE,
-)
+_PROTECTING = (PauseAction.STOP, PauseAction.OFF, PauseAction.SAFE)
 """From the least to the most that is done."""
 
 
@@ -99,7 +80,7 @@ class PausedDevice:
     """What a pause, or an interlock that pauses, does to a device, and how it was before."""
 
     device: Device
-    action: PauseAction
+    rule: PauseRule
     before: dict[BenchSetting, Scalar] = field(default_factory=dict)
     """As noted; what is not in it is not known."""
     unknown: list[BenchSetting] = field(default_factory=list)
@@ -110,12 +91,12 @@ class PausedDevice:
     problem: str = ""
     """Why it did not do what it was told; empty when it did."""
 
-    def note(self, action: PauseAction) -> None:
-        """Write down what `action` may change, as far as the daemon knows it; asks nobody."""
-        if _PROTECTING.index(action) > _PROTECTING.index(self.action):
-            self.action, self.is_told = action, False
+    def note(self, rule: PauseRule) -> None:
+        """Write down what `rule` may change, as far as the daemon knows it; asks nobody."""
+        if _PROTECTING.index(rule.action) > _PROTECTING.index(self.rule.action):
+            self.rule, self.is_told = rule, False
         known = self.device.known_settings()
-        for setting in _concerned(self.device, self.action):
+        for setting in _concerned(self.device, self.rule):
             if setting in self.before or setting in self.unknown:
                 continue
             if (value := setting.known(known)) is not None:
@@ -138,11 +119,11 @@ class PausedDevices:
     def __bool__(self) -> bool:
         return bool(self._paused)
 
-    def note(self, device: Device, action: PauseAction) -> None:
-        """Write down how a device is, before `action` is done to it; the first note counts."""
-        if action in _PROTECTING:
-            paused = self._paused.setdefault(device.id, PausedDevice(device, action))
-            paused.note(action)
+    def note(self, device: Device, rule: PauseRule) -> None:
+        """Write down how a device is, before it is told as `rule` says; the first note counts."""
+        if rule.action in _PROTECTING:
+            paused = self._paused.setdefault(device.id, PausedDevice(device, rule))
+            paused.note(rule)
 
     async def tell(self) -> tuple[PausedDevice, ...]:
         """Tell those that were not yet told, all at once; what fails is told, not raised."""
@@ -174,7 +155,7 @@ class PausedDevices:
             if await _in_time(setting, setting.ask, value):
                 continue
             await _in_time(setting, partial(self._put_back, setting, value), value)
-            said.append(f"{setting} {setting.in_words(value)}")
+            said.append(f"{setting} {setting.row.in_words(value)}")
         # What came later may have changed what was put back before it.
         for setting, value in wanted if said else ():
             await _require_as_it_was(setting, value)
@@ -186,7 +167,7 @@ class PausedDevices:
 
     async def _put_back(self, setting: BenchSetting, value: Scalar) -> Scalar:
         now = await setting.apply(value, _RESUME, claim=self._claim)
-        if not setting.is_at(now, value):
+        if not setting.row.is_at(now, value):
             raise _not_restored(setting, value, now)
         return now
 
@@ -202,25 +183,26 @@ class PausedDevices:
         if unknown and not paused.problem:
             paused.problem = f"what cannot be asked is not put back: {'; '.join(unknown)}"
         if paused.problem:
-            logger.error("%s: on_pause = %s: %s", device.id, paused.action, paused.problem)
+            logger.error("%s: on_pause = %s: %s", device.id, paused.rule, paused.problem)
 
     async def _act(self, paused: PausedDevice) -> str:
         """Do it; returns what went wrong."""
-        if paused.action in _SWITCHED:
-            for setting in _concerned(paused.device, paused.action):
+        if paused.rule.action is PauseAction.OFF:
+            for setting in _concerned(paused.device, paused.rule):
                 if setting not in paused.is_off:  # what is only remembered is not trusted here
                     await self._switch_off(setting)
             return ""
-        safe = paused.action is PauseAction.SAFE
+        safe = paused.rule.action is PauseAction.SAFE
         stop = await paused.device.stop(timeout=HOLD_S, safe=safe, by=_PAUSE)
         done = stop.outcome in (StopOutcome.STOPPED, StopOutcome.IDLE)
         return "" if done else f"{paused.device.id}: {stop.outcome}: {stop.message}"
 
     async def _switch_off(self, setting: BenchSetting) -> None:
         """As soon as the command that is in progress lets it."""
-        while True:
+        off = setting.row.off
+        while off is not None:
             try:
-                await setting.apply(False, _PAUSE, claim=self._claim)
+                await setting.apply(off, _PAUSE, claim=self._claim)
             except BusyError:
                 await trio.sleep(RETRY_S)
             else:
@@ -253,7 +235,7 @@ async def _ask(paused: PausedDevice) -> list[str]:
         for setting in asked:
             try:
                 paused.before[setting] = value = await setting.ask()
-                if value is False:
+                if value == setting.row.off:
                     paused.is_off.add(setting)
             except DaqError as error:
                 failed.append(error.message)
@@ -268,23 +250,22 @@ async def _in_time(
 ) -> bool:
     """Whether a setting is as wanted after a step that ends in bounded time."""
     with trio.move_on_after(HOLD_S):
-        return setting.is_at(await step(), wanted)
+        return setting.row.is_at(await step(), wanted)
     raise StateError(f"{setting} was not restored within {HOLD_S:g} s")
 
 
 async def _require_as_it_was(setting: BenchSetting, value: Scalar) -> None:
     now = await setting.ask()
-    if not setting.is_at(now, value):
+    if not setting.row.is_at(now, value):
         raise _not_restored(setting, value, now)
 
 
 def _not_restored(setting: BenchSetting, value: Scalar, now: Scalar) -> DeviceError:
-    was, found = setting.in_words(value), setting.in_words(now)
+    was, found = setting.row.in_words(value), setting.row.in_words(now)
     return DeviceError(f"{setting} was not restored: it was {was}, and is {found}")
 
 
-def _concerned(device: Device, action: PauseAction) -> list[BenchSetting]:
-    if action is PauseAction.STOP:
+def _concerned(device: Device, rule: PauseRule) -> list[BenchSetting]:
+    if rule.action is PauseAction.STOP:
         return []
-    switched = _SWITCHED.get(action)
-    return [setting for setting in settings_of(device) if switched in (None, setting.name)]
+    return [each for each in settings_of(device) if rule.parameter in ("", each.name)]

@@ -187,7 +187,7 @@ async def _look(setting: BenchSetting, wanted: Scalar) -> SettingChange:
     except DaqError as error:
         absent = SettingOutcome.MISSING
         return SettingChange(device, name, wanted, absent, units=units, message=error.message)
-    is_same = setting.is_at(now, wanted)
+    is_same = setting.row.is_at(now, wanted)
     outcome = SettingOutcome.SAME if is_same else SettingOutcome.DIFFERS
     return SettingChange(device, name, wanted, outcome, before=now, units=units)
 

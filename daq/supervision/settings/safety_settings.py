@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from daq.config import Config, DeviceConfig, InterlockConfig, located
-from daq.core import ConfigurationError
+from daq.core import STANDARD, ConfigurationError
 from daq.drivers import Driver, LastWill, Options
 from daq.supervision.settings.interlock_settings import (
     InterlockSettings,
@@ -86,11 +86,18 @@ def _pause_rule(device: DeviceConfig, driver: Driver | None) -> PauseRule | None
     options = Options(f"devices.{device.id}", device.supervision)
     if "on_pause" not in device.supervision:
         return None
-    action = PauseAction(options.choice("on_pause", "nothing", [a.value for a in PauseAction]))
+    rows = [*STANDARD.values(), *(driver.description.parameters if driver else ())]
+    switches = {row.on_pause: row.name for row in rows if row.on_pause}
+    plain = [action.value for action in PauseAction if action is not PauseAction.OFF]
+    word = options.choice("on_pause", "nothing", [*plain, *switches])
     options.require_right()
-    if driver and action.needs and action.needs not in driver.description.capabilities:
+    reason = options.text("pause_reason", "")
+    if word not in switches:
+        return PauseRule(PauseAction(word), reason)
+    offered = {row.name for row in driver.description.parameters if row.writable} if driver else ()
+    if driver and switches[word] not in offered:
         raise ConfigurationError(
-            f"devices.{device.id}: on_pause = {action.value!r} cannot be done: "
-            f"it is not {action.needs}"
+            f"devices.{device.id}: on_pause = {word!r} cannot be done: "
+            f"it has no {switches[word]} that can be set"
         )
-    return PauseRule(action, options.text("pause_reason", ""))
+    return PauseRule(PauseAction.OFF, reason, switches[word])

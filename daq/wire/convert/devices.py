@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from daq.core import (
+    STANDARD,
     Capability,
     Category,
     Channel,
@@ -19,6 +21,7 @@ from daq.core import (
     Limits,
     Measurement,
     Scalar,
+    parse_scalar,
 )
 from daq.wire.convert.values import (
     array_from_wire,
@@ -26,6 +29,7 @@ from daq.wire.convert.values import (
     clean,
     json_mapping_to_wire,
     mean,
+    scalar_to_text,
     scalars_from_wire,
 )
 from daq.wire.generated import daq as pb
@@ -34,6 +38,7 @@ __all__ = [
     "data_points",
     "description_from_wire",
     "device_to_wire",
+    "fields_to_wire",
     "measurement_from_wire",
     "parameter_from_wire",
     "parameter_to_wire",
@@ -55,31 +60,29 @@ _CATEGORIES_BACK = MappingProxyType({number: core for core, number in _CATEGORIE
 
 _STATES = frozenset(state.value for state in DeviceState)
 _MS_PER_S = 1e3
+_LIMITS = MappingProxyType(
+    {"exposure": ("exposure_ms", _MS_PER_S), "wavelength": ("wavelength_nm", 1.0)}
+)
+"""Parameters whose limits a device's metadata tells too: the field, and its units."""
+_DEVICE_FIELDS = frozenset(field.name for field in fields(pb.DeviceInfo))
 
 
 def device_to_wire(description: DeviceDescription, snapshot: DeviceSnapshot) -> pb.DeviceInfo:
-    has = description.capabilities.__contains__
+    offered = description.capabilities
+    words = {f"is_{c.value}": c in offered for c in Capability}
     return pb.DeviceInfo(
         id=description.id,
         name=clean(description.label or description.id),
         driver_type=description.driver,
         category=pb.DeviceCategory(_CATEGORIES[description.category]),
-        is_movable=has(Capability.MOVABLE),
-        is_readable=has(Capability.READABLE),
-        is_triggerable=has(Capability.TRIGGERABLE),
-        is_frame_producer=has(Capability.FRAME_PRODUCER),
-        is_exposure_controllable=has(Capability.EXPOSURE_CONTROLLABLE),
-        is_shutter_controllable=has(Capability.SHUTTER_CONTROLLABLE),
-        is_wavelength_tunable=has(Capability.WAVELENGTH_TUNABLE),
-        is_emission_controllable=has(Capability.EMISSION_CONTROLLABLE),
-        is_parameterized=has(Capability.PARAMETERIZED),
+        **{name: said for name, said in words.items() if name in _DEVICE_FIELDS},
         metadata=_metadata_to_wire(description),
         capabilities=sorted(capability.value for capability in description.capabilities),
         state=snapshot.state.value,
         reason=clean(snapshot.reason),
         activity=clean(snapshot.activity),
         operations=[f"{op.name}{op.signature}" for op in description.operations],
-        fields_json=json_mapping_to_wire(snapshot.fields),
+        fields_json=fields_to_wire(snapshot.fields),
         version=snapshot.version,
         timestamp_ns=snapshot.timestamp_ns,
         parameters=[parameter_to_wire(description.id, p) for p in description.parameters],
@@ -91,24 +94,29 @@ def _metadata_to_wire(description: DeviceDescription) -> pb.DeviceMetadata:
     movable = Capability.MOVABLE in description.capabilities
     width, height = description.resolution or (None, None)
     low, high = _bounds(description.limits)
-    low_s, high_s = _bounds(description.exposure_limits)
-    low_nm, high_nm = _bounds(description.wavelength_limits)
+    reading = description.reading
+    known = {row.name: _bounds(row.limits) for row in description.parameters}
+    bounds: dict[str, float | None] = {}
+    for name, (suffix, factor) in _LIMITS.items():
+        for side, bound in zip(("min", "max"), known.get(name, (None, None)), strict=True):
+            bounds[f"{side}_{suffix}"] = None if bound is None else bound * factor
     return pb.DeviceMetadata(
         position_units=description.units if movable else None,
         min_position=low,
         max_position=high,
-        reading_units=None if movable else description.units,
+        reading_units=description.units if not movable else reading.units if reading else None,
         frame_width=width,
         frame_height=height,
         bits_per_pixel=description.bits_per_pixel,
-        min_exposure_ms=_to_ms(low_s),
-        max_exposure_ms=_to_ms(high_s),
-        min_wavelength_nm=low_nm,
-        max_wavelength_nm=high_nm,
+        **bounds,
         position_tolerance=description.tolerance,
         channel_dtype=description.channel.dtype,
         channel_shape=list(description.channel.shape),
         channel_units=description.channel.units,
+        reading_channel=reading.name if reading else "",
+        reading_dtype=reading.dtype if reading else "",
+        reading_shape=list(reading.shape) if reading else [],
+        reading_channel_units=reading.units if reading else "",
     )
 
 
@@ -124,15 +132,11 @@ def _to_ms(seconds: float | None) -> float | None:
     return None if seconds is None else seconds * _MS_PER_S
 
 
-def _to_s(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else milliseconds / _MS_PER_S
-
-
 def description_from_wire(message: pb.DeviceInfo) -> DeviceDescription:
     """What the device is; a capability that this version does not know is left out."""
     meta = message.metadata
     width, height = meta.frame_width, meta.frame_height
-    units = meta.position_units or meta.reading_units or ""
+    units = meta.reading_units if meta.position_units is None else meta.position_units
     return DeviceDescription(
         id=message.id,
         driver=message.driver_type,
@@ -143,17 +147,46 @@ def description_from_wire(message: pb.DeviceInfo) -> DeviceDescription:
             message.id, meta.channel_units, meta.channel_dtype, tuple(meta.channel_shape)
         )
         if meta.channel_dtype
-        else Channel(message.id, units),
+        else Channel(message.id, units or ""),
         label="" if message.name == message.id else message.name,
-        units=units,
+        units=units or "",
         limits=_limits(meta.min_position, meta.max_position),
         tolerance=meta.position_tolerance,
         resolution=None if width is None or height is None else (width, height),
         bits_per_pixel=meta.bits_per_pixel,
-        exposure_limits=_limits(_to_s(meta.min_exposure_ms), _to_s(meta.max_exposure_ms)),
-        wavelength_limits=_limits(meta.min_wavelength_nm, meta.max_wavelength_nm),
-        parameters=tuple(parameter_from_wire(p) for p in message.parameters),
+        reading=Channel(
+            meta.reading_channel,
+            meta.reading_channel_units,
+            meta.reading_dtype,
+            tuple(meta.reading_shape),
+        )
+        if meta.reading_channel
+        else None,
+        parameters=_parameters(message),
     )
+
+
+def _parameters(message: pb.DeviceInfo) -> tuple[DeviceParameter, ...]:
+    """Its parameters; an older API tells some of the standard ones by a capability alone."""
+    rows = [parameter_from_wire(row) for row in message.parameters]
+    named = {row.name for row in rows}
+    offered = _capabilities(message)
+    older = [row for row in STANDARD.values() if row.capability in offered]
+    for row in older:
+        if row.name in named:
+            continue
+        suffix, factor = _LIMITS.get(row.name, ("", 1.0))
+        low = getattr(message.metadata, f"min_{suffix}", None)
+        high = getattr(message.metadata, f"max_{suffix}", None)
+        limits = None if low is None or high is None else Limits(low / factor, high / factor)
+        rows.append(replace(row, limits=limits))
+    return tuple(rows)
+
+
+def fields_to_wire(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Cached state, each value as JSON; a shutter also by the name that it had first."""
+    older = {"is_open": fields["shutter"]} if "shutter" in fields else {}
+    return json_mapping_to_wire({**fields, **older})
 
 
 def _capabilities(message: pb.DeviceInfo) -> frozenset[Capability]:
@@ -179,7 +212,7 @@ def state_to_wire(snapshot: DeviceSnapshot, *, streaming: bool) -> pb.DeviceStat
         activity=clean(snapshot.activity),
         version=snapshot.version,
         timestamp_ns=snapshot.timestamp_ns,
-        fields_json=json_mapping_to_wire(fields),
+        fields_json=fields_to_wire(fields),
         next_attempt_ns=snapshot.next_attempt_ns,
     )
 
@@ -230,12 +263,19 @@ def parameter_to_wire(device_id: str, parameter: DeviceParameter) -> pb.Paramete
         min_value=low,
         max_value=high,
         enum_values=list(parameter.choices),
+        tolerance=parameter.tolerance,
+        settles=parameter.settles,
+        setpoint=parameter.setpoint,
+        off=None if parameter.off is None else scalar_to_text(parameter.off),
+        restrained=parameter.restrained,
+        axis=parameter.is_axis,
     )
 
 
 def parameter_from_wire(message: pb.ParameterDescriptor) -> DeviceParameter:
-    return DeviceParameter(
-        name=message.name,
+    """What the parameter is; what a standard name means everywhere is not on the wire."""
+    return replace(
+        STANDARD.get(message.name, DeviceParameter(message.name, message.dtype)),
         dtype=message.dtype,
         description=message.description,
         units=message.units,
@@ -243,6 +283,11 @@ def parameter_from_wire(message: pb.ParameterDescriptor) -> DeviceParameter:
         writable=message.writable,
         limits=_limits(message.min_value, message.max_value),
         choices=tuple(message.enum_values),
+        tolerance=message.tolerance,
+        settles=message.settles,
+        setpoint=message.setpoint,
+        off=None if message.off is None else parse_scalar(message.off, message.dtype),
+        restrained=message.restrained,
     )
 
 

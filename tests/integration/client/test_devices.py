@@ -198,7 +198,7 @@ def test_parameters_are_attributes_with_their_types(bench: Bench) -> None:
     assert laser.parameters["power"] == 0.004
     assert "power=0.004" in repr(laser.parameters)
     assert isinstance(bench["power_meter"].parameters.averaging, int)
-    with pytest.raises(ParameterError, match="laser has no parameter 'colour'; it has power"):
+    with pytest.raises(ParameterError, match="laser has no parameter 'colour'; it has shutter"):
         _ = laser.parameters.colour
     assert laser.parameters.describe("power").units == "W"
     laser.parameters.power = 0.005

@@ -30,6 +30,7 @@ from daq.core import (
     Request,
     StopRequested,
     UnknownDeviceError,
+    standard,
 )
 from daq.scripting import Sandbox, SandboxLimits
 
@@ -56,12 +57,12 @@ DEVICES = {
         described("rotator", "deg", Capability.MOVABLE, limits=Limits(-360, 360)),
         described("meter", "W", Capability.READABLE),
         described("power_meter", "W", Capability.READABLE),
-        described("laser", "", Capability.SHUTTER_CONTROLLABLE),
+        described("laser", "", parameters=(standard("shutter"), standard("wavelength"))),
         described(
             "camera",
             "counts",
             Capability.FRAME_PRODUCER,
-            Capability.EXPOSURE_CONTROLLABLE,
+            parameters=(standard("exposure"),),
             resolution=(6, 4),
         ),
     )

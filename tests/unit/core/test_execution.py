@@ -1,5 +1,6 @@
 from daq.core import (
     OPERATIONS,
+    STANDARD,
     Capability,
     Diagnostic,
     ExecutionRecord,
@@ -59,6 +60,8 @@ def test_operations_follow_from_capabilities():
     names = [op.name for op in operations_of(frozenset({Capability.MOVABLE}))]
     assert names == ["move_abs", "move_rel", "home", "position", "wait_settled"]
     assert operations_of(frozenset()) == ()
+    of_parameters = {row.capability for row in STANDARD.values()} - {None}
     assert {op.capability for op in OPERATIONS.values()} == set(Capability) - {
-        Capability.SAMPLE_PRODUCER
+        Capability.SAMPLE_PRODUCER,
+        *of_parameters,
     }

@@ -153,10 +153,10 @@ async def test_a_shutter_and_the_emission_take_the_light_away(build, autojump_cl
     meter = await build(SimulatedPowerMeter, noise=0.0, dark_noise=0.0)
     digitizer = await build(SimulatedDigitizer, noise=0.0)
     assert (await meter.read()).value == pytest.approx(5e-3)
-    await laser.close_shutter()
+    await laser.set_shutter(False)
     assert (await meter.read()).value == 0.0
     assert np.all((await digitizer.read()).value == 0.0)
-    await laser.open_shutter()
+    await laser.set_shutter(True)
     await laser.set_emission(False)
     assert (await meter.read()).value == 0.0
 

@@ -155,7 +155,7 @@ async def test_one_acquisition_at_a_time(driver, start, build, autojump_clock):
 async def test_an_exposure_outside_its_limits_is_refused(build):
     camera = await build(SimulatedCamera, resolution=[16, 16])
     with pytest.raises(LimitError, match=r"exposure 20 s is outside the limits \[1e-05, 10\] s"):
-        await camera.set_exposure(20.0)
+        await camera.set_parameter("exposure", 20.0)
 
 
 def test_noise_is_never_the_same_twice_and_normal():

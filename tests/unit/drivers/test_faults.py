@@ -102,7 +102,7 @@ async def test_a_stage_that_gets_stuck_on_its_way_reports_that_it_does_not_stop(
 async def test_a_stuck_shutter_is_noticed(build, autojump_clock):
     laser = await build(SimulatedLaser, fault={"kind": "stuck"})
     with pytest.raises(DeviceError, match=r"told to close and did not within 0\.02 s"):
-        await laser.close_shutter()
+        await laser.set_shutter(False)
     with pytest.raises(DeviceError, match="switched off and is on"):
         await laser.set_emission(False)
     with pytest.raises(DeviceError, match="the setpoint is 900 nm"):

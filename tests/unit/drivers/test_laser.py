@@ -12,21 +12,21 @@ from daq.drivers.simulated import SimulatedLaser
 async def test_the_default_laser_shines(build):
     laser = await build(SimulatedLaser)
     assert await laser.emission()
-    assert await laser.is_shutter_open()
+    assert await laser.shutter()
     assert laser.bench.light().power == pytest.approx(5e-3)
 
 
 async def test_a_laser_is_found_as_it_was_configured(build):
     laser = await build(SimulatedLaser, emission=False, shutter_open=False, power=1e-3)
     state = await laser.poll()
-    assert (state["emission"], state["is_open"]) == (False, False)
+    assert (state["emission"], state["shutter"]) == (False, False)
     assert state["reading"] == 0.0
 
 
 async def test_making_it_safe_closes_the_shutter_and_leaves_the_emission(build, autojump_clock):
     laser = await build(SimulatedLaser)
     assert await laser.make_safe() is True
-    assert not await laser.is_shutter_open()
+    assert not await laser.shutter()
     assert await laser.emission()
     assert await laser.make_safe() is False
 
@@ -34,19 +34,19 @@ async def test_making_it_safe_closes_the_shutter_and_leaves_the_emission(build, 
 async def test_close_on_stop_can_be_switched_off(build, autojump_clock):
     laser = await build(SimulatedLaser, close_on_stop=False)
     assert await laser.make_safe() is False
-    assert await laser.is_shutter_open()
+    assert await laser.shutter()
 
 
 async def test_a_plain_stop_leaves_the_shutter(build, autojump_clock):
     laser = await build(SimulatedLaser)
     assert await laser.stop() is False
-    assert await laser.is_shutter_open()
+    assert await laser.shutter()
 
 
 async def test_the_shutter_takes_its_time(build, autojump_clock):
     laser = await build(SimulatedLaser, shutter_time=0.5)
     before = trio.current_time()
-    await laser.close_shutter()
+    await laser.set_shutter(False)
     assert trio.current_time() - before == pytest.approx(0.5)
 
 
@@ -76,7 +76,7 @@ async def test_tuning_that_is_stopped_says_where_it_stands(build, autojump_clock
 async def test_a_wavelength_out_of_range_is_refused(build):
     laser = await build(SimulatedLaser)
     with pytest.raises(LimitError, match=r"wavelength 500 nm is outside the limits \[690, 1040\]"):
-        await laser.set_wavelength(500.0)
+        await laser.set_parameter("wavelength", 500.0)
 
 
 async def test_the_waist_can_be_read_and_not_set(build):

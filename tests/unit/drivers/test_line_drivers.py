@@ -228,9 +228,9 @@ async def test_a_shutter_that_does_not_open_is_an_error(autojump_clock):
     async with connected("maitai") as (driver, at):
         at.plugged.line.begin(Fault("stuck"))
         with pytest.raises(DeviceError, match=r"'SHUT 1' was sent and the shutter is still closed"):
-            await driver.open_shutter()
+            await driver.set_shutter(True)
         at.plugged.line.begin(None)
-        await driver.open_shutter()
+        await driver.set_shutter(True)
         at.plugged.line.begin(Fault("stuck"))
         with pytest.raises(DeviceError, match="still OPEN"):
             await driver.make_safe()
@@ -246,7 +246,7 @@ async def test_the_power_has_its_prefix(autojump_clock):
 
 async def test_the_laser_does_not_start_with_an_open_shutter_or_cold(autojump_clock):
     async with connected("maitai") as (driver, _):
-        await driver.open_shutter()
+        await driver.set_shutter(True)
         with pytest.raises(InterlockError, match="shutter is open"):
             await driver.set_emission(True)
     async with bench(MaiTaiSimulator, warm_up_s=600.0) as at:

@@ -9,13 +9,11 @@ from daq.core import (
     BusyError,
     Call,
     CallBeside,
-    Capability,
     Category,
     Channel,
     Describe,
     DeviceDescription,
     DeviceError,
-    DeviceParameter,
     ExecutionState,
     InterlockError,
     Limits,
@@ -23,6 +21,7 @@ from daq.core import (
     Point,
     Script,
     StateError,
+    standard,
 )
 from daq.drivers import Driver, DriverContext
 from daq.experiment import Execution, ExecutionControl, InterlockedPrograms, StopOrder
@@ -31,7 +30,7 @@ from daq.supervision import PauseAction, PauseRule
 from .fakes import Bench, FakeProgram
 
 RUNNING, PAUSED = ExecutionState.RUNNING, ExecutionState.PAUSED
-CLOSED_IN_PAUSES = {"laser": PauseRule(PauseAction.CLOSE_SHUTTER)}
+CLOSED_IN_PAUSES = {"laser": PauseRule(PauseAction.OFF, parameter="shutter")}
 SAFE_IN_PAUSES = {"laser": PauseRule(PauseAction.SAFE)}
 
 
@@ -41,7 +40,7 @@ class Laser(Driver):
     def __init__(self, context):
         super().__init__(context)
         self.open = self.emits = self.stuck = False
-        self.power = 1.0
+        self.watts = 1.0
         self.at = 800.0
         self.mute = self.mute_once = False
         self.veto = ""
@@ -53,35 +52,26 @@ class Laser(Driver):
             "laser",
             "test.laser",
             Category.LASER,
-            frozenset(
-                {
-                    Capability.SHUTTER_CONTROLLABLE,
-                    Capability.EMISSION_CONTROLLABLE,
-                    Capability.WAVELENGTH_TUNABLE,
-                    Capability.PARAMETERIZED,
-                }
-            ),
+            frozenset(),
             Channel("laser", ""),
-            wavelength_limits=Limits(700, 1000),
-            parameters=(DeviceParameter("power", "float", units="W"),),
+            parameters=(
+                standard("power", setpoint=""),
+                standard("wavelength", limits=Limits(700, 1000)),
+                standard("emission"),
+                standard("shutter"),
+            ),
         )
 
     async def connect(self):
         await trio.lowlevel.checkpoint()
 
-    async def open_shutter(self):
-        await self._move(True)
-
-    async def close_shutter(self):
-        await self._move(False)
-
-    async def _move(self, is_open):
+    async def set_shutter(self, is_open):
         await trio.sleep(0.1)
         self.log.append("open" if is_open else "close")
         if not self.stuck:
             self.open = is_open
 
-    async def is_shutter_open(self):
+    async def shutter(self):
         await trio.lowlevel.checkpoint()
         if self.mute_once:
             self.mute_once = False
@@ -106,17 +96,17 @@ class Laser(Driver):
         self.log.append(f"{nm:g} nm")
         self.at = nm
 
-    async def get_parameter(self, name):
+    async def power(self):
         await trio.lowlevel.checkpoint()
         if self.mute:
             raise DeviceError("laser: POWER? was answered '?'")
-        return self.power
+        return self.watts
 
-    async def set_parameter(self, name, value):
+    async def set_power(self, value):
         await trio.lowlevel.checkpoint()
         self.log.append(f"{value:g} W")
         if not self.stuck:
-            self.power = value
+            self.watts = value
 
     def pause_veto(self):
         if self.veto == "broken":
@@ -129,7 +119,7 @@ class Laser(Driver):
 
     async def make_safe(self):
         was, self.open, self.emits = self.open or self.emits, False, False
-        self.power, self.at = 0.0, 850.0
+        self.watts, self.at = 0.0, 850.0
         await trio.lowlevel.checkpoint()
         return was
 
@@ -292,7 +282,7 @@ async def test_whatever_the_safe_state_changed_is_put_back_the_light_last(autoju
         bench.laser.open = bench.laser.emits = True
         control.pause("ada")
         await paused(control)
-        assert (bench.laser.open, bench.laser.emits, bench.laser.power) == (False, False, 0.0)
+        assert (bench.laser.open, bench.laser.emits, bench.laser.watts) == (False, False, 0.0)
         await control.resume("ada")
         assert bench.laser.log == ["1 W", "800 nm", "on", "open"]
         assert execution.record().transitions[-1].reason == (
@@ -303,7 +293,7 @@ async def test_whatever_the_safe_state_changed_is_put_back_the_light_last(autoju
 
 async def test_what_the_safe_state_left_alone_is_left_alone(autojump_clock):
     async with running(uses_laser, SAFE_IN_PAUSES) as (execution, control, bench, _):
-        bench.laser.power, bench.laser.at = 0.0, 850.0
+        bench.laser.watts, bench.laser.at = 0.0, 850.0
         control.pause("ada")
         await paused(control)
         await control.resume("ada")
@@ -391,7 +381,7 @@ async def test_a_device_that_does_not_do_its_part_is_told_and_the_pause_holds(au
         await paused(control)
         assert execution.state is PAUSED
         (line,) = execution.output_since(0)
-        assert line.text == "paused, but laser: close: the shutter is still open"
+        assert line.text == "paused, but laser: set('shutter', False): the shutter is still open"
 
 
 async def test_a_veto_refuses_the_pause_with_its_reason(autojump_clock):

@@ -79,10 +79,10 @@ async def test_what_an_interlock_made_safe_is_put_back_though_the_script_never_u
         await laser.call("set", "power", 0.7)
         await trio.sleep(1)
         await trips(control, bench)
-        assert (bench.laser.open, bench.laser.power) == (False, 0.0)
+        assert (bench.laser.open, bench.laser.watts) == (False, 0.0)
         await paused(control)
         await control.release("hot", resume=True)
-        assert (bench.laser.open, bench.laser.power) == (True, 0.7)
+        assert (bench.laser.open, bench.laser.watts) == (True, 0.7)
         assert "put back: laser power 0.7 W" in execution.record().transitions[-1].reason
 
 

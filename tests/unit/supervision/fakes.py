@@ -24,6 +24,7 @@ from daq.core import (
     Reading,
     Scalar,
     StateError,
+    standard,
 )
 from daq.drivers import Driver, DriverContext, MotionTiming, Timebase
 from daq.supervision import OutOfUse, RestartPolicy, Supervisor, Timing
@@ -167,9 +168,7 @@ class FakeCamera(FakeDriver):
     """Ten frames a second of 4 by 3 pixels, each filled with its number; one user at a time."""
 
     category = Category.CAMERA
-    capabilities = frozenset(
-        {Capability.FRAME_PRODUCER, Capability.EXPOSURE_CONTROLLABLE, Capability.TRIGGERABLE}
-    )
+    capabilities = frozenset({Capability.FRAME_PRODUCER, Capability.TRIGGERABLE})
 
     def __init__(self, device_id: str, timebase: Timebase) -> None:
         super().__init__(
@@ -178,7 +177,7 @@ class FakeCamera(FakeDriver):
             channel=Channel(device_id, "counts", "u2", (3, 4)),
             resolution=(4, 3),
             bits_per_pixel=16,
-            exposure_limits=Limits(0.001, 1.0),
+            parameters=(standard("exposure", limits=Limits(0.001, 1.0)),),
         )
         self.delivers: int | None = None
         self.exposure_s = 0.1
@@ -222,15 +221,11 @@ class FakeLaser(FakeDriver):
     """Wavelength, emission, shutter and parameters."""
 
     category = Category.LASER
-    capabilities = frozenset(
-        {
-            Capability.WAVELENGTH_TUNABLE,
-            Capability.EMISSION_CONTROLLABLE,
-            Capability.SHUTTER_CONTROLLABLE,
-            Capability.PARAMETERIZED,
-        }
-    )
+    capabilities = frozenset[Capability]()
     parameters = (
+        standard("wavelength", limits=Limits(700, 1000)),
+        standard("emission"),
+        standard("shutter"),
         DeviceParameter("power", "float", units="mW", limits=Limits(0, 100)),
         DeviceParameter("mode", "str", choices=("cw", "pulsed")),
         DeviceParameter("averages", "int", limits=Limits(1, 64)),
@@ -243,7 +238,6 @@ class FakeLaser(FakeDriver):
             device_id,
             timebase,
             channel=Channel(device_id, ""),
-            wavelength_limits=Limits(700, 1000),
             parameters=self.parameters,
         )
         self.nm = 800.0
@@ -258,35 +252,17 @@ class FakeLaser(FakeDriver):
         }
         self.on_open: Callable[[], Any] | None = None
 
-    async def wavelength(self) -> float:
-        await trio.lowlevel.checkpoint()
-        return self.nm
-
-    async def set_wavelength(self, nm: float) -> None:
+    async def _set_wavelength(self, nm: float) -> None:
         await trio.sleep(1)
         self.nm = nm
 
-    async def emission(self) -> bool:
-        await trio.lowlevel.checkpoint()
-        return self.emits
+    async def _set_emission(self, on: bool) -> None:
+        self.emits = on and not self.stuck
 
-    async def set_emission(self, enabled: bool) -> None:
-        await trio.lowlevel.checkpoint()
-        self.emits = enabled and not self.stuck
-
-    async def open_shutter(self) -> None:
-        await trio.lowlevel.checkpoint()
-        if self.on_open:
+    async def _set_shutter(self, is_open: bool) -> None:
+        if is_open and self.on_open:
             await self.on_open()
-        self.shutter = not self.stuck
-
-    async def close_shutter(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self.shutter = self.stuck
-
-    async def is_shutter_open(self) -> bool:
-        await trio.lowlevel.checkpoint()
-        return self.shutter
+        self.shutter = is_open is not self.stuck
 
     async def make_safe(self) -> bool:
         self.log.append("make_safe")
@@ -295,11 +271,20 @@ class FakeLaser(FakeDriver):
 
     async def get_parameter(self, name: str) -> Scalar:
         await trio.lowlevel.checkpoint()
-        return self.values[name]
+        light = {"wavelength": self.nm, "emission": self.emits, "shutter": self.shutter}
+        return {**self.values, **light}[name]
 
-    async def set_parameter(self, name: str, value: Scalar) -> None:
+    async def set_parameter(self, name: str, value: Any) -> None:
         await trio.lowlevel.checkpoint()
-        self.values[name] = value
+        light = {
+            "wavelength": self._set_wavelength,
+            "emission": self._set_emission,
+            "shutter": self._set_shutter,
+        }
+        if name in light:
+            await light[name](value)
+        else:
+            self.values[name] = value
 
 
 class FakeDigitizer(FakeDriver):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from operator import attrgetter
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -106,6 +109,21 @@ device_parameters = st.builds(
     maybe(bounds(floats)),
     st.lists(texts, max_size=3).map(tuple),
 )
+by_themselves = {operation.capability for operation in core.OPERATIONS.values()}
+dtypes = st.sampled_from(["f8", "u2"])
+
+
+@st.composite
+def standard_parameters(draw):
+    """As a driver offers them: what differs is what the wire carries."""
+    row = draw(st.sampled_from(list(core.STANDARD.values())))
+    return replace(
+        row,
+        units=draw(texts),
+        limits=draw(maybe(bounds(milli_floats))),
+        tolerance=draw(maybe(floats)),
+        setpoint=draw(st.sampled_from(["", row.setpoint])),
+    )
 
 
 @st.composite
@@ -116,17 +134,20 @@ def descriptions(draw):
         id=device_id,
         driver=draw(words),
         category=draw(st.sampled_from(core.Category)),
-        capabilities=draw(st.frozensets(st.sampled_from(core.Capability))),
-        channel=core.Channel(device_id, draw(texts), draw(st.sampled_from(["f8", "u2"])), shape),
+        capabilities=draw(st.frozensets(st.sampled_from(sorted(by_themselves)))),
+        channel=core.Channel(device_id, draw(texts), draw(dtypes), shape),
         label=draw(texts.filter(lambda text: text != device_id)),
         units=draw(texts),
         limits=draw(maybe(bounds(floats))),
         tolerance=draw(maybe(floats)),
         resolution=draw(maybe(st.tuples(numbers, numbers))),
         bits_per_pixel=draw(maybe(numbers)),
-        exposure_limits=draw(maybe(bounds(milli_floats))),
-        wavelength_limits=draw(maybe(bounds(floats))),
-        parameters=draw(st.lists(device_parameters, max_size=2).map(tuple)),
+        reading=draw(maybe(st.builds(core.Channel, words, texts, dtypes, st.just(shape)))),
+        parameters=draw(
+            st.lists(
+                device_parameters | standard_parameters(), max_size=3, unique_by=attrgetter("name")
+            ).map(tuple)
+        ),
     )
 
 

@@ -752,6 +752,14 @@ class DeviceMetadata(betterproto.Message):
 
     channel_shape: List[int] = betterproto.uint32_field(52)
     channel_units: str = betterproto.string_field(53)
+    reading_channel: str = betterproto.string_field(54)
+    """
+    Where the readings of a device go that moves and measures, such as "smu.current".
+    """
+
+    reading_dtype: str = betterproto.string_field(55)
+    reading_shape: List[int] = betterproto.uint32_field(56)
+    reading_channel_units: str = betterproto.string_field(57)
 
 
 @dataclass(eq=False, repr=False)
@@ -1133,6 +1141,31 @@ class ParameterDescriptor(betterproto.Message):
     min_value: Optional[float] = betterproto.double_field(10, optional=True)
     max_value: Optional[float] = betterproto.double_field(11, optional=True)
     enum_values: List[str] = betterproto.string_field(12)
+    tolerance: Optional[float] = betterproto.double_field(50, optional=True)
+    """
+    How far a number may read back from what it was set to; farther is an error.
+    """
+
+    settles: bool = betterproto.bool_field(51)
+    """
+    Setting it takes time: the call returns when it is there, and a stop breaks it off.
+    """
+
+    setpoint: str = betterproto.string_field(52)
+    """
+    The parameter that tells what it was set to, where that is not what it reads back.
+    """
+
+    off: Optional[str] = betterproto.string_field(53, optional=True)
+    """
+    The value that makes it harmless, which no interlock refuses; absent when there is none.
+    """
+
+    restrained: bool = betterproto.bool_field(54)
+    """A tripped interlock lets it be set to `off` only."""
+
+    axis: bool = betterproto.bool_field(55)
+    """It can be scanned as a motor's position can, as "laser.wavelength"."""
 
 
 @dataclass(eq=False, repr=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
 from daq.core import (
+    Channel,
     ConfigurationError,
     DeviceError,
     DeviceParameter,
@@ -50,23 +52,32 @@ async def test_conversions_choices_and_fields(odd, autojump_clock):
         assert bench.instrument.settings["V"] == "1"
         assert await driver.get_parameter("speed") == "fast"
         assert await driver.get_parameter("temperature") == 23.5
-        await driver.set_exposure(0.25)
+        await driver.set_parameter("exposure", 0.25)
         assert bench.instrument.settings["I"] == "250"
         assert await driver.poll() == {
             "position": -1.5,
             "moving": False,
             "reading": 1.25,
-            "is_open": False,
+            "shutter": False,
             "emission": False,
             "wavelength": 500.0,
             "exposure": 0.25,
             "temperature": 23.5,
             "armed": False,
         }
-        assert driver.description.parameters == (
-            DeviceParameter("temperature", "float", "", "degC", writable=False),
-            DeviceParameter("speed", "str", "Of the carriage", "", choices=("slow", "fast")),
+        *light, temperature, speed = driver.description.parameters
+        assert [row.name for row in light] == ["shutter", "emission", "wavelength", "exposure"]
+        assert [row.off for row in light] == [False, False, None, None]
+        assert light[2].limits == Limits(300.0, 900.0)
+        assert (temperature.name, temperature.units, temperature.writable) == (
+            "temperature",
+            "degC",
+            False,
         )
+        assert speed == DeviceParameter(
+            "speed", "str", "Of the carriage", "", choices=("slow", "fast")
+        )
+        assert driver.description.reading == Channel("mono.reading", "V")
 
 
 async def test_a_poll_asks_each_question_once(odd, autojump_clock):
@@ -83,7 +94,8 @@ async def test_silence_is_an_error_and_never_an_empty_value(odd, autojump_clock)
         driver = bench.make(context(odd))
         await driver.connect()
         bench.fault("silence")
-        for ask in (driver.read, driver.poll, driver.position, driver.open_shutter):
+        open_shutter = partial(driver.set_parameter, "shutter", True)
+        for ask in (driver.read, driver.poll, driver.position, open_shutter):
             with pytest.raises(OfflineError, match=r"no reply to '#3\S+' within 0.5 s"):
                 await ask()
         bench.fault(None)
@@ -98,7 +110,7 @@ async def test_late_replies_are_not_taken_for_others(odd, autojump_clock):
         with pytest.raises(OfflineError):
             await driver.read()
         bench.fault(None)
-        assert await driver.wavelength() == 500.0
+        assert await driver.get_parameter("wavelength") == 500.0
         assert (await driver.read()).value == 1.25
 
 
@@ -122,7 +134,7 @@ async def test_garbage_names_command_and_reply(odd, autojump_clock):
         with pytest.raises(
             DeviceError, match="'#3BOPEN' on loopback was not acknowledged: the reply is"
         ):
-            await driver.open_shutter()
+            await driver.set_parameter("shutter", True)
 
 
 async def test_an_instruments_own_error_is_told_in_words(odd, autojump_clock):
@@ -147,7 +159,7 @@ async def test_what_does_not_happen_is_an_error(odd, autojump_clock):
         with pytest.raises(
             DeviceError, match="blade was set to True by '#3BOPEN' and reads back F"
         ):
-            await driver.open_shutter()
+            await driver.set_parameter("shutter", True)
         with pytest.raises(
             DeviceError,
             match=r"it did not begin to move within 1 s: setpoint 2 mm, readback 0 mm",
@@ -156,7 +168,7 @@ async def test_what_does_not_happen_is_an_error(odd, autojump_clock):
         with pytest.raises(
             DeviceError, match=r"set to 600 nm by .* reads back 500.0 nm within 5 s"
         ):
-            await driver.set_wavelength(600)
+            await driver.set_parameter("wavelength", 600)
 
 
 async def test_an_overload_is_no_measurement(odd, autojump_clock):
@@ -176,7 +188,7 @@ async def test_limits_and_choices_are_checked_before_anything_is_sent(odd, autoj
         bench.instrument.log.clear()
         for change in (
             lambda: driver.move_abs(1.5),
-            lambda: driver.set_wavelength(200.0),
+            lambda: driver.set_parameter("wavelength", 200.0),
             lambda: driver.set_parameter("speed", "faster"),
         ):
             with pytest.raises(LimitError, match="nothing was changed"):
@@ -220,8 +232,8 @@ async def test_the_safe_state_is_reached_and_told(odd, autojump_clock):
     async with on_loopback(OddInstrument) as bench:
         driver = bench.make(context(odd))
         await driver.connect()
-        await driver.open_shutter()
-        await driver.set_emission(True)
+        await driver.set_parameter("shutter", True)
+        await driver.set_parameter("emission", True)
         assert await driver.make_safe() is True
         assert bench.instrument.settings["B"] == "SHUT"
         assert bench.instrument.settings["L"] == "0"

@@ -34,7 +34,13 @@ def problems(text: str) -> list[str]:
 
 def test_only_what_is_described_is_offered():
     assert parse_description(METER, "meter.toml").capabilities == {Capability.READABLE}
-    assert len(parse_description(ODD, "odd.toml").capabilities) == 8
+    odd = parse_description(ODD, "odd.toml")
+    assert odd.capabilities == {
+        Capability.MOVABLE,
+        Capability.READABLE,
+        Capability.TRIGGERABLE,
+    }
+    assert list(odd.standard) == ["shutter", "emission", "wavelength", "exposure"]
 
 
 @pytest.mark.parametrize("name", shipped_descriptions())
