@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 import daq
-from daq.api import Access, DaemonInfo, Parts
+from daq.api import Access, Audit, DaemonInfo, Parts, limits_here
 from daq.bus import Bus
 from daq.config import Config, UserConfig
 from daq.drivers import Timebase, build_drivers
@@ -80,6 +80,8 @@ def assemble(config: Config, access: Access) -> Parts:
 
     return Parts(
         info=_describe(config),
+        limits=limits_here(config.server.keepalive_s, config.server.max_connections),
+        audit=Audit(directory / "audit"),
         timebase=timebase,
         bus=bus,
         storage=storage,

@@ -9,6 +9,7 @@ goes inside out, so that whoever still produces data finds somebody to store it.
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,7 @@ from daq.bus import feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
 from daq.core import DeviceState, StopOutcome, StorageError
+from daq.storage import keep_private
 from daq.supervision import Guard, Supervisor, reload_on_hangup
 from daq.transport import open_serial_loop
 
@@ -39,6 +41,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     """The whole nursery tree; `announce` is called once, with the address, when all is up."""
     config = config.with_overrides(directory=config.storage.directory.absolute())
     access = read_access(config.server)
+    await trio.to_thread.run_sync(keep_private, config.storage)
     parts = assemble(config, access)
     # A signal that comes before all is ready ends the daemon as soon as it is.
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -56,6 +59,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
                         await executions.start(parts.queue.run)
                         await executions.start(parts.interlocks.run, parts.queue.interlocked)
                         await executions.start(reload_on_hangup, parts.reloader)
+                        await executions.start(parts.audit.run)
                         async with trio.open_nursery() as api:
                             announce(await _start_api(config, parts, access, api))
                             await _serve_until(signals, parts)
@@ -128,6 +132,8 @@ async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
 def serve(config: Config, announce: Callable[[str], None]) -> None:
     """Run a daemon until SIGINT or SIGTERM; `announce` is called once with the address."""
     _allow_many_descriptors()
+    # What the daemon writes is its user's, and a group's where one is configured.
+    os.umask(0o077 if config.storage.group is None else 0o027)
     trio.run(run_daemon, config, announce)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from daq.api.audit import Audit
+from daq.api.door.admission import DoorLimits
 from daq.bus import Bus
 from daq.drivers import Timebase
 from daq.experiment import ExecutionQueue, ManualRuns
@@ -37,6 +39,9 @@ class Parts:
     """The parts of the daemon: its nursery tree runs them, the API hands requests to them."""
 
     info: DaemonInfo
+    limits: DoorLimits = field(default_factory=DoorLimits)
+    """Of the door: how many may come in, and when a client counts as gone."""
+    audit: Audit = field(default_factory=Audit)
     timebase: Timebase
     bus: Bus
     storage: Storage

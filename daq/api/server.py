@@ -109,8 +109,9 @@ async def _start(
     ]
     health = Health({OVERALL: [_serving()], **{service: [_serving()] for service in own}})
     everything = ServerReflection.extend([*own, health], pool=_descriptors())
-    calls = OpenCalls()
-    server = HardenedServer([CallBoundary(service, calls, access) for service in everything], calls)
+    calls = OpenCalls(access)
+    behind = [CallBoundary(service, calls, access, services.audit) for service in everything]
+    server = HardenedServer(behind, calls, services.limits)
     await server.listen(sockets, access.tls.context if access.tls else None)
     return server
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from daq.config.structure import Moment, Positive
 from daq.core import ConfigurationError
 
 __all__ = [
@@ -39,7 +40,13 @@ class ServerConfig:
     tls_client_ca: Path | None = None
     """PEM: only clients with a certificate of this authority are let in."""
     token_file: Path | None = None
-    """Who may call, as `load_users` reads it; absent for everybody."""
+    """Who may call, as `load_users` reads it; absent for the daemon's own user alone."""
+    insecure: bool = False
+    """Everybody may call who reaches the daemon, also from other machines; `--insecure`."""
+    keepalive_s: Positive = 10.0
+    """A client with a call open that is silent so long is gone, s; what it moved is stopped."""
+    max_connections: int = 1024
+    """At the same time; fewer where the system does not allow so many files."""
     places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """Option to the file and line on which it stands."""
 
@@ -55,6 +62,12 @@ class UserConfig:
 
     token: str = field(repr=False)
     role: str = "control"  # or read-only
+    expires: Moment | None = None
+    """A date, or a date and time; on that day the token is good no more."""
+
+    def has_expired(self, now: float) -> bool:
+        """Whether it is good no more at `now`, seconds since the epoch."""
+        return self.expires is not None and now >= self.expires.timestamp()
 
 
 def _default_directory() -> Path:
@@ -71,6 +84,12 @@ class StorageConfig:
     """Of frames and waveforms: `gzip`, `lzf` or a filter of hdf5plugin; empty for none."""
     buffer_mb: int = 256
     """What may wait for a disk that stalls before the instruments have to wait too."""
+    group: str | None = None
+    """A group of this machine whose members may read it all; absent for the daemon's user alone."""
+
+    def mistake(self, problem: str, advice: str = "") -> ConfigurationError:
+        """What is wrong with the group, which shows only when it is used."""
+        return ConfigurationError(f"storage.group: {problem}", advice=advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +186,19 @@ class Config:
         return (self.ring.path or self.storage.directory / "ring").absolute()
 
     def with_overrides(
-        self, host: str | None = None, port: int | None = None, directory: Path | None = None
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        directory: Path | None = None,
+        *,
+        insecure: bool = False,
     ) -> Config:
         """The same configuration with what the command line says instead."""
         server = replace(
             self.server,
             host=self.server.host if host is None else host,
             port=self.server.port if port is None else port,
+            insecure=self.server.insecure or insecure,
         )
         storage = self.storage if directory is None else replace(self.storage, directory=directory)
         return replace(self, server=server, storage=storage)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from datetime import date, datetime, time
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from daq.config.toml_file import KeyPath, Mistakes
 from daq.core import Limits, did_you_mean
 
 __all__ = [
+    "Moment",
     "Number",
     "Positive",
     "Rule",
@@ -266,6 +268,16 @@ def _words(value: Any) -> dict[str, str]:
     return {name: _text(word) for name, word in dict(value).items()}
 
 
+def _moment(value: Any) -> datetime:
+    """A date begins at midnight here; a time without a zone is that of this machine."""
+    if isinstance(value, datetime):
+        return value.astimezone()
+    if isinstance(value, date):
+        return datetime.combine(value, time()).astimezone()
+    raise ValueError
+
+
+Moment = Annotated[datetime, Rule("a date, such as 2027-01-31", _moment)]
 Number = Annotated[float, Rule("a number", _number)]
 Positive = Annotated[float, Rule("a number greater than 0", _positive)]
 Seconds = Annotated[float, Rule("a number in s, at least 0", _amount)]

@@ -3,6 +3,7 @@
 from daq.storage.catalogue.ledger import Ledger
 from daq.storage.catalogue.rebuild import Rebuilding
 from daq.storage.files.hdf5_reader import StreamInfo
+from daq.storage.files.privacy import keep_private
 from daq.storage.journal.records import clean_text
 from daq.storage.recorder import RunRecorder
 from daq.storage.run_reader import RunDescription
@@ -16,4 +17,5 @@ __all__ = [
     "Storage",
     "StreamInfo",
     "clean_text",
+    "keep_private",
 ]

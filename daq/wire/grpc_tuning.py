@@ -9,9 +9,11 @@ Where a class can be derived, it is; only what these libraries look up as a glob
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import betterproto
@@ -112,7 +114,9 @@ async def receive_message(stream: Stream, codec: CodecBase, message_type: Any) -
         limit: int = getattr(stream, "max_message_bytes", MAX_MESSAGE_BYTES)
         if size > limit:
             raise _too_large(size, limit)
-        data = await stream.recv_data(size)
+        receiving = getattr(stream, "receiving", contextlib.nullcontext)
+        with receiving(size):
+            data = await stream.recv_data(size)
     except AssertionError as error:  # how grpclib's buffer says that the stream ended too early
         raise GRPCError(Status.INVALID_ARGUMENT, "the message was cut short") from error
     if compressed:
@@ -187,8 +191,12 @@ class TunedProtocol(H2Protocol):
         self.connection.flush()
 
     def data_received(self, data: bytes) -> None:
+        self.guarded(super().data_received, data)
+
+    def guarded(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call it; what goes wrong ends this connection and nothing else."""
         try:
-            super().data_received(data)
+            function(*arguments)
         except Exception as error:  # noqa: BLE001 - logged; the peer's fault must stay the peer's
             # Seen: UnicodeDecodeError for a header that is not ASCII. trio-asyncio would end the
             # whole loop with what comes out of a callback.

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Stream
 from h2.exceptions import StreamClosedError
 
-from daq.api.door.access import Access
-from daq.core import AuthenticationError, CommunicationError, DaqError, PermissionDeniedError
+from daq.api.audit import Audit
+from daq.api.door.access import ANYBODY, READING, Access, Knock
+from daq.api.door.local_peers import is_loopback, user_name
+from daq.api.door.seldom import SeldomLogger
+from daq.core import (
+    AuthenticationError,
+    CommunicationError,
+    DaqError,
+    OverloadError,
+    PermissionDeniedError,
+)
 from daq.wire.status import to_status
+
+if TYPE_CHECKING:
+    from daq.api.door.connection import ServerProtocol
 
 __all__ = ["FORCE_METADATA", "USER_METADATA", "CallBoundary", "Caller", "OpenCalls", "caller"]
 
 logger = logging.getLogger(__name__)
+_REFUSALS = SeldomLogger(logger)
 
 FORCE_METADATA = "x-daq-force"
 """Metadata with which a client commands a device that an execution has claimed."""
@@ -41,6 +55,10 @@ class Caller:
     force: bool = False
     """It commands devices in spite of another's claim."""
     proved: bool = False
+    token: str = ""
+    """Whose token came with the call; empty without one."""
+    uid: int | None = None
+    """Of the process that calls, on this machine."""
 
     def __str__(self) -> str:
         return self.user or (f"client {self.peer}" if self.peer else "")
@@ -66,10 +84,13 @@ def caller() -> Caller:
 class OpenCalls:
     """The calls that are being served, so that the server's end can end them."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access | None = None) -> None:
         self.closing = False
+        self._access = access or Access()
         self._unary: set[asyncio.Task[Any]] = set()
-        self._streaming: set[asyncio.Task[Any]] = set()
+        self._streaming: dict[asyncio.Task[Any], str] = {}
+        """With the user who came in by a token; empty for others."""
+        self._revoked: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._unary) + len(self._streaming)
@@ -80,12 +101,34 @@ class OpenCalls:
         if self.closing:
             raise _stopping()
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        tasks = self._streaming if streaming else self._unary
-        tasks.add(task)
+        if streaming:
+            self._streaming[task] = ""
+        else:
+            self._unary.add(task)
         try:
             yield
         finally:
-            tasks.discard(task)
+            self._streaming.pop(task, None)
+            self._unary.discard(task)
+            self._revoked.discard(task)
+
+    def belongs_to(self, user: str) -> None:
+        """The current call is one of who came in by a token: a stream ends when that is revoked."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        if task in self._streaming:
+            self._streaming[task] = user
+
+    def end_revoked(self) -> None:
+        """End the streams of those whose token was taken away or has expired."""
+        for task, user in self._streaming.items():
+            if user and task not in self._revoked and not self._access.is_valid(user):
+                self._revoked.add(task)
+                task.cancel()
+
+    @property
+    def was_revoked(self) -> bool:
+        """Whether that is why the current call was cancelled."""
+        return asyncio.current_task() in self._revoked
 
     async def end(self, grace_s: float, close_s: float) -> None:
         """Admit no more; end streams at once, and the others when they had `grace_s` to finish."""
@@ -103,6 +146,13 @@ class OpenCalls:
             await asyncio.wait(tasks, timeout=timeout)
 
 
+def _revoked() -> AuthenticationError:
+    return AuthenticationError(
+        "the token with which this stream was opened was taken away or has expired",
+        advice="whoever runs the daemon can give a new one in the [server] token_file",
+    )
+
+
 def _stopping() -> CommunicationError:
     return CommunicationError("the daemon is stopping", advice="call again when it is back")
 
@@ -110,10 +160,13 @@ def _stopping() -> CommunicationError:
 class CallBoundary:
     """A service as the server gets it: the same methods, each behind the guard."""
 
-    def __init__(self, service: Any, calls: OpenCalls, access: Access) -> None:
+    def __init__(
+        self, service: Any, calls: OpenCalls, access: Access, audit: Audit | None = None
+    ) -> None:
         self._service = service
         self._calls = calls
         self._access = access
+        self._audit = audit or Audit()
 
     def __mapping__(self) -> dict[str, Handler]:
         return {
@@ -122,13 +175,21 @@ class CallBoundary:
         }
 
     async def _serve(self, route: str, handler: Handler, stream: Stream[Any, Any]) -> None:
+        revoked = False
         try:
             with self._calls.entered(streaming=handler.cardinality.server_streaming):
-                _CALLER.set(_caller_of(stream, route, self._access))
-                await handler.func(stream)
+                try:
+                    who = await self._admit(route, stream)
+                    _CALLER.set(who)
+                    with self._noting(route, who):
+                        await handler.func(stream)
+                finally:
+                    revoked = self._calls.was_revoked
         except asyncio.CancelledError:
             if self._calls.closing:
                 await _fail(stream, _stopping())
+            elif revoked:
+                await _fail(stream, _revoked())
             raise
         except (GRPCError, StreamTerminatedError):
             raise
@@ -142,19 +203,44 @@ class CallBoundary:
             # not end by its cancellation.
             raise asyncio.CancelledError
 
+    async def _admit(self, route: str, stream: Stream[Any, Any]) -> Caller:
+        """Who calls. Raises AuthenticationError and PermissionDeniedError."""
+        metadata: Any = stream.metadata or {}
+        address = stream.peer.addr()
+        peer = f"{address[0]}:{address[1]}" if address else ""
+        knock = await _knock(stream)
+        try:
+            proved = self._access.user(
+                route, metadata.get("authorization"), stream.peer.cert(), knock
+            )
+        except (AuthenticationError, PermissionDeniedError) as error:
+            _REFUSALS.info("refused %s to %s: %s", route, peer, error.message)
+            raise
+        token = proved if proved and self._access.knows(proved) else ""
+        if token:
+            self._calls.belongs_to(token)
+        user = proved or metadata.get(USER_METADATA, "")
+        force = metadata.get(FORCE_METADATA) in ("1", "true")
+        return Caller(
+            user if isinstance(user, str) else "", peer, force, bool(proved), token, knock.uid
+        )
 
-def _caller_of(stream: Stream[Any, Any], route: str, access: Access) -> Caller:
-    metadata: Any = stream.metadata or {}
-    address = stream.peer.addr()
-    peer = f"{address[0]}:{address[1]}" if address else ""
-    try:
-        proved = access.user(route, metadata.get("authorization"), stream.peer.cert())
-    except (AuthenticationError, PermissionDeniedError) as error:
-        logger.info("refused %s to %s: %s", route, peer, error.message)
-        raise
-    user = proved or metadata.get(USER_METADATA, "")
-    force = metadata.get(FORCE_METADATA) in ("1", "true")
-    return Caller(user if isinstance(user, str) else "", peer, force, bool(proved))
+    def _noting(self, route: str, who: Caller) -> AbstractContextManager[None]:
+        if route in READING or not route.startswith("/daq."):
+            return nullcontext()
+        peer = who.peer if who.uid is None else f"{who.peer} ({user_name(who.uid)})"
+        return self._audit.noting(
+            route.rpartition("/")[2], user=who.user, token=who.token, peer=peer
+        )
+
+
+async def _knock(stream: Stream[Any, Any]) -> Knock:
+    """From where the call comes; the kernel is asked once for each connection."""
+    inner = getattr(stream, "_stream", None)  # grpclib's own stream, which is ours: `FairStream`
+    client: ServerProtocol | None = getattr(inner, "client", None)
+    if client is None or not is_loopback(client.peer):
+        return ANYBODY
+    return Knock(is_near=True, uid=await client.owner())
 
 
 def _as_daq_error(error: Exception, route: str) -> DaqError:
@@ -162,6 +248,11 @@ def _as_daq_error(error: Exception, route: str) -> DaqError:
         error = error.exceptions[0]
     if isinstance(error, DaqError):
         return error
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return OverloadError(
+            "the daemon has as many files and connections open as the system allows",
+            advice="close some clients, or raise `ulimit -n` for the daemon",
+        )
     logger.error("%s failed", route, exc_info=error)
     return DaqError(
         f"{route.rpartition('/')[2]} failed inside of the daemon: {type(error).__name__}: {error}",

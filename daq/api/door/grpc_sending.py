@@ -7,11 +7,15 @@ Written against grpclib 0.4.9 and h2 4.4.1, whose insides it uses;
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 from grpclib.protocol import Connection, Stream
 from h2.connection import ConnectionInputs, H2Connection
 from h2.exceptions import StreamClosedError
@@ -48,9 +52,46 @@ class FairStream(Stream):
             connection._transport,  # noqa: SLF001
             stream_id=number,
         )
+        self.client: Any = None
+        """The connection that it is a stream of."""
+        self.frames = 0
+        """Of the request, so far."""
+        self._is_late = False
+        self._has_request = False
         self._number = number
         self._spent = 0
         self._flush = cast("Any", self._transport).flush
+
+    @contextlib.contextmanager
+    def receiving(self, size: int) -> Iterator[None]:
+        """While a request of `size` bytes comes; raises GRPCError when there are too many."""
+        if self.client is None:
+            yield
+            return
+        with self.client.admission.receiving(self.client.peer, size) as refusal:
+            if refusal:
+                raise GRPCError(Status.RESOURCE_EXHAUSTED, refusal)
+            yield
+        self._has_request = True
+
+    async def recv_data(self, size: int) -> bytes:
+        try:
+            data = await super().recv_data(size)
+        except AssertionError:
+            if not self._is_late:
+                raise
+            data = b""
+        if self._is_late and len(data) < size:
+            raise GRPCError(Status.DEADLINE_EXCEEDED, "the request did not come to its end in time")
+        return data
+
+    def give_up_after(self, seconds: float) -> None:
+        """Wait no longer for a request that began so long ago; the call is told."""
+        if self._has_request or self._is_late or self.created is None:
+            return
+        if time.monotonic() - self.created > seconds:
+            self._is_late = True
+            self.buffer.eof()
 
     async def send_headers(self, headers: list[tuple[str, str]], end_stream: bool = False) -> None:
         await super().send_headers(headers, end_stream)

@@ -12,6 +12,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Stream
 
+from daq.api.audit import describe_call
 from daq.api.door.bridge import Bridge, Emit
 
 __all__ = ["TrioService", "immediate", "streaming", "unary"]
@@ -44,6 +45,7 @@ def _require(request: object) -> None:
     """Grpclib hands on None when the client ended its side without a message."""
     if request is None:
         raise GRPCError(Status.INVALID_ARGUMENT, "the call came without a request message")
+    describe_call(request)
 
 
 def unary(

@@ -22,13 +22,15 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.flight as fl
 import trio
 
-from daq.api.door.access import Access
+from daq.api.door.access import ANYBODY, Access, Knock
+from daq.api.door.local_peers import is_loopback, owner_of_peer
 from daq.api.flight.crossing import Crossing
 from daq.bus.ring import RingChannel, RingReader
 from daq.core import (
@@ -39,6 +41,7 @@ from daq.core import (
     EventBlock,
     NotFoundError,
     ParameterError,
+    brief,
 )
 from daq.storage import RunDescription, Storage
 from daq.wire.arrow import to_arrow
@@ -105,7 +108,7 @@ def _listen(
 
 def _options(access: Access) -> dict[str, Any]:
     """What the stack under Flight is told about TLS and tokens."""
-    options: dict[str, Any] = {"middleware": {"access": _Door(access)}}
+    options: dict[str, Any] = {"middleware": {"access": _Door()}, "access": access}
     if access.tls:
         options["tls_certificates"] = [(access.tls.certificate, access.tls.key)]
         options["verify_client"] = access.tls.asks_clients
@@ -114,17 +117,19 @@ def _options(access: Access) -> dict[str, Any]:
 
 
 class _Door(fl.ServerMiddlewareFactory):
-    """Lets calls in. All that Flight offers is reading, so every role may."""
+    """Notes what a call shows: who calls from where is known only when it is served."""
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
-
-    def start_call(self, _info: object, headers: dict[str, list[Any]]) -> None:
+    def start_call(self, _info: object, headers: dict[str, list[Any]]) -> _Shown:
         (authorization,) = headers.get("authorization", [None])[:1]
-        try:
-            self._access.user("/arrow.flight", authorization, None)
-        except AuthenticationError as error:
-            raise fl.FlightUnauthenticatedError(f"{error.message} ({error.advice})") from error
+        return _Shown(authorization)
+
+
+class _Shown(fl.ServerMiddleware):
+    """The token of one call."""
+
+    def __init__(self, authorization: object) -> None:
+        super().__init__()
+        self.authorization = authorization
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +167,11 @@ class _FlightServer(fl.FlightServerBase):
         storage: Storage,
         ring: Path | None,
         crossing: Crossing,
+        access: Access,
         **options: Any,
     ) -> None:
         super().__init__(location, **options)
+        self._access = access
         self._storage = storage
         self._ring = ring
         self._crossing = crossing
@@ -172,14 +179,44 @@ class _FlightServer(fl.FlightServerBase):
 
     # ---------------------------------------------------------------- what Flight calls, in threads
 
-    def list_flights(self, _context: object, criteria: Any) -> Iterator[fl.FlightInfo]:
+    def _admit(self, context: Any) -> None:
+        """Let a call in, or raise FlightUnauthenticatedError. Every role may read, which is all."""
+        shown: _Shown = context.get_middleware("access")
+        try:
+            self._access.user("/arrow.flight", shown.authorization, None, self._knock(context))
+        except AuthenticationError as error:
+            raise fl.FlightUnauthenticatedError(f"{error.message} ({error.advice})") from None
+
+    def _knock(self, context: Any) -> Knock:
+        _, _, address = unquote(context.peer()).partition(":")
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        if not (is_loopback(host) and port.isdecimal()):
+            return ANYBODY
+        return Knock(is_near=True, uid=owner_of_peer((host, int(port)), (host, self.port)))
+
+    def list_flights(self, context: Any, criteria: Any) -> Iterator[fl.FlightInfo]:
         """The newest runs and every live channel; criteria are JSON: name, outcome, limit."""
+        self._admit(context)
         with _translated():
             yield from self._list_runs(criteria)
             for channel in self._channels():
                 yield _channel_info(channel)
 
-    def get_flight_info(self, _context: object, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+    def get_schema(self, context: Any, descriptor: fl.FlightDescriptor) -> Any:
+        return fl.SchemaResult(self.get_flight_info(context, descriptor).schema)
+
+    def list_actions(self, context: Any) -> list[Any]:
+        """There are none: all that is here is reading."""
+        self._admit(context)
+        return []
+
+    def do_action(self, context: Any, action: fl.Action) -> Iterator[Any]:
+        self._admit(context)
+        raise fl.FlightServerError(f"there is no action {brief(action.type)!r} here")
+
+    def get_flight_info(self, context: Any, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+        self._admit(context)
         with _translated():
             path = [part.decode() for part in descriptor.path or ()]
             match path:
@@ -196,7 +233,8 @@ class _FlightServer(fl.FlightServerBase):
                 advice="flights are runs/RUN/STREAM and channels/NAME",
             )
 
-    def do_get(self, _context: object, ticket: fl.Ticket) -> fl.GeneratorStream:
+    def do_get(self, context: Any, ticket: fl.Ticket) -> fl.GeneratorStream:
+        self._admit(context)
         with _translated():
             wanted = _Ticket.parse(ticket.ticket)
             if wanted.channel is not None:

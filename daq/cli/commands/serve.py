@@ -78,6 +78,11 @@ def configure_logging(level: str, stream: TextIO) -> None:
     metavar="DEVICE",
     help="Log every byte to and from this device, with times. May be repeated.",
 )
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Serve everybody who reaches the daemon, also without tokens.",
+)
 @click.option("--private", is_flag=True, hidden=True, help="For the program that starts it.")
 def serve(
     config: Path | None,
@@ -86,6 +91,7 @@ def serve(
     data_dir: Path | None,
     log_level: str,
     trace: tuple[str, ...],
+    insecure: bool,
     private: bool,
 ) -> None:
     """Run the daemon until Ctrl-C or SIGTERM.
@@ -102,7 +108,7 @@ def serve(
     settings = load_config(config)
     if private:  # whatever [server] offers to others: ports, certificates, tokens
         settings = replace(settings, server=ServerConfig(port=0))
-    settings = settings.with_overrides(host, port, data_dir)
+    settings = settings.with_overrides(host, port, data_dir, insecure=insecure)
     for device_id in trace:
         if device_id not in settings.devices:
             raise click.BadParameter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -65,13 +66,25 @@ class Directories:
         """
         path = self.root / "daq.lock"
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # A link here would have the daemon write its number into another file.
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise StorageError(
+                    f"{path} is a symbolic link, which the daemon does not follow",
+                    advice="remove it; nobody needs it",
+                ) from error
             raise self._unusable(error) from error
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
+                if not isinstance(error, BlockingIOError):
+                    raise StorageError(
+                        f"{self.root}: its file system keeps no locks ({error.strerror}), so that "
+                        "two daemons could store their data here",
+                        advice="choose a directory on a local disk",
+                    ) from error
                 holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
                 raise StorageError(
                     f"{self.root}: another daemon (process {holder}) stores its data here",

@@ -171,16 +171,16 @@ def test_a_certificate_that_ends_soon_is_warned_about(folder, authority, caplog)
     assert "ends in 3 days" in caplog.text
 
 
-def test_a_token_file_that_others_can_read_is_warned_about(folder, caplog):
+def test_a_token_file_that_others_can_read_is_refused_with_the_command_that_helps(folder):
     path = folder / "tokens.toml"
     path.write_text('[maria]\ntoken = "0123456789abcdef-maria"\n')
     path.chmod(0o600)
     access = read_access(server(folder, 'token_file = "tokens.toml"'))
     assert access.user(MOVE, bearer("maria"), None) == "maria"
-    assert caplog.text == ""
-    path.chmod(0o644)
-    read_access(server(folder, 'token_file = "tokens.toml"'))
-    assert f"chmod 600 {path}" in caplog.text
+    for mode in (0o644, 0o640, 0o606):
+        path.chmod(mode)
+        with pytest.raises(ConfigurationError, match=f"others can read .*chmod 600 {path}"):
+            read_access(server(folder, 'token_file = "tokens.toml"'))
 
 
 @pytest.mark.parametrize(
