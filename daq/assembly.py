@@ -53,6 +53,7 @@ def assemble(config: Config, access: Access) -> Parts:
     debts = Debts(directory / "owed.json", timebase.now_ns)
     supervisor = Supervisor(drivers, bus, timebase, failures, out_of_use=out_of_use, debts=debts)
     safety = read_safety(config, drivers)
+    supervisor.after = safety.after
     _tell_doubts(safety)
     memory = InterlockMemory(directory / "interlocks.json")
     interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase, memory)
@@ -73,6 +74,7 @@ def assemble(config: Config, access: Access) -> Parts:
         """The configuration was read again: this is what it says now."""
         access.reconfigure(users)
         _tell_doubts(safety)
+        supervisor.after = safety.after
         guard.reconfigure(safety.last_wills)
         interlocks.reconfigure(safety.interlocks)
         queue.reconfigure(safety.pause_rules, config.scripts.grace_s)

@@ -105,9 +105,16 @@ async def _serve_until(signals: AsyncIterator[int], parts: Parts) -> None:
     log.info("%s, ending", reason)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_on_next, signals, nursery.cancel_scope)
+        # Beside the stop, which has begun before this task gets its turn: whatever moves or shines
+        # does not wait for a script's cleanup. What that does is made safe again at the end.
+        nursery.start_soon(_make_safe, parts.supervisor, reason)
         await parts.queue.shutdown(reason)
         await parts.manual_runs.shutdown(reason)
         nursery.cancel_scope.cancel()
+
+
+async def _make_safe(supervisor: Supervisor, reason: str) -> None:
+    await supervisor.stop_devices(timeout=SAFE_S, safe=True, by=reason)
 
 
 async def _cancel_on_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

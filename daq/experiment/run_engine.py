@@ -269,7 +269,7 @@ class RunEngine:
                 with attempt.scope:
                     return await step()
             except DaqError:
-                if not attempt.paused:  # else an interlock has stopped the device under it
+                if not attempt.scope.cancel_called:  # else the device was stopped under it, too
                     raise
             finally:
                 self._in_flight.discard(attempt)
@@ -306,6 +306,8 @@ class RunEngine:
         if request.operation == "stop":
             return (await device.stop(timeout=STOP_TIMEOUT_S)).outcome.value
         await self._wait_unprotected()
+        if self._stop_requested:  # a cleanup, which must not run into the stop of its devices
+            await device.wait_stopped()
         call: tuple[Any, ...] = (request.operation, *request.arguments)
         if parameter:
             call = device.axis_call(parameter, *call)

@@ -72,6 +72,8 @@ class Supervisor:
         out_of_use: OutOfUse | None = None,
         debts: Debts | None = None,
     ) -> None:
+        self.after: Mapping[str, Sequence[str]] = MappingProxyType({})
+        """The devices that are made safe before this one, by its id."""
         self.failures: dict[str, str] = {}
         """Devices that could not be built, with the reason."""
         self._bus = bus
@@ -240,14 +242,25 @@ class Supervisor:
     ) -> tuple[DeviceStop, ...]:
         """Stop these devices, or all, in parallel: one that hangs delays no other.
 
-        Answers within `timeout` seconds, in the order of `ids`. Arguments as `Device.stop`.
+        When they are made safe, one that comes `after` others begins when those have answered, but
+        waits for half of its time at most. Answers within `timeout`, in the order of `ids`.
+        Arguments as `Device.stop`.
         """
         wanted = list(dict.fromkeys(sorted(self._devices) if ids is None else ids))
         answers: dict[str, DeviceStop] = {}
 
+        done = {device_id: trio.Event() for device_id in wanted if device_id in self._devices}
+        end = trio.current_time() + timeout
+
         async def stop(device_id: str) -> None:
             device = self._devices[device_id]
-            answers[device_id] = await device.stop(timeout=timeout, safe=safe, by=by, since=since)
+            with trio.move_on_after(timeout / 2):
+                for other in self.after.get(device_id, ()) if safe else ():
+                    if other in done:
+                        await done[other].wait()
+            left = end - trio.current_time()
+            answers[device_id] = await device.stop(timeout=left, safe=safe, by=by, since=since)
+            done[device_id].set()
 
         async with trio.open_nursery() as stops:
             for device_id in wanted:

@@ -18,6 +18,7 @@ from daq.core import (
 
 __all__ = [
     "Check",
+    "allowed_target",
     "check_arity",
     "check_distance",
     "check_frame_count",
@@ -66,6 +67,25 @@ def check_frame_count(device: DeviceDescription, operation: str, arguments: Argu
             advice=f"ask for at most {MAX_FRAMES_BYTES // frame_bytes} at once, or stream them",
         )
     return (int(count),)
+
+
+def allowed_target(device: DeviceDescription, start: float, distance: float) -> float:
+    """Where a move by a distance may end; raises LimitError for one that leads out.
+
+    The noise of the readback is forgiven: a target beyond a limit by no more than the tolerance is
+    the limit. From outside, a move towards the inside is allowed wherever it ends.
+    """
+    target, limits = start + distance, device.limits
+    if limits is None or target in limits:
+        return target
+    nearest = min(max(target, limits.low), limits.high)
+    was_off = abs(start - min(max(start, limits.low), limits.high))
+    if abs(target - nearest) <= (device.tolerance or 0.0):
+        return nearest
+    if was_off > 0 and abs(target - nearest) <= was_off:
+        return target
+    limits.require(device.id, "position", target, device.units)
+    return target
 
 
 def check_limits(

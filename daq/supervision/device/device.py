@@ -296,6 +296,21 @@ class Device:
         owe = not self._defect and (self._task.was_reached or self.gate.claim is not None)
         return await self._stopper.stop(timeout, safe=safe, by=by, since=since, owe=owe)
 
+    async def wait_stopped(self) -> None:
+        """Until no stop is under way, for a moment at most."""
+        with trio.move_on_after(self._timing.cleanup_s):
+            await self._stopper.wait_idle()
+
+    def require_possible(self, operation: str, *arguments: Any) -> None:
+        """Raise what `call` would raise before it did anything, whoever has claimed the device."""
+        offered, action = self._offer(operation)
+        checked = action.check(self._instrument.description, operation, arguments)
+        self._instrument.status.require_ready()
+        setting = self._setting(offered, checked)
+        self.gate.require_allowed(
+            Job(operation, checked, operation=offered, setting=setting, exclusive=True)
+        )
+
     async def restart(self, *, by: str = "", force: bool = False) -> DeviceStop:
         """Stop the device, let it go and connect it anew, without waiting for the next attempt.
 

@@ -18,6 +18,7 @@ from daq.core import (
     DeviceDescription,
     DeviceError,
     DeviceParameter,
+    LimitError,
     Measurement,
     Operation,
     Scalar,
@@ -30,10 +31,10 @@ from daq.supervision.device.acquisition import (
 from daq.supervision.device.answers import checked_time, plain_value
 from daq.supervision.device.checks import (
     Check,
+    allowed_target,
     check_arity,
     check_distance,
     check_frame_count,
-    check_limits,
     check_nothing,
     check_position,
 )
@@ -81,13 +82,18 @@ async def _move_abs(instrument: OperationContext, position: float) -> float:
 
 async def _move_rel(instrument: OperationContext, distance: float) -> float:
     start = float((await take_position(instrument)).last())
-    description = instrument.description
-    check_limits(instrument.id, "position", start + distance, description.limits, description.units)
-    return await _move_abs(instrument, start + distance)
+    return await _move_abs(instrument, allowed_target(instrument.description, start, distance))
 
 
 async def _home(instrument: OperationContext) -> float:
-    driver = instrument.driver
+    driver, description = instrument.driver, instrument.description
+    ends = 0.0 if driver.home_position is None else driver.home_position
+    if description.limits is not None and ends not in description.limits:
+        raise LimitError(
+            f"{instrument.id}: home: it ends at {ends:g} {description.units}, outside of the "
+            f"limits {description.limits} {description.units}; nothing moved",
+            advice="limits that include it, or a move to a position inside of them",
+        )
     return await carry_out_motion(instrument, "home", driver.home, driver.home_position)
 
 

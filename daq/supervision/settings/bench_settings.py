@@ -60,8 +60,23 @@ class BenchSetting:
         self, value: Scalar, by: str, *, force: bool = False, claim: Claim | None = None
     ) -> Scalar:
         """Set it; returns what it reads back. Raises DeviceError."""
-        call = ("move_abs",) if self.row.name == POSITION else ("set", self.row.name)
-        return plain(await self.device.call(*call, value, by=by, force=force, claim=claim))
+        operation, arguments = self._command(value)
+        return plain(await self.device.call(operation, *arguments, by=by, force=force, claim=claim))
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it lets light out: a shutter, or an emission."""
+        return self.row.off is not None and self.row.step > 4
+
+    def require_possible(self, value: Scalar) -> None:
+        """Raise what `apply` would raise before it did anything, whoever has the device."""
+        operation, arguments = self._command(value)
+        self.device.require_possible(operation, *arguments)
+
+    def _command(self, value: Scalar) -> tuple[str, tuple[Scalar, ...]]:
+        if self.name == POSITION:
+            return "move_abs", (value,)
+        return "set", (self.name, value)
 
 
 def plain(value: object) -> Scalar:

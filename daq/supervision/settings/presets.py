@@ -5,8 +5,8 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -25,6 +25,7 @@ from daq.core import (
     did_you_mean,
 )
 from daq.drivers import Timebase
+from daq.supervision.device.gate import Claim
 from daq.supervision.json_file import read_json, write_json
 from daq.supervision.settings.bench_settings import (
     BenchSetting,
@@ -32,6 +33,7 @@ from daq.supervision.settings.bench_settings import (
     settings_of,
     step_of,
 )
+from daq.supervision.settings.order import in_order
 from daq.supervision.supervisor import Supervisor
 
 __all__ = ["Presets"]
@@ -39,10 +41,14 @@ __all__ = ["Presets"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 Wanted = tuple[BenchSetting, Scalar]
+Seen = tuple[Wanted, SettingChange]
+"""A setting with its value, and how it is now."""
 
 
 class Presets:
     """One file each, in a folder of their own.
+
+    A file that cannot be read is listed with the reason as its note, and hides no other.
 
     Args:
         directory: Made when the first one is saved.
@@ -119,9 +125,11 @@ class Presets:
     ) -> builtins.list[SettingChange]:
         """Set the bench to it, in the order of `bench_settings`; what is so already is left alone.
 
-        Before anything is changed every setting is looked at: with one that is missing, or on a
-        device that cannot be reached or is somebody's, nothing is. The first that fails ends it, so
-        that no shutter opens on a bench that is not as it should be.
+        Before anything is changed every setting is looked at: with one that is missing, refused,
+        of the wrong type or outside of its limits, or on a device that cannot be reached or is
+        somebody's, nothing is. What it changes is its own until it has ended. Light that is on
+        before and after is off while other things change. The first that fails ends it, so that no
+        shutter opens on a bench that is not as it should be.
 
         Raises:
             DeviceError, BusyError: Nothing was changed; the message lists why.
@@ -129,24 +137,48 @@ class Presets:
         preset = await self.get(name)
         async with self._turn:
             wanted, missing = self._find(preset)
-            seen = [(pair, await _look(*pair)) for pair in wanted]
-            absent = [*missing, *[c for _, c in seen if c.outcome is SettingOutcome.MISSING]]
-            if absent:
-                reasons = "; ".join(f"{c.device}.{c.setting}: {c.message}" for c in absent)
-                raise DeviceError(f"the preset {name!r} was not loaded: {reasons}")
             if not force:
                 ids = sorted({setting.device.id for setting, _ in wanted})
                 what = "the preset was not loaded: devices are in use"
                 self._supervisor.require_unclaimed(ids, what)
-            report: builtins.list[SettingChange] = []
-            has_failed = False
-            for pair, change in sorted(seen, key=lambda entry: step_of(*entry[0])):
-                done = change if has_failed else await _set(pair, change, by, force=force)
-                if has_failed and change.outcome is SettingOutcome.DIFFERS:
-                    done = dataclasses.replace(change, outcome=SettingOutcome.NOT_TRIED)
-                has_failed |= done.outcome is SettingOutcome.FAILED
-                report.append(done)
-            return report
+            claim = Claim(f"the preset {name!r}{f' (loaded by {by})' if by else ''}")
+            with _holding(wanted, claim):
+                seen = [(pair, await _look(*pair)) for pair in wanted]
+                absent = [*missing, *[c for _, c in seen if c.outcome is SettingOutcome.MISSING]]
+                if absent:
+                    reasons = "; ".join(f"{c.device}.{c.setting}: {c.message}" for c in absent)
+                    raise DeviceError(f"the preset {name!r} was not loaded: {reasons}")
+                self._require_possible(name, seen)
+                return await self._change(_dark_first(seen), _Loader(by, claim, force))
+
+    def _require_possible(self, name: str, seen: Sequence[Seen]) -> None:
+        """Raise DeviceError with all that would be refused, before anything is changed."""
+        refused: builtins.list[str] = []
+        for (setting, value), change in seen:
+            if change.outcome is SettingOutcome.DIFFERS:
+                try:
+                    setting.require_possible(value)
+                except DaqError as error:
+                    refused.append(error.message)
+        if refused:
+            raise DeviceError(f"the preset {name!r} was not loaded: {'; '.join(refused)}")
+
+    async def _change(self, seen: Sequence[Seen], loader: _Loader) -> builtins.list[SettingChange]:
+        """Set what differs, in the order of the steps; says of each what became of it."""
+        places = {id_: n for n, id_ in enumerate(in_order(_ids(seen), self._supervisor.after))}
+        report: builtins.list[SettingChange] = []
+        has_failed = False
+
+        def turn(entry: Seen) -> tuple[int, int]:
+            return step_of(*entry[0]), places[entry[0][0].device.id]
+
+        for pair, change in sorted(seen, key=turn):
+            done = change if has_failed else await loader.set(pair, change)
+            if has_failed and change.outcome is SettingOutcome.DIFFERS:
+                done = dataclasses.replace(change, outcome=SettingOutcome.NOT_TRIED)
+            has_failed |= done.outcome is SettingOutcome.FAILED
+            report.append(done)
+        return report
 
     def _find(self, preset: Preset) -> tuple[builtins.list[Wanted], builtins.list[SettingChange]]:
         """Its settings on this bench, and those that the bench has not."""
@@ -158,8 +190,12 @@ class Presets:
             there = {} if device is None else {s.name: s for s in settings_of(device)}
             why = "there is no such device" if device is None else "it has no such setting"
             for name, value in values.items():
-                if name in there:
+                if name in there and isinstance(value, bool | int | float | str):
                     wanted.append((there[name], value))
+                elif name in there:
+                    absent = SettingOutcome.MISSING
+                    said = f"{value!r:.60} is no value" if value is not None else "it has no value"
+                    missing.append(SettingChange(device_id, name, "", absent, message=said))
                 else:
                     absent = SettingOutcome.MISSING
                     missing.append(SettingChange(device_id, name, value, absent, message=why))
@@ -176,7 +212,10 @@ class Presets:
         presets = []
         for path in sorted(self._directory.glob("*.json")):
             with suppress(FileNotFoundError):  # somebody deletes it meanwhile
-                presets.append(_read(path))
+                try:
+                    presets.append(_read(path))
+                except StorageError as error:
+                    presets.append(Preset(path.stem, 0, note=error.message))
         return presets
 
 
@@ -192,23 +231,73 @@ async def _look(setting: BenchSetting, wanted: Scalar) -> SettingChange:
     return SettingChange(device, name, wanted, outcome, before=now, units=units)
 
 
-async def _set(pair: Wanted, change: SettingChange, by: str, *, force: bool) -> SettingChange:
-    setting, wanted = pair
-    if change.outcome is not SettingOutcome.DIFFERS:
-        return change
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Loader:
+    """Who loads a preset."""
+
+    by: str
+    claim: Claim
+    force: bool
+
+    async def set(self, pair: Wanted, change: SettingChange) -> SettingChange:
+        """Set one setting, and say what it reads back."""
+        setting, wanted = pair
+        if change.outcome is not SettingOutcome.DIFFERS:
+            return change
+        try:
+            after = await setting.apply(wanted, self.by, force=self.force, claim=self.claim)
+        except DaqError as error:
+            failed = SettingOutcome.FAILED
+            return dataclasses.replace(change, outcome=failed, message=error.message)
+        return dataclasses.replace(change, outcome=SettingOutcome.CHANGED, after=after)
+
+
+@contextmanager
+def _holding(wanted: Sequence[Wanted], claim: Claim) -> Iterator[None]:
+    """What is looked at and changed is nobody else's meanwhile."""
+    gates = {setting.device.gate for setting, _ in wanted if setting.device.gate.claim is None}
+    for gate in gates:
+        gate.take(claim)
     try:
-        after = await setting.apply(wanted, by, force=force)
-    except DaqError as error:
-        failed = SettingOutcome.FAILED
-        return dataclasses.replace(change, outcome=failed, message=error.message)
-    return dataclasses.replace(change, outcome=SettingOutcome.CHANGED, after=after)
+        yield
+    finally:
+        for gate in gates:
+            gate.release(claim)
+
+
+def _dark_first(seen: Sequence[Seen]) -> builtins.list[Seen]:
+    """Light that is on before and after is switched off first and on last.
+
+    A shutter, of a device that has one, else the emission; and only when something else changes.
+    """
+    differs = SettingOutcome.DIFFERS
+    if not any(c.outcome is differs and 1 < step_of(*pair) < 5 for pair, c in seen):
+        return [*seen]
+    with_shutter = {s.device.id for (s, _), _ in seen if s.is_light and s.name == "shutter"}
+    dark: builtins.list[Seen] = []
+    for (setting, wanted), change in seen:
+        is_gate = setting.name == "shutter" or setting.device.id not in with_shutter
+        if setting.is_light and is_gate and wanted is True and change.before is True:
+            off = dataclasses.replace(change, wanted=False, outcome=differs)
+            on = dataclasses.replace(change, outcome=differs, before=False)
+            dark += [((setting, False), off), ((setting, True), on)]
+        else:
+            dark.append(((setting, wanted), change))
+    return dark
+
+
+def _ids(seen: Sequence[Seen]) -> set[str]:
+    return {setting.device.id for (setting, _), _ in seen}
 
 
 def _read(path: Path) -> Preset:
     document = read_json(path)
     try:
-        return Preset(**document)
-    except TypeError as error:
+        preset = Preset(**document)
+        if not all(isinstance(values, dict) for values in preset.settings.values()):
+            raise TypeError("a device has no settings")
+    except (TypeError, AttributeError) as error:
         raise StorageError(
             f"{path} is no preset: {error}", advice="repair the file, or delete it"
         ) from error
+    return preset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -189,3 +190,97 @@ async def test_many_may_save_list_and_delete_at_once(tmp_path):
         for name in ("a", "a", "b"):
             nursery.start_soon(save_and_delete, name)
     assert list((tmp_path / "presets").iterdir()) == []
+
+
+async def changed_file(folder, name, change):
+    path = folder / "presets" / f"{name}.json"
+    document = json.loads(path.read_text())
+    change(document["settings"])
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("device", "setting", "value", "why"),
+    [
+        ("laser", "power", 99.0, "outside"),
+        ("laser", "power", "much", "power takes"),
+        ("laser", "wavelength", None, "it has no value"),
+        ("stage", "position", [1], "is no value"),
+        ("stage", "position", 1e9, "outside"),
+    ],
+)
+async def test_a_preset_is_checked_as_a_whole_before_anything_changes(
+    tmp_path, device, setting, value, why
+):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        await presets.save("aligned")
+        await supervisor.device("camera").call("exposure", 0.5)
+        await changed_file(tmp_path, "aligned", lambda all_: all_[device].update({setting: value}))
+        with pytest.raises(DeviceError, match=why):
+            await presets.load("aligned")
+        assert await supervisor.device("camera").call("exposure") == 0.5
+
+
+async def test_what_an_interlock_refuses_is_found_before_anything_changes(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        await presets.save("aligned")
+        await supervisor.device("camera").call("exposure", 0.5)
+        await supervisor.device("laser").call("close")
+        supervisor.gate("laser").forbid("hot", "interlock hot: meter 2 W, above 1 W", "open")
+        with pytest.raises(DeviceError, match="above 1 W"):
+            await presets.load("aligned")
+        assert await supervisor.device("camera").call("exposure") == 0.5
+
+
+async def test_light_that_is_on_before_and_after_is_off_while_things_move(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        stage, laser = supervisor.device("stage"), supervisor.device("laser")
+        await presets.save("aligned")
+        await stage.call("move_abs", 2.0)
+        report = [c for c in await presets.load("aligned") if c.outcome is SettingOutcome.CHANGED]
+        assert [(c.setting, c.after) for c in report if c.setting != "position"] == [
+            ("shutter", False),
+            ("shutter", True),
+        ]
+        assert [c.setting for c in report] == ["shutter", "position", "shutter"]
+        assert await laser.call("is_open") is True
+
+
+async def test_a_preset_that_fails_half_way_leaves_the_light_off_and_says_where(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        await presets.save("aligned")
+        stage = supervisor.device("stage")
+        await stage.call("move_abs", 2.0)
+        fault = DeviceError("stage: jammed")
+
+        async def jam(position):
+            raise fault
+
+        stage._instrument.driver.move_abs = jam
+        report = await presets.load("aligned")
+        outcomes = {(c.device, c.setting, c.wanted): c.outcome for c in report}
+        assert outcomes["laser", "shutter", True] is SettingOutcome.NOT_TRIED
+        assert await supervisor.device("laser").call("is_open") is False
+
+
+async def test_what_a_preset_changes_is_its_own_until_it_has_ended(tmp_path):
+    async with bench_with_presets(tmp_path) as (supervisor, presets):
+        await presets.save("aligned")
+        stage = supervisor.device("stage")
+        await stage.call("move_abs", 2.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: presets.load("aligned", by="ada"))
+            while stage.gate.claim is None:  # the preset is read from its file in a thread
+                await trio.sleep(0.001)
+            with pytest.raises(BusyError, match=r"the preset 'aligned' \(loaded by ada\)"):
+                await supervisor.device("laser").call("open", by="bob")
+        assert stage.gate.claim is None
+
+
+async def test_a_broken_file_hides_no_other(tmp_path):
+    async with bench_with_presets(tmp_path) as (_, presets):
+        await presets.save("good")
+        (tmp_path / "presets" / "bad.json").write_text('{"name": "bad", "settings": null}')
+        bad, good = await presets.list()
+        assert (bad.name, good.name) == ("bad", "good")
+        assert "is no preset" in bad.note
