@@ -298,8 +298,7 @@ class Device:
 
     async def wait_stopped(self) -> None:
         """Until no stop is under way, for a moment at most."""
-        with trio.move_on_after(self._timing.cleanup_s):
-            await self._stopper.wait_idle()
+        await self._stopper.wait_idle()
 
     def require_possible(self, operation: str, *arguments: Any) -> None:
         """Raise what `call` would raise before it did anything, whoever has claimed the device."""

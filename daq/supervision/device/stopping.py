@@ -131,9 +131,13 @@ class Stopper:
 
     async def let_end(self, job: Job) -> None:
         """So that the caller of a stopped command finds the device free, not being stopped."""
+        await self.wait_idle()
+        self.part(job)
+
+    async def wait_idle(self) -> None:
+        """Until no stop is under way, for a moment at most."""
         with trio.move_on_after(self._timing.cleanup_s):
             await self._idle.wait()
-        self.part(job)
 
     def part(self, job: Job) -> None:
         """Give a driver up that does not let go of a job."""
