@@ -10,7 +10,13 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from daq.cli.showing.display import Display, display_for
 from daq.cli.showing.errors import exit_status
 from daq.cli.showing.output import Cell, Output
-from daq.cli.showing.render import duration, position_in_script, render_stop, state_cell
+from daq.cli.showing.render import (
+    duration,
+    position_in_script,
+    render_device_stops,
+    render_stop,
+    state_cell,
+)
 from daq.client import AsyncClient
 from daq.core import (
     CommunicationError,
@@ -153,6 +159,8 @@ async def show_end(client: AsyncClient, view: ExecutionView, output: Output) -> 
         output.line(Cell(record.traceback.rstrip(), "red"))
     elif record.message:
         output.line(record.message)
+    if record.state is not ExecutionState.COMPLETED and view.devices:
+        render_device_stops(output, view.devices)
     for run in runs:
         output.line(Cell("run ", "dim"), f"{run.run_id}: {run.points} points")
         if run.path.endswith(".h5"):

@@ -137,6 +137,8 @@ class ExecutionView:
     """1 for the next to run; 0 when not waiting."""
     result: Any = None
     """What `main` returned, when it is plain data; a list of past ones leaves it out."""
+    devices: tuple[DeviceStop, ...] = ()
+    """What each device did when it ended by a stop or an error; what is owed is as of now."""
 
 
 @dataclass(frozen=True, slots=True)

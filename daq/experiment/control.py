@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import trio
@@ -91,6 +91,7 @@ class ExecutionControl:
     ) -> None:
         self.execution = execution
         self._program = execution.program = program
+        self._supervisor = supervisor
         self._engine = RunEngine(
             supervisor, storage, execution.provenance(), self, execution.now_ns, pause_rules
         )
@@ -153,6 +154,13 @@ class ExecutionControl:
             log.exception("execution %s failed inside of the daemon", self.execution.id[:8])
             return ProgramEnd(Ending.FAILED, f"internal error: {type(error).__name__}: {error}")
 
+    def _stops_now(self) -> tuple[DeviceStop, ...]:
+        """What each device did; what was owed may have been done since."""
+        return tuple(
+            replace(stop, owed=self._supervisor.is_owed(stop.device)) if stop.owed else stop
+            for stop in self._devices
+        )
+
     async def _conclude(self, end: ProgramEnd) -> None:
         """Hardware first, then the record. Each part is bounded by a deadline of its own."""
         self._pausing.end()
@@ -160,6 +168,7 @@ class ExecutionControl:
         state, message = self._verdict(end)
         if state is not ExecutionState.COMPLETED:
             self._devices = await self._engine.make_safe()
+            self.execution.device_stops = self._stops_now
             for stop in self._devices:
                 if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
                     log.error("device %s was not made safe: %s", stop.device, stop.message)
@@ -214,7 +223,7 @@ class ExecutionControl:
             self.execution.state,
             self.execution.message,
             trio.current_time() - began,
-            devices=self._devices,
+            devices=self._stops_now(),
             line=self._stopped_at_line,
             escalated=self._escalated,
         )

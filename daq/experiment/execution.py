@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from daq.core import (
+    DeviceStop,
     ExecutionRecord,
     ExecutionState,
     ExecutionView,
@@ -64,6 +65,8 @@ class Execution:
         self._forgotten = 0
         self._progress_message = ""
         self._run_ids: tuple[str, ...] = ()
+        self.device_stops: Callable[[], tuple[DeviceStop, ...]] = tuple
+        """What each device did when it was made safe, with what is owed as of now."""
 
     def __repr__(self) -> str:
         return f"<Execution {self.id[:8]} {self.script.name!r} {self.state}>"
@@ -113,6 +116,7 @@ class Execution:
             remaining_s=_remaining(record, elapsed),
             queue_position=queue_position,
             result=self.result,
+            devices=self.device_stops(),
         )
 
     def provenance(self) -> Provenance:

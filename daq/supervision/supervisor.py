@@ -120,6 +120,10 @@ class Supervisor:
         device_id, parameter = split_target(target)
         return self.device(device_id), parameter
 
+    def is_owed(self, device_id: str) -> bool:
+        """Whether a device, configured now or not, is owed a stop or its safe state."""
+        return self._debts.find(device_id) is not None
+
     def gate(self, device_id: str) -> Gate:
         """Who may command the device of that id, whether or not it is configured now."""
         return self._gates.setdefault(device_id, Gate(device_id))

@@ -158,19 +158,23 @@ def test_an_error_in_a_script_comes_back_with_its_own_line(grpc_client):
             "power_meter",
         ),
         (
-            lambda c: c.hardware.MoveAbsolute(c.pb.MoveRequest(device_id="stage", value=11.0)),
+            lambda c: c.hardware.MoveAbsolute(
+                c.pb.MoveRequest(device_id="stage", value=11.0, wait_for_completion=True)
+            ),
             grpc.StatusCode.OUT_OF_RANGE,
             "11 mm is outside the limits [-10, 10] mm",
         ),
         (
             lambda c: c.hardware.MoveAbsolute(
-                c.pb.MoveRequest(device_id="stage", value=float("nan"))
+                c.pb.MoveRequest(device_id="stage", value=float("nan"), wait_for_completion=True)
             ),
             None,
             "nan",
         ),
         (
-            lambda c: c.hardware.MoveAbsolute(c.pb.MoveRequest(device_id="camera", value=1.0)),
+            lambda c: c.hardware.MoveAbsolute(
+                c.pb.MoveRequest(device_id="camera", value=1.0, wait_for_completion=True)
+            ),
             None,
             "camera",
         ),
@@ -191,12 +195,18 @@ def test_errors_have_a_proper_status_and_a_clear_message(grpc_client, call, code
 
 def test_two_commands_at_once_for_one_device_are_not_mixed(grpc_client):
     hardware, pb = grpc_client.hardware, grpc_client.pb
-    first = hardware.MoveAbsolute.future(pb.MoveRequest(device_id="stage", value=9.0))
+    first = hardware.MoveAbsolute.future(
+        pb.MoveRequest(device_id="stage", value=9.0, wait_for_completion=True)
+    )
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         if hardware.GetDeviceState(pb.DeviceStateRequest(device_id="stage")).activity:
             break
-    error = code_of(lambda: hardware.MoveAbsolute(pb.MoveRequest(device_id="stage", value=-9.0)))
+    error = code_of(
+        lambda: hardware.MoveAbsolute(
+            pb.MoveRequest(device_id="stage", value=-9.0, wait_for_completion=True)
+        )
+    )
     assert error.code() is grpc.StatusCode.ABORTED
     assert "move_abs(9.0)" in error.details()
     assert first.result().final_position == pytest.approx(9.0, abs=0.05)
@@ -221,7 +231,7 @@ def test_every_reading_and_position_reaches_a_subscriber(grpc_client):
     begin = max(point.sequence for point in list(received))
     for _ in range(20):
         hardware.ReadValue(pb.ReadValueRequest(device_id="power_meter"))
-    hardware.MoveAbsolute(pb.MoveRequest(device_id="stage", value=1.0))
+    hardware.MoveAbsolute(pb.MoveRequest(device_id="stage", value=1.0, wait_for_completion=True))
     hardware.ReadValue(pb.ReadValueRequest(device_id="laser"))
     time.sleep(0.5)
     stream.cancel()

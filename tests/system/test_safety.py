@@ -130,7 +130,9 @@ def test_an_interlock_pauses_is_listed_recorded_and_reset(daemon, grpc_client):
         hardware.SetShutter(pb.SetShutterRequest(device_id="laser", open=True), metadata=FORCE)
     assert "TRIPPED" in daemon.client("interlocks").stdout
 
-    hardware.MoveAbsolute(pb.MoveRequest(device_id="stage", value=0.0), metadata=FORCE)
+    hardware.MoveAbsolute(
+        pb.MoveRequest(device_id="stage", value=0.0, wait_for_completion=True), metadata=FORCE
+    )
     (lock,) = hardware.ListInterlocks(pb.ListInterlocksRequest()).interlocks
     assert (lock.tripped, lock.latched, lock.trips) == (True, True, 1)
     assert daemon.client("interlocks", "--reset", "too_far").returncode == 0

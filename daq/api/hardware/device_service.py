@@ -38,6 +38,8 @@ class DeviceService(TrioService, pb.HardwareServiceBase):
         self._interlocks = services.interlocks
         self._bus = services.bus
         self._command_nursery = command_nursery
+        self._readings: set[str] = set()
+        """Devices that are being read for an answer."""
 
     def _device(self, device_id: str, *needed: Capability) -> Device:
         """The device; raises UnknownDeviceError, or CapabilityError when it lacks one of `needed`.

@@ -11,7 +11,7 @@ from daq.api.door.bridge import Emit
 from daq.api.door.call_boundary import Caller, caller
 from daq.api.door.trio_service import streaming, unary
 from daq.api.hardware.device_service import DeviceService, deadline, period_s
-from daq.core import Capability, DaqError, StopOutcome
+from daq.core import Capability, DaqError, DeviceStop, StopOutcome
 from daq.supervision import Device
 from daq.wire.convert import clean
 from daq.wire.generated import daq as pb
@@ -37,7 +37,7 @@ class MotionMethods(DeviceService):
 
     async def _move(self, operation: str, request: pb.MoveRequest) -> pb.MoveResponse:
         device = self._device(request.device_id)
-        if request.wait_for_completion is False:
+        if not request.wait_for_completion:  # as the API has it: left out, it does not wait
             await self._begin(device, operation, request)
             return pb.MoveResponse(
                 success=True, final_position=self._position(device)[0], settled=False
@@ -92,10 +92,14 @@ class MotionMethods(DeviceService):
         stop = await device.stop(by=str(caller()))
         return pb.StopMotionResponse(
             success=stop.outcome in (StopOutcome.STOPPED, StopOutcome.IDLE),
-            stopped_position=await self._readback(device),
+            stopped_position=await self._where(device, stop),
             outcome=stop.outcome.value,
             message=clean(stop.message),
+            owed=stop.owed,
         )
+
+    async def _where(self, device: Device, stop: DeviceStop) -> float:
+        return await self._readback(device) if stop.position is None else stop.position
 
     @unary
     async def wait_settled(self, request: pb.WaitSettledRequest) -> pb.WaitSettledResponse:

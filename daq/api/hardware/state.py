@@ -8,18 +8,23 @@ from typing import Any
 import trio
 
 from daq.api.door.bridge import Emit
-from daq.api.door.trio_service import immediate, streaming
+from daq.api.door.call_boundary import caller
+from daq.api.door.trio_service import immediate, streaming, unary
 from daq.api.hardware.device_service import DeviceService
 from daq.api.hardware.state_watch import Change, StateWatch, state_fields
-from daq.core import Capability, DeviceDescription, DeviceSnapshot
+from daq.core import Capability, DaqError, DeviceDescription, DeviceSnapshot
+from daq.supervision import Device
 from daq.wire.convert import clean, device_to_wire, fields_to_wire, state_to_wire
 from daq.wire.generated import daq as pb
 
 __all__ = ["Deadband", "StateMethods"]
 
+READING_S = 1.0
+"""What a reading may take that an answer waits for."""
+
 
 class StateMethods(DeviceService):
-    """All of it comes from the supervisor's cache: asking costs no instrument anything."""
+    """All but a fresh reading comes from the supervisor's cache, which costs no instrument."""
 
     @immediate
     def list_devices(self, request: pb.ListDevicesRequest) -> pb.ListDevicesResponse:
@@ -35,10 +40,42 @@ class StateMethods(DeviceService):
             ],
         )
 
-    @immediate
-    def get_device_state(self, request: pb.DeviceStateRequest) -> pb.DeviceStateResponse:
+    @unary
+    async def get_device_state(self, request: pb.DeviceStateRequest) -> pb.DeviceStateResponse:
         device = self._device(request.device_id)
-        return state_to_wire(device.snapshot(), streaming=device.streaming)
+        reading = await self._fresh_reading(device)
+        return state_to_wire(device.snapshot(), streaming=device.streaming, reading=reading)
+
+    async def _fresh_reading(self, device: Device) -> float | None:
+        """One that is taken now: a cached one would be the same all along a scan.
+
+        None when there is none in time. One that takes longer goes on, and is not taken twice.
+        """
+        offered = device.description.capabilities
+        if Capability.READABLE not in offered or not device.snapshot().state.is_online:
+            await trio.lowlevel.checkpoint()
+            return None
+        taken: list[float] = []
+        ended = trio.Event()
+
+        async def read() -> None:
+            try:
+                value = await device.call("read", by=str(who))
+                if isinstance(value, bool | int | float):
+                    taken.append(float(value))
+            except DaqError:
+                return  # the state and its reason say why
+            finally:
+                self._readings.discard(device.id)
+                ended.set()
+
+        who = caller()
+        if device.id not in self._readings:
+            self._readings.add(device.id)
+            self._command_nursery.start_soon(read)
+            with trio.move_on_after(READING_S):
+                await ended.wait()
+        return taken[0] if taken else None
 
     @streaming(buffer=4)
     async def subscribe_device_state(

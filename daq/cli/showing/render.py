@@ -9,6 +9,7 @@ from daq.client import DaemonInfo, DeviceInfo, DeviceListing, RunPage
 from daq.core import (
     DeviceSnapshot,
     DeviceState,
+    DeviceStop,
     ExecutionState,
     ExecutionView,
     RunOutcome,
@@ -28,6 +29,7 @@ __all__ = [
     "outcome_cell",
     "percent",
     "position_in_script",
+    "render_device_stops",
     "render_devices",
     "render_execution",
     "render_executions",
@@ -131,6 +133,8 @@ def render_execution(output: Output, view: ExecutionView) -> None:
     )
     if record.traceback:
         output.line(Cell(record.traceback.rstrip(), "red"))
+    if view.devices:
+        render_device_stops(output, view.devices)
 
 
 def _progress(view: ExecutionView) -> str:
@@ -195,13 +199,27 @@ def render_stop(output: Output, report: StopReport, script: str = "") -> None:
     if report.escalated:
         output.line(Cell("the graceful stop passed its deadline and became a force stop", "yellow"))
     if report.devices:
-        rows = [
-            (stop.device, _STOPS[stop.outcome], duration(stop.duration_s), stop.message)
-            for stop in report.devices
-        ]
-        output.table(["device", "outcome", "time>", "message"], rows)
+        render_device_stops(output, report.devices)
     else:
         output.line(Cell("it had used no device", "dim"))
+
+
+def render_device_stops(output: Output, stops: Iterable[DeviceStop]) -> None:
+    """What each device did, where it rests, and what it is owed."""
+    rows = [
+        (stop.device, _STOPS[stop.outcome], duration(stop.duration_s), _stop_message(stop))
+        for stop in stops
+    ]
+    output.table(["device", "outcome", "time>", "message"], rows)
+
+
+def _stop_message(stop: DeviceStop) -> str | Cell:
+    where = "" if stop.position is None else f"at {format_quantity(stop.position, stop.units, 6)}"
+    said = "; ".join(part for part in (stop.message, where) if part)
+    if not stop.owed:
+        return said
+    owed = "it is owed its stop, which comes first when it can be reached"
+    return Cell(f"{said}; {owed}" if said else owed, "bold red")
 
 
 def render_devices(output: Output, listing: DeviceListing) -> None:
@@ -225,8 +243,18 @@ def _device_row(device: DeviceInfo) -> tuple[str | Cell, ...]:
         description.driver,
         Cell(snapshot.activity or snapshot.state.value, _DEVICE_STYLES[snapshot.state]),
         _device_value(device),
-        f"{snapshot.reason}{_next_attempt(snapshot)}" or offers,
+        _device_message(snapshot) or offers,
     )
+
+
+def _device_message(snapshot: DeviceSnapshot) -> str | Cell:
+    """Why it is not simply ready: what it is owed comes first."""
+    invalid = [f"no {name}: {why}" for name, why in snapshot.invalid.items()]
+    said = "; ".join([f"{snapshot.reason}{_next_attempt(snapshot)}", *invalid]).strip("; ")
+    if not snapshot.owed:
+        return said
+    owed = f"it is owed {snapshot.owed}"
+    return Cell(f"{owed}; {said}" if said else owed, "bold red")
 
 
 def _next_attempt(snapshot: DeviceSnapshot) -> str:

@@ -83,7 +83,10 @@ class DevicesClient(MotionCalls, OpticsCalls):
         # An older API says only whether it obeyed.
         fallback = StopOutcome.STOPPED if answer.success else StopOutcome.REFUSED
         outcome = StopOutcome(answer.outcome) if answer.outcome else fallback
-        return DeviceStop(device, outcome, duration_s, answer.message)
+        position = answer.stopped_position if outcome is StopOutcome.STOPPED else None
+        return DeviceStop(
+            device, outcome, duration_s, answer.message, position=position, owed=answer.owed
+        )
 
     async def call(
         self, device: str, operation: str, *arguments: Any, timeout: float | None = None

@@ -87,7 +87,14 @@ def device_to_wire(description: DeviceDescription, snapshot: DeviceSnapshot) -> 
         timestamp_ns=snapshot.timestamp_ns,
         parameters=[parameter_to_wire(description.id, p) for p in description.parameters],
         next_attempt_ns=snapshot.next_attempt_ns,
+        owed=clean(snapshot.owed),
+        invalid=_texts(snapshot.invalid),
+        failed_questions=snapshot.failed_questions,
     )
+
+
+def _texts(texts: Mapping[str, str]) -> dict[str, str]:
+    return {clean(name): clean(text) for name, text in texts.items()}
 
 
 def _metadata_to_wire(description: DeviceDescription) -> pb.DeviceMetadata:
@@ -196,14 +203,23 @@ def _capabilities(message: pb.DeviceInfo) -> frozenset[Capability]:
     return frozenset(capability for capability in Capability if capability.value in words)
 
 
-def state_to_wire(snapshot: DeviceSnapshot, *, streaming: bool) -> pb.DeviceStateResponse:
+def state_to_wire(
+    snapshot: DeviceSnapshot, *, streaming: bool, reading: float | None = None
+) -> pb.DeviceStateResponse:
+    """How a device is.
+
+    Args:
+        snapshot: From the cache.
+        streaming: Whether it streams.
+        reading: One that was taken for this answer.
+    """
     fields = snapshot.fields
     armed = fields.get("armed")
     return pb.DeviceStateResponse(
         device_id=snapshot.id,
         online=snapshot.state.is_online,
         position=_number(fields, "position"),
-        last_reading=_number(fields, "reading"),
+        last_reading=reading,
         armed=None if armed is None else bool(armed),
         streaming=streaming,
         exposure_ms=_to_ms(_number(fields, "exposure")),
@@ -214,6 +230,9 @@ def state_to_wire(snapshot: DeviceSnapshot, *, streaming: bool) -> pb.DeviceStat
         timestamp_ns=snapshot.timestamp_ns,
         fields_json=fields_to_wire(fields),
         next_attempt_ns=snapshot.next_attempt_ns,
+        owed=clean(snapshot.owed),
+        invalid=_texts(snapshot.invalid),
+        failed_questions=snapshot.failed_questions,
     )
 
 
@@ -232,6 +251,9 @@ def snapshot_from_wire(message: pb.DeviceStateResponse | pb.DeviceInfo) -> Devic
         activity=message.activity,
         fields=scalars_from_wire(message.fields_json) or _older_fields(message),
         next_attempt_ns=message.next_attempt_ns,
+        owed=message.owed,
+        invalid=dict(message.invalid),
+        failed_questions=message.failed_questions,
     )
 
 

@@ -66,6 +66,7 @@ def status_to_wire(view: ExecutionView) -> pb.ScriptStatus:
         ],
         version=view.version,
         result_json="" if view.result is None else json_to_wire(view.result),
+        devices=_stops_to_wire(view.devices),
     )
 
 
@@ -109,6 +110,7 @@ def status_from_wire(message: pb.ScriptStatus) -> ExecutionView:
         remaining_s=message.remaining_s,
         queue_position=message.queue_position,
         result=json_from_wire(message.result_json) if message.result_json else None,
+        devices=_stops_from_wire(message.devices),
     )
 
 
@@ -227,12 +229,39 @@ def stop_to_wire(report: StopReport) -> pb.StopResponse:
         execution_id=report.execution_id,
         state=report.state.value,
         duration_s=report.duration_s,
-        devices=[
-            pb.DeviceStopInfo(d.device, d.outcome.value, d.duration_s, clean(d.message))
-            for d in report.devices
-        ],
+        devices=_stops_to_wire(report.devices),
         line=report.line,
         escalated=report.escalated,
+    )
+
+
+def _stops_to_wire(stops: Iterable[DeviceStop]) -> list[pb.DeviceStopInfo]:
+    return [
+        pb.DeviceStopInfo(
+            device_id=stop.device,
+            outcome=stop.outcome.value,
+            duration_s=stop.duration_s,
+            message=clean(stop.message),
+            position=stop.position,
+            units=stop.units,
+            owed=stop.owed,
+        )
+        for stop in stops
+    ]
+
+
+def _stops_from_wire(messages: Iterable[pb.DeviceStopInfo]) -> tuple[DeviceStop, ...]:
+    return tuple(
+        DeviceStop(
+            m.device_id,
+            StopOutcome(m.outcome),
+            m.duration_s,
+            m.message,
+            position=m.position,
+            units=m.units,
+            owed=m.owed,
+        )
+        for m in messages
     )
 
 
@@ -244,10 +273,7 @@ def stop_from_wire(message: pb.StopResponse) -> StopReport:
         state=ExecutionState(message.state) if message.state else fallback,
         message=message.message,
         duration_s=message.duration_s,
-        devices=tuple(
-            DeviceStop(d.device_id, StopOutcome(d.outcome), d.duration_s, d.message)
-            for d in message.devices
-        ),
+        devices=_stops_from_wire(message.devices),
         line=message.line,
         escalated=message.escalated,
     )

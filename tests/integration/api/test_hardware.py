@@ -56,8 +56,12 @@ async def test_devices_are_listed_with_what_they_offer(tmp_path, stubs):
 
 async def test_a_move_answers_with_the_position_that_was_read_back(tmp_path, stubs):
     def client(api, pb):
-        absolute = api.MoveAbsolute(pb.MoveRequest(device_id="stage", value=1.5))
-        relative = api.MoveRelative(pb.MoveRequest(device_id="stage", value=-0.5))
+        absolute = api.MoveAbsolute(
+            pb.MoveRequest(device_id="stage", value=1.5, wait_for_completion=True)
+        )
+        relative = api.MoveRelative(
+            pb.MoveRequest(device_id="stage", value=-0.5, wait_for_completion=True)
+        )
         state = api.GetDeviceState(pb.DeviceStateRequest(device_id="stage"))
         return absolute, relative, state
 
@@ -107,7 +111,7 @@ async def test_a_move_that_nobody_waits_for_goes_on_after_its_call(tmp_path, stu
             pb.MoveRequest(device_id="stage", value=1.0, wait_for_completion=False)
         )
         with pytest.raises(grpc.RpcError) as caught:
-            api.MoveAbsolute(pb.MoveRequest(device_id="stage", value=2.0))
+            api.MoveAbsolute(pb.MoveRequest(device_id="stage", value=2.0, wait_for_completion=True))
         early = api.WaitSettled(pb.WaitSettledRequest(device_id="stage", timeout_ms=50))
         settled = api.WaitSettled(pb.WaitSettledRequest(device_id="stage", timeout_ms=10_000))
         return begun, caught.value, early, settled
@@ -147,7 +151,11 @@ async def test_a_move_past_its_timeout_is_stopped_and_says_so(tmp_path, stubs):
 
     def client(api, pb):
         with pytest.raises(grpc.RpcError) as caught:
-            api.MoveAbsolute(pb.MoveRequest(device_id="stage", value=9.0, timeout_ms=100))
+            api.MoveAbsolute(
+                pb.MoveRequest(
+                    device_id="stage", value=9.0, timeout_ms=100, wait_for_completion=True
+                )
+            )
         return caught.value
 
     async with serving(tmp_path, slow) as served:
@@ -165,7 +173,7 @@ async def test_a_client_that_leaves_stops_the_move_that_it_waits_for(tmp_path, s
 
     def client(address):
         channel = grpc.insecure_channel(address)
-        request = stubs.daq.MoveRequest(device_id="stage", value=9.0)
+        request = stubs.daq.MoveRequest(device_id="stage", value=9.0, wait_for_completion=True)
         timeout = 0.3 if how == "deadline" else 20
         call = hardware(stubs, channel).MoveAbsolute.future(request, timeout=timeout)
         trio.from_thread.run(moving.wait)

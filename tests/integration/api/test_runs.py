@@ -27,7 +27,9 @@ async def test_a_run_is_opened_by_hand_recorded_closed_found_and_read(tmp_path, 
             ).run_id
             points = []
             for x in (0.0, 1.0, 2.0):
-                hardware.MoveAbsolute(stubs.daq.MoveRequest(device_id="stage", value=x))
+                hardware.MoveAbsolute(
+                    stubs.daq.MoveRequest(device_id="stage", value=x, wait_for_completion=True)
+                )
                 request = pb.RecordPointRequest(
                     run_id=run_id,
                     device_ids=["stage", "power_meter", "camera"],

@@ -42,13 +42,13 @@ async def test_grpclib_clients_are_served_tuned_or_not(tmp_path, stock):
         channel = Channel("127.0.0.1", port) if stock else TunedChannel("127.0.0.1", port)
         async with channel:
             hardware = pb.HardwareServiceStub(channel)
-            moved = await hardware.move_absolute(pb.MoveRequest("stage", 0.1))
+            moved = await hardware.move_absolute(pb.MoveRequest("stage", 0.1, True))
             states = hardware.subscribe_device_state(
                 pb.DeviceStateSubscribeRequest(include_snapshot=True)
             )
             first = await anext(aiter(states))
             with pytest.raises(GRPCError) as caught:
-                await hardware.move_absolute(pb.MoveRequest("stage", 50.0))
+                await hardware.move_absolute(pb.MoveRequest("stage", 50.0, True))
             return moved.settled, first.is_snapshot, caught.value.message
 
     async with serving(tmp_path, QUIET) as served:
@@ -326,7 +326,8 @@ async def test_at_the_end_streams_are_told_and_calls_may_finish(tmp_path, stubs)
         with grpcio_channel(address) as channel:
             hardware = stubs.daq_grpc.HardwareServiceStub(channel)
             short = hardware.MoveAbsolute.future(
-                stubs.daq.MoveRequest(device_id="stage", value=0.5), timeout=20
+                stubs.daq.MoveRequest(device_id="stage", value=0.5, wait_for_completion=True),
+                timeout=20,
             )
             stream = hardware.StreamPosition(
                 stubs.daq.StreamPositionRequest(device_id="stage", rate_hz=100), timeout=20
@@ -409,7 +410,10 @@ async def test_at_the_end_a_long_move_is_stopped(tmp_path, stubs):
         with grpcio_channel(address) as channel:
             hardware = stubs.daq_grpc.HardwareServiceStub(channel)
             with pytest.raises(grpc.RpcError) as caught:
-                hardware.MoveAbsolute(stubs.daq.MoveRequest(device_id="stage", value=9), timeout=20)
+                hardware.MoveAbsolute(
+                    stubs.daq.MoveRequest(device_id="stage", value=9, wait_for_completion=True),
+                    timeout=20,
+                )
             errors.append(caught.value)
 
     async with serving(tmp_path, QUIET) as served, trio.open_nursery() as nursery:

@@ -306,6 +306,14 @@ class DeviceStopInfo(betterproto.Message):
 
     duration_s: float = betterproto.double_field(3)
     message: str = betterproto.string_field(4)
+    position: Optional[float] = betterproto.double_field(50, optional=True)
+    """Where it rests, of a device that moves and was stopped."""
+
+    units: str = betterproto.string_field(51)
+    owed: bool = betterproto.bool_field(52)
+    """
+    It was not done, and is the first thing that happens when the device can be reached.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -379,6 +387,11 @@ class ScriptStatus(betterproto.Message):
     result_json: str = betterproto.string_field(64)
     """
     What main() returned, as JSON; empty when it returned nothing or something that is no plain data.
+    """
+
+    devices: List["DeviceStopInfo"] = betterproto.message_field(65)
+    """
+    What each device did when the execution ended by a stop or an error; owed is as of now.
     """
 
 
@@ -728,6 +741,19 @@ class DeviceInfo(betterproto.Message):
     When the daemon tries to reach it again; 0 when it does not wait for that.
     """
 
+    owed: str = betterproto.string_field(159)
+    """
+    What it is owed before anybody commands it, since when and why; empty for nothing.
+    """
+
+    invalid: Dict[str, str] = betterproto.map_field(
+        160, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    """Fields that have no value now, and why."""
+
+    failed_questions: int = betterproto.uint64_field(161)
+    """How many of its answers could not be understood."""
+
 
 @dataclass(eq=False, repr=False)
 class DeviceMetadata(betterproto.Message):
@@ -773,6 +799,10 @@ class DeviceStateResponse(betterproto.Message):
     online: bool = betterproto.bool_field(2)
     position: Optional[float] = betterproto.double_field(10, optional=True)
     last_reading: Optional[float] = betterproto.double_field(11, optional=True)
+    """
+    Taken for this answer; absent when there is none, or it takes longer than 1 s.
+    """
+
     armed: Optional[bool] = betterproto.bool_field(12, optional=True)
     streaming: Optional[bool] = betterproto.bool_field(13, optional=True)
     exposure_ms: Optional[float] = betterproto.double_field(14, optional=True)
@@ -785,6 +815,13 @@ class DeviceStateResponse(betterproto.Message):
         55, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
     next_attempt_ns: int = betterproto.uint64_field(56)
+    owed: str = betterproto.string_field(57)
+    """As in DeviceInfo."""
+
+    invalid: Dict[str, str] = betterproto.map_field(
+        58, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    failed_questions: int = betterproto.uint64_field(59)
 
 
 @dataclass(eq=False, repr=False)
@@ -835,6 +872,7 @@ class StopMotionResponse(betterproto.Message):
     """stopped, idle, refused or unreachable."""
 
     message: str = betterproto.string_field(51)
+    owed: bool = betterproto.bool_field(52)
 
 
 @dataclass(eq=False, repr=False)
