@@ -87,6 +87,8 @@ class Record:
     devices: Sequence[str]
     values: Mapping[str, Any] = field(default_factory=dict)
     stream: str = "primary"
+    no_value: bool = False
+    """A reading that is invalid now is stored as no value (NaN), instead of failing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
@@ -14,6 +14,8 @@ from daq.core import (
     Channel,
     DeviceDescription,
     DeviceParameter,
+    Invalid,
+    InvalidReadingError,
     Limits,
     Reading,
     Scalar,
@@ -132,6 +134,13 @@ class ConfiguredDriver(Driver):
     async def set_parameter(self, name: str, value: Scalar) -> None:
         await self._settings.set(name, value)
 
-    async def settings(self) -> dict[str, Scalar]:
+    async def reading_or_invalid(self, read: Callable[[], Awaitable[Reading]]) -> float | Invalid:
+        """For `poll`: what `read` gives, or why there is none now."""
+        try:
+            return float((await read()).value)
+        except InvalidReadingError as error:
+            return Invalid(error.message.removeprefix(f"{self.id}: "))
+
+    async def settings(self) -> dict[str, Scalar | Invalid]:
         state = await self.poll()
         return {**await self._settings.all(state), **state}

@@ -10,7 +10,14 @@ from typing import Any
 
 import trio
 
-from daq.core import DeviceDescription, DeviceError, Movable, OfflineError, Scalar
+from daq.core import (
+    DeviceDescription,
+    DeviceError,
+    Invalid,
+    Movable,
+    OfflineError,
+    Scalar,
+)
 from daq.drivers.last_will import LastWill
 from daq.drivers.motion import MotionLook, MotionTiming
 from daq.drivers.timebase import Timebase
@@ -151,12 +158,13 @@ class Driver(ABC):
         await getattr(self, f"set_{name}")(value)
 
     @abstractmethod
-    async def poll(self) -> Mapping[str, bool | int | float | str]:
+    async def poll(self) -> Mapping[str, Scalar | Invalid]:
         """The cached state's fields, fresh from the instrument: `position`, `moving`, ...
 
-        Raises DeviceError when the instrument does not answer: it is then offline.
+        A field that has no value now, such as a reading in overload, is `Invalid`. Raises
+        OfflineError when the instrument does not answer: it is then lost.
         """
 
-    async def settings(self) -> Mapping[str, bool | int | float | str]:
+    async def settings(self) -> Mapping[str, Scalar | Invalid]:
         """What a run's record should hold of this device; by default what `poll` sees."""
         return await self.poll()

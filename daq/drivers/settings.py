@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daq.core import DTYPES, DeviceError, DeviceParameter, Scalar
+from daq.core import DTYPES, DeviceError, DeviceParameter, Invalid, Scalar
 
 __all__ = ["Setting", "SettingsTable"]
 
@@ -60,7 +60,7 @@ class SettingsTable:
                 f"{self._id}: {name} was set to {wanted} {units} and is {kept} {units}"
             )
 
-    async def all(self, known: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    async def all(self, known: Mapping[str, Scalar | Invalid]) -> dict[str, Scalar | Invalid]:
         """Every parameter that can be read; what is `known` is not asked for again."""
         return {
             name: known[name] if name in known else await setting.get()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 
-from daq.core import Capability, Category, DeviceDescription, Limits, Reading, Scalar
+from daq.core import Capability, Category, DeviceDescription, Invalid, Limits, Reading, Scalar
 from daq.drivers.configured_driver import ConfiguredDriver
 from daq.drivers.driver import DriverContext
 
@@ -72,9 +72,9 @@ class TunableLaser(ConfiguredDriver):
     def safe_state_gap(self) -> str:
         return "" if self.close_on_stop else "close_on_stop = false: the shutter stays as it is"
 
-    async def poll(self) -> Mapping[str, Scalar]:
+    async def poll(self) -> Mapping[str, Scalar | Invalid]:
         return {
-            "reading": float((await self.read()).value),
+            "reading": await self.reading_or_invalid(self.read),
             "shutter": await self.shutter(),
             "wavelength": await self.wavelength(),
             "emission": await self.emission(),

@@ -360,7 +360,8 @@ class RunEngine:
         run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
         await self._wait_unprotected()
         blocks = await self._interruptible(
-            lambda: self._acquire(run, request.devices), _Repeat.PROTECTING
+            lambda: self._acquire(run, request.devices, no_value=request.no_value),
+            _Repeat.PROTECTING,
         )
         event = await run.store(blocks, request.values, request.stream, self._now_ns())
         return plain_values(event)
@@ -393,11 +394,13 @@ class RunEngine:
             call = device.axis_call(parameter, *call)
         await device.call(*call, by=self._who, claim=self._claim)
 
-    async def _acquire(self, run: LiveRun, device_ids: Sequence[str]) -> list[Measurement]:
+    async def _acquire(
+        self, run: LiveRun, device_ids: Sequence[str], *, no_value: bool = False
+    ) -> list[Measurement]:
         refuse_repeated(device_ids)
         for target in device_ids:
             self._find(target)
-        return await run.acquire(device_ids)
+        return await run.acquire(device_ids, no_value=no_value)
 
     async def _pause(self, request: Pause) -> None:
         if self._in_flight:

@@ -233,7 +233,7 @@ _REQUESTS: dict[str, tuple[type[Any], tuple[Check, ...]]] = {
     "pause": (Pause, (_line,)),
     "point": (Point, (_map_of(_number), _names, _number, _plains, _text)),
     "progress": (Progress, (_text,)),
-    "record": (Record, (_names, _plains, _text)),
+    "record": (Record, (_names, _plains, _text, _truth)),
 }
 _OPS = {kind: op for op, (kind, _) in _REQUESTS.items()}
 _NAMES = {kind: tuple(f.name for f in fields(kind)) for kind in _OPS}

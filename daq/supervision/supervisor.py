@@ -214,11 +214,14 @@ class Supervisor:
             self._watchers -= 1
             self._watched_until = trio.current_time() + self._timing.watch_memory_s
 
-    async def acquire(self, ids: Sequence[str], *, by: str = "") -> list[Measurement]:
+    async def acquire(
+        self, ids: Sequence[str], *, by: str = "", no_value: bool = False
+    ) -> list[Measurement]:
         """Take what `record` stores of these devices, all at once; publishes nothing.
 
         An id with a name behind it, such as `laser.wavelength`, is that parameter alone.
         When one fails, the others are given up and its error is raised, as `Device.call` does.
+        With `no_value` a reading that is invalid now is nan instead.
         """
         targets = [self.find(target) for target in ids]
         started: list[Acquisition] = []
@@ -226,7 +229,7 @@ class Supervisor:
         try:
             for device, parameter in targets:
                 # One by one: what began must be known when the next one fails.
-                started.append(device.begin_acquire(parameter, by=by))
+                started.append(device.begin_acquire(parameter, by=by, no_value=no_value))
             while started:
                 blocks += await started.pop(0).finish()
         except BaseException:

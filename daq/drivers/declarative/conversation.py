@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from daq.core import DeviceError, LimitError, Scalar
+from daq.core import DeviceError, Invalid, InvalidReadingError, LimitError, Scalar
 from daq.drivers.declarative.expression import Expression, ExpressionError
 from daq.drivers.declarative.model import Value
 from daq.drivers.declarative.values import fits
@@ -120,7 +120,7 @@ class Conversation(ABC):
     def require_valid(self, value: Value, result: Scalar, sent: str, reply: str) -> Scalar:
         """The result, unless the description says that it stands for an error."""
         if value.invalid is not None and self.evaluate(value.invalid, {"value": result}):
-            raise DeviceError(
+            raise InvalidReadingError(
                 f"{self.device_id}: {value.name}: {sent!r}{self.place} got the reply {reply!r}, "
                 f"which is no measurement: {value.invalid.text}",
                 advice="the instrument reports an overload or has nothing to measure",
@@ -173,6 +173,13 @@ class Look:
         if key not in self._answers:
             self._answers[key] = await self._conversation.fetch(value)
         return self._conversation.interpret(value, self._answers[key])
+
+    async def read_or_invalid(self, name: str) -> Scalar | Invalid:
+        """As `read`; a value that there is not now is told as such."""
+        try:
+            return await self.read(name)
+        except InvalidReadingError as error:
+            return Invalid(error.message.removeprefix(f"{self._conversation.device_id}: "))
 
     async def evaluate(self, expression: Expression, known: Mapping[str, Any]) -> Any:
         """The value of an expression; names that are not `known` are values that are asked for."""

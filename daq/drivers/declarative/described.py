@@ -13,7 +13,9 @@ from daq.core import (
     DeviceDescription,
     DeviceError,
     DeviceParameter,
+    Invalid,
     Limits,
+    OfflineError,
     Scalar,
     setpoint_of,
     standard,
@@ -142,37 +144,58 @@ class DescribedDriver(Driver):
 
     async def make_safe(self) -> bool:
         """Stop, and bring the values of `[safe]` to where they are safe."""
-        changed = await self.stop()
+        failures: list[DeviceError] = []
+        changed = False
+        try:
+            changed = await self.stop()
+        except DeviceError as error:
+            failures.append(error)  # the safe state comes all the same
         for name, wanted in self.instrument.safe.items():
-            if await self.conversation.read(name) != wanted:
-                await self.conversation.write(name, wanted)
-                changed = True
+            try:
+                changed |= await self._bring(name, wanted)
+            except DeviceError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return changed
 
-    async def poll(self) -> Mapping[str, Scalar]:
+    async def _bring(self, name: str, wanted: Scalar) -> bool:
+        """Set a value that is not so; one whose answer cannot be used is set as if it were not."""
+        try:
+            if await self.conversation.read(name) == wanted:
+                return False
+        except OfflineError:
+            raise
+        except DeviceError:
+            await self.conversation.write(name, wanted)
+            return True
+        await self.conversation.write(name, wanted)
+        return True
+
+    async def poll(self) -> Mapping[str, Scalar | Invalid]:
         """What the capabilities and `poll = true` ask for; each question goes out once."""
         look = self.conversation.look()
-        fields: dict[str, Scalar] = {}
+        fields: dict[str, Scalar | Invalid] = {}
         if self.mover is not None:
             fields |= await self.mover.poll(look)
         if self.instrument.reading:
-            fields["reading"] = await look.read(self.instrument.reading)
+            fields["reading"] = await look.read_or_invalid(self.instrument.reading)
         for name in filter(STANDARD.__contains__, self._behind):
-            fields[name] = await look.read(self._behind[name])
+            fields[name] = await look.read_or_invalid(self._behind[name])
         for value in self.instrument.values.values():
             if value.is_polled:
-                fields.setdefault(value.name, await look.read(value.name))
+                fields.setdefault(value.name, await look.read_or_invalid(value.name))
         if not fields:
             await self.conversation.check()
         if self.instrument.trigger is not None:
             fields["armed"] = self.armed
         return fields
 
-    async def settings(self) -> Mapping[str, Scalar]:
+    async def settings(self) -> Mapping[str, Scalar | Invalid]:
         """Every parameter that can be read, and what `poll` sees."""
         look = self.conversation.look()
-        rows = [row for row in self.description.parameters if row.readable]
-        values = {row.name: await look.read(self._behind[row.name]) for row in rows}
+        names = [row.name for row in self.description.parameters if row.readable]
+        values = {name: await look.read_or_invalid(self._behind[name]) for name in names}
         return {**values, **await self.poll()}
 
     async def get_parameter(self, name: str) -> Scalar:

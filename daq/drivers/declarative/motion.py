@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import trio
 
-from daq.core import DeviceError, Limits, OfflineError, Scalar
+from daq.core import DeviceError, Invalid, Limits, OfflineError, Scalar
 from daq.drivers.declarative.conversation import Conversation, Look
 from daq.drivers.declarative.model import Motion
 from daq.drivers.motion import MotionTiming
@@ -100,8 +100,11 @@ class Mover:
         look = self._talk.look()
         return await self.is_moving(look), await self._position(look)
 
-    async def poll(self, look: Look) -> Mapping[str, Scalar]:
-        return {"position": await self._position(look), "moving": await self.is_moving(look)}
+    async def poll(self, look: Look) -> Mapping[str, Scalar | Invalid]:
+        position = await look.read_or_invalid(self._motion.position)
+        if isinstance(position, Invalid):
+            return {"position": position, "moving": False}
+        return {"position": float(position), "moving": await self.is_moving(look)}
 
     async def stop(self) -> bool:
         """Tell it to stop. True if it was on its way."""

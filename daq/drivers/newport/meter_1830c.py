@@ -13,6 +13,8 @@ from daq.core import (
     DeviceDescription,
     DeviceError,
     DeviceParameter,
+    Invalid,
+    InvalidReadingError,
     Limits,
     Reading,
     Scalar,
@@ -93,7 +95,7 @@ class Meter1830c(LineDriver):
         status = int((await self.ask("Q?", r"(\d{1,3})", "the status byte"))[1])
         if status & (_SATURATED | _OVER_RANGE):
             what = "the detector is saturated" if status & _SATURATED else "the range is exceeded"
-            raise DeviceError(
+            raise InvalidReadingError(
                 f"{self.id}: {what}: 'D?' was answered with {text!r}, status {status}",
                 advice="use the attenuator, a higher range, or range 0 (automatic)",
             )
@@ -109,9 +111,9 @@ class Meter1830c(LineDriver):
         if kept != round(nm):
             raise DeviceError(f"{self.id}: {command!r} was sent and the wavelength is {kept:g} nm")
 
-    async def poll(self) -> Mapping[str, Scalar]:
+    async def poll(self) -> Mapping[str, Scalar | Invalid]:
         return {
-            "reading": float((await self.read()).value),
+            "reading": await self.reading_or_invalid(self.read),
             "wavelength": await self.wavelength(),
         }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import trio
 
-from daq.core import DeviceError, DeviceParameter, Limits, Reading, Scalar
+from daq.core import DeviceError, DeviceParameter, Invalid, Limits, Reading, Scalar
 from daq.core.mechanics import Axis, Switch
 from daq.drivers.driver import DriverContext
 from daq.drivers.options import NOT_NEGATIVE, POSITIVE
@@ -91,7 +91,7 @@ class SimulatedLaser(TunableLaser, SimulatedDriver):
                 f"{self.id}: the emission was switched {_on(on)} and is {_on(not on)}"
             )
 
-    async def poll(self) -> Mapping[str, Scalar]:
+    async def poll(self) -> Mapping[str, Scalar | Invalid]:
         return {**await super().poll(), "power": await self.power()}
 
     async def stop(self) -> bool:

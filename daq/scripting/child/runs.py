@@ -99,9 +99,15 @@ class Runs:
         finally:
             self._stream = outer
 
-    def record(self, *devices: object, stream: str = "", **values: Any) -> dict[str, Any]:
-        """Read the devices and store one event; returns {column: value} as stored."""
-        return self._record(Record(list(map(device_id, devices)), values, stream or self._stream))
+    def record(
+        self, *devices: object, stream: str = "", no_value: bool = False, **values: Any
+    ) -> dict[str, Any]:
+        """Read the devices and store one event; returns {column: value} as stored.
+
+        With `no_value` a reading that is invalid now, such as an overload, is stored as nan.
+        """
+        names, named = list(map(device_id, devices)), stream or self._stream
+        return self._record(Record(names, values, named, bool(no_value)))
 
     def point(
         self,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
+
+import numpy as np
 
 from daq.core import (
     STANDARD,
@@ -57,6 +60,13 @@ async def take_reading(instrument: OperationContext) -> Measurement:
     except InvalidReadingError as error:
         instrument.status.note("reading", Invalid(error.message.removeprefix(f"{instrument.id}: ")))
         raise
+    own, offered = instrument.description.channel, instrument.description.capabilities
+    given = np.shape(reading.value)
+    if not offered & _ON_OWN_CHANNEL and len(given) != len(own.shape):
+        raise DeviceError(
+            f"{instrument.id}: read gave the shape {given}; {own.shape} is described",
+            advice="a defect of the driver",
+        )
     if isinstance(reading.value, bool | int | float):
         instrument.status.note("reading", reading.value)
     return instrument.publisher.reading(reading)
@@ -81,7 +91,9 @@ async def follow_position(instrument: OperationContext) -> None:
     await instrument.publisher.publish(await take_position(instrument))
 
 
-async def acquire(instrument: OperationContext, parameter: str = "") -> tuple[Measurement, ...]:
+async def acquire(
+    instrument: OperationContext, parameter: str = "", *, no_value: bool = False
+) -> tuple[Measurement, ...]:
     """What `record` stores of the device, or of one parameter of it, not yet published.
 
     The position, and beside it the reading of a device that measures too; else a frame, else a
@@ -91,14 +103,16 @@ async def acquire(instrument: OperationContext, parameter: str = "") -> tuple[Me
         return await take_parameter(instrument, parameter)
     description = instrument.description
     offered = description.capabilities
+    read = _reading_or_nan if no_value else take_reading
     if Capability.MOVABLE in offered:
         position = await take_position(instrument)
         if Capability.READABLE not in offered:
             return (position,)
-        return position, await take_reading(instrument)
-    for capability, take in _PRIMARY.items():
-        if capability in offered:
-            return (await take(instrument),)
+        return position, await read(instrument)
+    if Capability.FRAME_PRODUCER in offered:
+        return (await take_frame(instrument),)
+    if Capability.READABLE in offered:
+        return (await read(instrument),)
     names = [row.name for row in description.parameters if row.name in STANDARD and row.readable]
     blocks = [block for name in names for block in await take_parameter(instrument, name)]
     if not blocks:
@@ -114,7 +128,16 @@ def _targets(description: DeviceDescription) -> str:
     return ", ".join(f"{description.id}.{row.name}" for row in rows) or "it has none"
 
 
-_PRIMARY: dict[Capability, Take] = {
-    Capability.FRAME_PRODUCER: take_frame,
-    Capability.READABLE: take_reading,
-}
+async def _reading_or_nan(instrument: OperationContext) -> Measurement:
+    """A reading, or nan for one that is invalid now; raises for what cannot hold a nan."""
+    try:
+        return await take_reading(instrument)
+    except InvalidReadingError:
+        channel = instrument.description.reading or instrument.description.channel
+        if channel.shape or np.dtype(channel.dtype).kind != "f":
+            raise
+        return instrument.publisher.reading(Reading(math.nan, instrument.timebase.now_ns()))
+
+
+_ON_OWN_CHANNEL = frozenset({Capability.MOVABLE, Capability.FRAME_PRODUCER})
+"""What is on the device's own channel in the place of its readings."""

@@ -52,8 +52,8 @@ def checked_reading(device_id: str, what: str, given: Any) -> Reading:
             raise InvalidReadingError(f"{device_id}: {what} gave {value}, which is no measurement")
     elif not isinstance(value, bool | int | float):
         raise _refused(device_id, what, "a number", value)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidReadingError(f"{device_id}: {what} gave {value}, which is no measurement")
+    elif not math.isfinite(value) or (isinstance(value, int) and abs(value) >= 1 << 63):
+        raise InvalidReadingError(f"{device_id}: {what} gave {value:.6g}, which is no measurement")
     return Reading(value, checked_time(device_id, f"the time of {what}", given.timestamp_ns))
 
 

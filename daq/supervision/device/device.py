@@ -246,10 +246,13 @@ class Device:
         """
         return await self.begin_acquire(parameter, by=by).finish()
 
-    def begin_acquire(self, parameter: str = "", *, by: str = "") -> Acquisition:
+    def begin_acquire(
+        self, parameter: str = "", *, by: str = "", no_value: bool = False
+    ) -> Acquisition:
         """As `acquire`, but begins now and is finished later, so that several go on at once.
 
-        The caller must `finish` or `abandon` it. Raises as `call` does.
+        The caller must `finish` or `abandon` it. Raises as `call` does. With `no_value` a reading
+        that is invalid now is nan instead.
         """
         capabilities = self.description.capabilities
         job = Job("acquire", (parameter,) if parameter else (), by=by)
@@ -259,7 +262,7 @@ class Device:
             job = Job("frames", (1,), operation=OPERATIONS["frames"], exclusive=True, by=by)
         self.gate.require_allowed(job)
         step: Callable[[], Awaitable[tuple[Measurement, ...]]] = partial(
-            acquire, self._instrument, parameter
+            acquire, self._instrument, parameter, no_value=no_value
         )
         if not job.exclusive:
             step = partial(ask, self._instrument.status, "acquire", step)

@@ -66,8 +66,9 @@ def own_error(raised: BaseException, device_id: str, what: str) -> DaqError | No
     if isinstance(raised, trio.Cancelled):
         return None
     if isinstance(raised, BaseExceptionGroup):
-        others = raised.split(trio.Cancelled)[1]
-        return None if others is None else own_error(others, device_id, what)
+        cancelled, others = raised.split(trio.Cancelled)
+        if cancelled is not None:
+            return None if others is None else own_error(others, device_id, what)
     said = text_of(raised)
     if isinstance(raised, DaqError):
         whole = len(said) < MOST_TEXT and hasattr(raised, "message")

@@ -12,6 +12,7 @@ from daq.core import (
     BusyError,
     Capability,
     CapabilityError,
+    Channel,
     DeviceError,
     LimitError,
 )
@@ -215,10 +216,24 @@ async def test_a_read_is_published_on_the_own_channel(autojump_clock):
     async with supervised(meter) as bench:
         device = bench.supervisor.device("meter")
         assert await device.call("read") == 0.5
-        meter.value = np.array([1.0, 2.0])
-        assert (await device.call("read")).tolist() == [1.0, 2.0]
+        assert await device.call("read") == 0.5
         block = bench.bus.latest("meter")
-        assert (block.sequence, block.sample_shape, block.units) == (1, (2,), "W")
+        assert (block.sequence, block.sample_shape, block.units) == (1, (), "W")
+
+
+async def test_a_waveform_is_read_as_an_array(autojump_clock):
+    scope = FakeMeter("scope", Timebase())
+    scope.extra["channel"] = Channel("scope", "V", "f8", (2,))
+    scope.fields = dict
+    async with supervised(scope) as bench:
+        device = bench.supervisor.device("scope")
+        scope.value = np.array([1.0, 2.0])
+        assert (await device.call("read")).tolist() == [1.0, 2.0]
+        assert bench.bus.latest("scope").sample_shape == (2,)
+        for wrong in (1.0, np.ones((2, 2))):
+            scope.value = wrong
+            with pytest.raises(DeviceError, match=r"read gave the shape .*; \(2,\) is described"):
+                await device.call("read")
 
 
 async def test_readings_of_a_device_that_moves_go_beside_its_positions(autojump_clock):
