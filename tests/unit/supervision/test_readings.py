@@ -125,7 +125,7 @@ async def test_what_is_neither_true_nor_false_is_refused(autojump_clock, given):
     laser = FakeLaser("laser", Timebase())
     laser.emits = given
     async with supervised(laser) as bench:
-        with pytest.raises(DeviceError, match=f"emission gave {type(given).__name__}"):
+        with pytest.raises(DeviceError, match=f"get.emission. gave {type(given).__name__}"):
             await bench.supervisor.device("laser").call("emission")
 
 
