@@ -15,7 +15,17 @@ from daq.config.models import (
     StorageConfig,
     UserConfig,
 )
-from daq.config.structure import Number, Positive, Seconds, Texts, Words, key, read_model
+from daq.config.structure import (
+    Number,
+    Positive,
+    Rule,
+    Seconds,
+    Texts,
+    Words,
+    expected_of,
+    key,
+    read_model,
+)
 from daq.config.toml_file import KeyPath, Mistakes, Table, located, parse_toml, read_text
 
 __all__ = [
@@ -28,6 +38,7 @@ __all__ = [
     "Number",
     "Positive",
     "RingConfig",
+    "Rule",
     "ScriptsConfig",
     "Seconds",
     "ServerConfig",
@@ -36,6 +47,7 @@ __all__ = [
     "Texts",
     "UserConfig",
     "Words",
+    "expected_of",
     "key",
     "load_config",
     "load_users",

@@ -97,8 +97,8 @@ def read_model(
 
 def expected_of(kind: Any) -> str:
     """What may stand at a key of that type, for people."""
-    if get_origin(kind) is Annotated:
-        return next(each.expected for each in get_args(kind)[1:] if isinstance(each, Rule))
+    if rule := _rule_of(kind):
+        return rule.expected
     if kind in _EXPECTED:
         return _EXPECTED[kind]
     parts = [part for part in get_args(kind) if part is not type(None)]
@@ -299,7 +299,7 @@ def _new_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     for kind, (_, convert) in _PLAIN.items():
         converter.register_structure_hook(kind, _first_only(convert))
-    converter.register_structure_hook_factory(_is_annotated, _annotated_hook)
+    converter.register_structure_hook_factory(_has_rule, _rule_hook)
     converter.register_structure_hook_factory(
         lambda kind: isinstance(kind, type) and is_dataclass(kind) and kind is not Limits,
         partial(_model_hook, converter),
@@ -312,21 +312,38 @@ def _first_only(convert: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda value, _: convert(value)
 
 
-def _is_annotated(kind: Any) -> bool:
-    return get_origin(kind) is Annotated
+def _rule_of(kind: Any) -> Rule | None:
+    """Of `Annotated[float, Rule(...)]`, also where None is allowed beside it."""
+    may_be_none = type(None) in get_args(kind)
+    for part in (kind, *(get_args(kind) if may_be_none else ())):
+        if get_origin(part) is Annotated:
+            return next((each for each in get_args(part) if isinstance(each, Rule)), None)
+    return None
 
 
-def _annotated_hook(kind: Any) -> Callable[[Any, Any], Any]:
-    rule = next(each for each in get_args(kind)[1:] if isinstance(each, Rule))
-    return _first_only(rule.convert)
+def _has_rule(kind: Any) -> bool:
+    return _rule_of(kind) is not None
+
+
+def _rule_hook(kind: Any) -> Callable[[Any, Any], Any]:
+    rule = _rule_of(kind)
+    return _first_only(lambda value: value if rule is None else rule.convert(value))
 
 
 def _model_hook(converter: Converter, model: Any) -> Callable[[Any, Any], Any]:
-    for kind in get_type_hints(model).values():
+    overrides: Any = {}
+    hints = get_type_hints(model, include_extras=True)  # cattrs takes them without our rules
+    for each in fields(model):
+        kind = hints[each.name]
         if isinstance(kind, type) and issubclass(kind, Enum):  # else taken for the text that it is
             converter.register_structure_hook(kind, lambda value, enum: enum(value))
-    omitted: Any = {each.name: override(omit=True) for each in fields(model) if not is_key(each)}
-    structure = make_dict_structure_fn(model, converter, _cattrs_forbid_extra_keys=True, **omitted)
+        if not is_key(each):
+            overrides[each.name] = override(omit=True)
+        elif rule := _rule_of(kind):
+            overrides[each.name] = override(struct_hook=_first_only(rule.convert))
+    structure = make_dict_structure_fn(
+        model, converter, _cattrs_forbid_extra_keys=True, **overrides
+    )
     short = getattr(model, "SHORT", "")
 
     def read(value: Any, kind: Any) -> Any:

@@ -70,6 +70,7 @@ class Mistakes:
         self._places = table.places if isinstance(table, Table) else None
         self._path = table.path if isinstance(table, Table) else ()
         self._owner = owner
+        self._table = table
         self._found: dict[tuple[int, str], None] = {}
 
     def __repr__(self) -> str:
@@ -80,6 +81,7 @@ class Mistakes:
 
     def note(self, path: KeyPath, problem: str) -> None:
         """Note what is wrong at a key, by its path from the table that is read."""
+        path = self._existing(path)
         whole = (*self._path, *path)
         where = ".".join(whole if self._places else path)
         text = f"{where}: {problem}" if where else problem
@@ -88,6 +90,19 @@ class Mistakes:
             self._found[line, f"{self._places.name}:{line}: {text}"] = None
         else:
             self._found[0, f"{self._owner}: {text}" if self._owner else text] = None
+
+    def _existing(self, path: KeyPath) -> KeyPath:
+        """Without the parts of a table that is written as a text."""
+        inner: Any = self._table
+        for length, part in enumerate(path):
+            if isinstance(inner, str):
+                return path[:length]
+            if isinstance(inner, Mapping):
+                inner = inner.get(part)
+            else:
+                has_it = isinstance(inner, list) and part.isdigit() and int(part) < len(inner)
+                inner = inner[int(part)] if isinstance(inner, list) and has_it else None
+        return path
 
     def unknown(self, path: KeyPath, known: Iterable[str]) -> None:
         """Note a key that does not exist there, with the near miss or all that there are."""

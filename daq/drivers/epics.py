@@ -101,11 +101,16 @@ class _Epics(LibraryConversation):
             self._variables = None
             self._network.leave()
 
+    def check_blocking(self) -> None:
+        lost = [name for name, each in (self._variables or {}).items() if not each.connected]
+        if lost or self._variables is None:
+            raise OfflineError(f"{self.device_id}: not connected: {', '.join(lost) or 'all'}")
+
     def get_blocking(self, source: str) -> Any:
         variable = self._variable(source)
         answer = variable.read(timeout=self._timeout_s, data_type="native")
         if len(answer.data) != 1:
-            raise ValueError(f"{variable.name} has {len(answer.data)} values, not one")
+            return answer.data
         value = answer.data[0]
         return value.decode("latin-1") if isinstance(value, bytes) else value
 
@@ -127,7 +132,8 @@ class _Epics(LibraryConversation):
     def _names(self) -> set[str]:
         """All that are read, written or acted upon."""
         values = self._description.values.values()
-        texts = {each.send.text for value in values for each in (value.read, value.write) if each}
+        texts = {value.read.send.text for value in values if value.read is not None}
+        texts |= {command.send.text for value in values for command in value.write}
         steps = [
             *self._description.init,
             *(c for a in self._description.actions.values() for c in a),

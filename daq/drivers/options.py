@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, cast
 
-from daq.config import Mistakes
+from daq.config import Mistakes, Table
 from daq.core import Limits, did_you_mean
 
 __all__ = ["NOT_NEGATIVE", "POSITIVE", "REQUIRED", "Options"]
@@ -116,6 +116,14 @@ class Options:
     def plain(self, name: str, expected: str) -> Any:
         """Whatever stands there, for who checks it himself; None when not given."""
         return self._take(name, None, expected, None, lambda v: v)
+
+    def tables(self, names: Iterable[str]) -> Mapping[str, Any]:
+        """Those of these tables that are given, for who reads them himself."""
+        for name in names:
+            self._accepted[name] = f"a table [devices.ID.{name}]"
+        if isinstance(self._values, Table):
+            return self._values.only(names)
+        return {name: self._values[name] for name in names if name in self._values}
 
     def refuse(self, name: str, problem: str) -> None:
         """Note what else is wrong with an option; with all of them together, without a name."""

@@ -1,9 +1,10 @@
 """Bytes to instruments: ports, one exchange at a time, framing, serial lines and TCP."""
 
+from daq.transport.checksum import CHECKSUM_FORMS, CHECKSUMS, Checksum
 from daq.transport.fair_timeout import FairTimeout
-from daq.transport.framing import FixedLength, Framing, IdleGap, Terminated
+from daq.transport.framing import Block, FixedLength, Framing, IdleGap, Terminated, UntilRefused
 from daq.transport.inbox import ConnectionLostError
-from daq.transport.line import Dialect, Line
+from daq.transport.line import Dialect, GarbledReplyError, Line, UnfitReplyError
 from daq.transport.loopback import LoopbackStream, loopback_pair
 from daq.transport.port import Port, Ports
 from daq.transport.serial_port import open_serial_loop
@@ -13,16 +14,21 @@ from daq.transport.tcp import TcpStream
 from daq.transport.trace import trace_device
 
 __all__ = [
+    "CHECKSUMS",
+    "CHECKSUM_FORMS",
     "DATA_BITS",
     "FLOW_CONTROLS",
     "PARITIES",
     "STOP_BITS",
+    "Block",
     "ByteStream",
+    "Checksum",
     "ConnectionLostError",
     "Dialect",
     "FairTimeout",
     "FixedLength",
     "Framing",
+    "GarbledReplyError",
     "IdleGap",
     "Line",
     "LoopbackStream",
@@ -32,6 +38,8 @@ __all__ = [
     "Ports",
     "TcpStream",
     "Terminated",
+    "UnfitReplyError",
+    "UntilRefused",
     "loopback_pair",
     "open_serial_loop",
     "open_stream",

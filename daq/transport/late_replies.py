@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 __all__ = ["Accepts", "LateReplies", "LateReply"]
@@ -21,6 +21,8 @@ class LateReply:
     accepts: Accepts
     due: float
     """Until when it may well come, s."""
+    lost_by: float
+    """When it will not come any more over a connection that was opened anew, s."""
     awaited: bool = False
     """Somebody has listened for it once more, in vain."""
 
@@ -41,17 +43,19 @@ class LateReplies:
     def __repr__(self) -> str:
         return f"<LateReplies {len(self._owed)}>"
 
-    def expect(self, accepts: Accepts, due: float) -> LateReply:
-        """A command was sent that will be answered."""
-        owed = LateReply(accepts, due)
+    def expect(self, accepts: Accepts, due: float, seconds: float) -> LateReply:
+        """A command was sent that will be answered, within so many seconds as it should."""
+        begins = max([due - seconds, *(owed.lost_by for owed in self._owed)])
+        owed = LateReply(accepts, due, begins + 2 * seconds)
         self._owed.append(owed)
         del self._owed[:-_MOST]
         return owed
 
-    def received(self, owed: LateReply) -> None:
-        """This one has come."""
-        if owed in self._owed:
-            self._owed.remove(owed)
+    def settled(self, received: Iterable[LateReply]) -> None:
+        """These have come."""
+        for owed in received:
+            if owed in self._owed:
+                self._owed.remove(owed)
 
     def settle(self, text: str) -> bool:
         """A frame came that nobody waits for: whether it was the oldest owed one that it fits."""
@@ -68,6 +72,16 @@ class LateReplies:
     def is_ambiguous(self, text: str) -> bool:
         """Whether this reply could be an older one, still owed."""
         return any(owed.accepts(text) for owed in self._owed)
+
+    def reopened(self, now: float) -> None:
+        """The connection was lost and is there again: what is owed may still come over it.
+
+        But not for ever: no reply is taken to need twice as long as it was given, counted from
+        when the instrument was done with the one before.
+        """
+        self._owed = [owed for owed in self._owed if owed.lost_by > now]
+        for owed in self._owed:
+            owed.awaited = False
 
     def listen_until(self) -> float | None:
         """When nobody needs to listen for late replies any more, s; None when nothing is owed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import operator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,19 +11,22 @@ from typing import Final
 
 import trio
 
-from daq.core import OfflineError
+from daq.core import DeviceError, OfflineError
+from daq.transport.checksum import Checksum, WrongChecksumError
 from daq.transport.fair_timeout import FairTimeout
 from daq.transport.framing import Framing, Terminated
 from daq.transport.inbox import ConnectionLostError
 from daq.transport.late_replies import Accepts, LateReply
-from daq.transport.port import Connection, Port
+from daq.transport.port import Connection, Exchange, Port
 from daq.transport.settings import PortSettings
 from daq.transport.trace import Trace
 
-__all__ = ["Dialect", "Line"]
+__all__ = ["Dialect", "GarbledReplyError", "Line", "UnfitReplyError"]
 
 _ENCODING: Final = "latin-1"
 """One character for each byte, so that no reply can fail to be shown."""
+_SHOWN = 3
+"""Of replies that were passed over, in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,33 @@ class Dialect:
     """How long to listen for a reply that is late already."""
     echoes: bool = False
     """It repeats every command before it answers."""
+    encoding: str = _ENCODING
+    """Of its text."""
+    checksum: Checksum | None = None
+    """Behind every command and reply."""
+    is_event: Accepts | None = None
+    """Tells lines that come without being asked for."""
+
+    def encode(self, command: str) -> bytes:
+        """A command as it goes over the line. Raises ValueError."""
+        data = command.encode(self.encoding)
+        return (self.checksum.sign(data) if self.checksum else data) + self.end
+
+    def decode(self, frame: bytes) -> str:
+        """A frame as text. What is none in its encoding is shown by replacement characters."""
+        return frame.decode(self.encoding, "replace")
+
+
+class UnfitReplyError(OfflineError):
+    """Replies came in time, and none of them was to what was asked."""
+
+    def __init__(self, message: str, *, advice: str = "", replies: Sequence[str] = ()) -> None:
+        super().__init__(message, advice=advice)
+        self.replies = tuple(replies)
+
+
+class GarbledReplyError(DeviceError):
+    """The reply came, and was changed on its way."""
 
 
 class Line:
@@ -62,6 +93,9 @@ class Line:
         self._device_id = device_id
         self._trace = Trace(device_id, str(port.settings), trio.current_time)
         self._connection: Connection | None = None
+        self._passed_over: list[str] = []
+        self.has_opened_port = False
+        """Nobody had it open before this line."""
 
     def __repr__(self) -> str:
         return f"<Line of {self._device_id} on {self._port.settings}>"
@@ -72,13 +106,40 @@ class Line:
         return self._port.settings
 
     @property
+    def is_open(self) -> bool:
+        """Whether it can be talked over."""
+        return self._connection is not None and self._connection.lost is None
+
+    @property
     def address(self) -> str:
         """The port's address, as configured."""
         return self.port_settings.address
 
+    @property
+    def device_id(self) -> str:
+        """Whose line it is."""
+        return self._device_id
+
+    def busy(self) -> tuple[str, float] | None:
+        """What the port is busy with, for people, and until when at the latest, Trio's time.
+
+        None when it is not, or when that is over its time.
+        """
+        exchange = self._port.exchange
+        if exchange is None or exchange.until < trio.current_time():
+            return None
+        spent = trio.current_time() - exchange.began
+        times = f"{spent:.0f} of {exchange.seconds:g} s"
+        if exchange.user is self:
+            return f"waits for {exchange.what} ({times})", exchange.until
+        owner = getattr(exchange.user, "device_id", "another device")
+        what = f"waits for {owner} on {self.address}, which waits for {exchange.what} ({times})"
+        return what, exchange.until
+
     async def open(self) -> None:
         """Open the port, or join those who have it open. Raises OfflineError."""
         try:
+            self.has_opened_port = not self._port.is_open
             self._connection = await self._port.join(self)
         except OfflineError as error:
             message = f"{self._device_id}: {error.message}"
@@ -97,7 +158,12 @@ class Line:
         await self._port.wait_appeared()
 
     async def query(
-        self, command: str, *, accepts: Accepts | None = None, timeout_s: float | None = None
+        self,
+        command: str,
+        *,
+        accepts: Accepts | None = None,
+        timeout_s: float | None = None,
+        framing: Framing | None = None,
     ) -> str:
         """Send a command and return its reply.
 
@@ -106,9 +172,13 @@ class Line:
             accepts: Tells this reply from those to others on the same bus; what it does not take
                 is passed over. Without it, the next reply is taken.
             timeout_s: For the whole exchange, once it is this one's turn.
+            framing: Of this reply, where it is not as usual; its bytes come as one character each,
+                and no checksum is looked for.
 
         Raises:
             OfflineError: No reply in time, or the connection is lost; names port and command.
+            UnfitReplyError: Replies came, and `accepts` took none of them.
+            GarbledReplyError: The checksum of the reply is wrong.
         """
         seconds = self.dialect.timeout_s if timeout_s is None else timeout_s
         accepts = accepts or _anything
@@ -118,9 +188,14 @@ class Line:
             expected = self._expect(connection, command, accepts, patience.deadline)
             await self._send(connection, command, patience.deadline)
             echoes = [command] if self.dialect.echoes else []
-            reply = await patience.wait(partial(self._reply, connection, accepts, echoes))
-            for owed in expected:
-                connection.owed.received(owed)
+            try:
+                reply = await patience.wait(
+                    partial(self._reply, connection, accepts, echoes, framing)
+                )
+            except GarbledReplyError:
+                connection.owed.settled(expected)
+                raise
+            connection.owed.settled(expected)
             return await self._newest(connection, reply, 2 * seconds, accepts)
 
     async def command(self, command: str, *, timeout_s: float | None = None) -> None:
@@ -142,6 +217,11 @@ class Line:
         async with self._port.turn():
             connection = self._require(command)
             connection.tap = self._trace.received
+            self._passed_over = []
+            what, now = f"the answer to {command!r}", trio.current_time()
+            # Twice more where it has to be told from an earlier one.
+            until = now + 3 * seconds + self.dialect.quiet_s
+            self._port.exchange = Exchange(self, what, now, seconds, until)
             try:
                 if connection.not_before > trio.current_time():
                     await trio.sleep_until(connection.not_before)
@@ -155,6 +235,7 @@ class Line:
                     f"in {command!r}: {error}"
                 ) from error
             finally:
+                self._port.exchange = None
                 connection.tap = None
                 connection.not_before = trio.current_time() + self.dialect.pause_s
 
@@ -171,16 +252,18 @@ class Line:
     def _expect(
         self, connection: Connection, command: str, accepts: Accepts, deadline: float
     ) -> list[LateReply]:
-        expected = [connection.owed.expect(accepts, deadline)]
+        seconds = max(deadline - trio.current_time(), 0.0)
+        expected = [connection.owed.expect(accepts, deadline, seconds)]
         if self.dialect.echoes:
-            expected.append(connection.owed.expect(lambda text: text == command, deadline))
+            is_echo = partial(operator.eq, command)
+            expected.append(connection.owed.expect(is_echo, deadline, seconds))
         return expected
 
     async def _send(self, connection: Connection, command: str, deadline: float) -> None:
         stale = connection.discard()
         if stale:
             self._trace.event(f"discarded, it came before the command: {stale!r}")
-        data = command.encode(_ENCODING) + self.dialect.end
+        data = self.dialect.encode(command)
         self._trace.sent(data)
         with trio.fail_at(deadline):
             await connection.send(data)
@@ -202,21 +285,43 @@ class Line:
             self._pass_over(connection, await connection.next_frame(self.dialect.framing))
 
     async def _reply(
-        self, connection: Connection, accepts: Accepts, echoes: list[str] | None = None
+        self,
+        connection: Connection,
+        accepts: Accepts,
+        echoes: list[str] | None = None,
+        framing: Framing | None = None,
     ) -> str:
         """The next frame that it accepts; takes out of `echoes` those that came before."""
         while True:
-            frame = await connection.next_frame(self.dialect.framing)
-            text = frame.decode(_ENCODING)
+            frame = await connection.next_frame(framing or self.dialect.framing)
+            text = frame.decode(_ENCODING) if framing else self._text(frame)
             if echoes and text in echoes:
                 echoes.remove(text)
-            elif accepts(text):
+            elif not self._is_event(text) and accepts(text):
                 return text
             else:
                 self._pass_over(connection, frame)
 
+    def _text(self, frame: bytes) -> str:
+        """A reply without its checksum; raises GarbledReplyError when that is wrong."""
+        checksum = self.dialect.checksum
+        if checksum is None:
+            return self.dialect.decode(frame)
+        try:
+            return self.dialect.decode(checksum.verified(frame))
+        except WrongChecksumError as error:
+            raise GarbledReplyError(
+                f"{self._device_id}: the reply {frame!r} on {self.address} is garbled: {error}",
+                advice="is there noise on the line, or another instrument on it?",
+            ) from error
+
+    def _is_event(self, text: str) -> bool:
+        return self.dialect.is_event is not None and self.dialect.is_event(text)
+
     def _pass_over(self, connection: Connection, frame: bytes) -> None:
-        late = connection.owed.settle(frame.decode(_ENCODING))
+        text = self.dialect.decode(frame)
+        self._passed_over.append(text)
+        late = not self._is_event(text) and connection.owed.settle(text)
         why = "late, to an earlier command" if late else "not to this command"
         self._trace.event(f"passed over, {why}: {frame!r}")
 
@@ -244,6 +349,14 @@ class Line:
         came = connection.pending
         rest = f"; an incomplete reply came: {came!r}" if came else ""
         self._trace.event(f"no reply to {command!r} within {seconds:g} s{rest}")
+        if self._passed_over and not came:
+            shown = ", ".join(repr(text)[:80] for text in self._passed_over[:_SHOWN])
+            return UnfitReplyError(
+                f"{self._device_id}: no reply to {command!r} within {seconds:g} s on "
+                f"{self._port.settings}: what came does not fit: {shown}",
+                advice="is it the right instrument, port and address?",
+                replies=self._passed_over,
+            )
         return OfflineError(
             f"{self._device_id}: no reply to {command!r} within {seconds:g} s "
             f"on {self._port.settings}{rest}",

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -21,9 +22,8 @@ from daq.transport.late_replies import LateReplies
 from daq.transport.settings import PortSettings
 from daq.transport.stream import ByteStream, OpenStream, open_stream
 
-__all__ = ["Connection", "Port", "Ports"]
+__all__ = ["Connection", "Exchange", "Port", "Ports"]
 
-_LONGEST_FRAME = 1 << 16
 _CLOSE_S = 2.0
 _LOOK_S = 0.2
 """Between two looks for a port."""
@@ -35,13 +35,31 @@ _ADVICE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a port is busy with."""
+
+    user: object
+    """Whose it is."""
+    what: str
+    """For people: `the answer to 'HOME'`."""
+    began: float
+    """Trio time."""
+    seconds: float
+    """What it may take."""
+
+    until: float
+    """Trio time when it is over at the latest, with all that it may have to wait for before."""
+
+
 class Connection:
     """One opening of a port. Who got it and finds it lost has to come back for a new one."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, owed: LateReplies) -> None:
         self.lost: str | None = None
         """Why it cannot be used any more."""
-        self.owed = LateReplies()
+        self.owed = owed
+        """Of the port: a reply may come over the connection after the one it was asked over."""
         self.not_before = -math.inf
         """Trio time of the next exchange at the earliest."""
         self.tap: Callable[[bytes], None] | None = None
@@ -67,14 +85,18 @@ class Connection:
         frame = self._split(framing)
         if frame is not None:
             await trio.lowlevel.checkpoint()
+        silent = False
         while frame is None:
-            if framing.idle_s is None or not self._buffer:
+            if framing.idle_s is None or not self._buffer or silent:
                 await self._receive()
+                silent = False
             else:
                 try:
                     await FairTimeout(framing.idle_s).wait(self._receive)
                 except trio.TooSlowError:
-                    return self._take_all()
+                    silent = True
+                    frame = framing.after_silence(self._buffer)
+                    continue
             frame = self._split(framing)
         return frame
 
@@ -90,7 +112,7 @@ class Connection:
 
     def _split(self, framing: Framing) -> bytes | None:
         frame = framing.split(self._buffer)
-        if frame is None and len(self._buffer) > _LONGEST_FRAME:
+        if frame is None and len(self._buffer) > framing.longest:
             return self._take_all()
         return frame
 
@@ -120,10 +142,18 @@ class Port:
         self._connection: Connection | None = None
         self._users: set[object] = set()
         self._file: tuple[int, ...] | None = None
+        self._owed = LateReplies()
+        self.exchange: Exchange | None = None
+        """The one that goes on now."""
 
     def __repr__(self) -> str:
-        state = "open" if self._connection is not None and not self._connection.lost else "closed"
+        state = "open" if self.is_open else "closed"
         return f"<Port {self.settings} {state}, {len(self._users)} users>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has it open."""
+        return self._connection is not None and self._connection.lost is None
 
     async def join(self, user: object) -> Connection:
         """The connection, opened when nobody has it open. Raises OfflineError."""
@@ -132,9 +162,27 @@ class Port:
                 lost, self._connection = self._connection, None
                 await lost.close()
             if self._connection is None:
-                self._connection = Connection(await self._open())
+                self._connection = await self._connect(user)
             self._users.add(user)
             return self._connection
+
+    async def _connect(self, user: object) -> Connection:
+        connection = Connection(await self._open(), self._owed)
+        self._owed.reopened(trio.current_time())
+        settle_s = self.settings.open_wait_s
+        if settle_s:
+            now = trio.current_time()
+            what = "its start after the port was opened"
+            self.exchange = Exchange(user, what, now, settle_s, now + settle_s)
+            try:
+                await trio.sleep(settle_s)
+                connection.discard()
+            except BaseException:
+                await connection.close()
+                raise
+            finally:
+                self.exchange = None
+        return connection
 
     async def leave(self, user: object) -> None:
         """The last one closes the port. Whoever is not in may leave too."""

@@ -114,8 +114,8 @@ class _Serial(Serial):  # type: ignore[misc]
 
 
 def _open(settings: PortSettings) -> Serial:
-    return _Serial(
-        settings.address,
+    port = _Serial(
+        None,
         baudrate=settings.baudrate,
         bytesize=settings.data_bits,
         parity=_PARITY[settings.parity],
@@ -126,6 +126,13 @@ def _open(settings: PortSettings) -> Serial:
         write_timeout=0,
         exclusive=True,
     )
+    port.port = settings.address
+    if settings.dtr is not None:
+        port.dtr = settings.dtr
+    if settings.rts is not None:
+        port.rts = settings.rts
+    port.open()
+    return port
 
 
 class SerialStream(asyncio.Protocol):

@@ -29,6 +29,12 @@ class PortSettings:
     stop_bits: float = 1.0
     flow_control: str = "none"
     """`software` is XON/XOFF, `hardware` is RTS/CTS."""
+    dtr: bool | None = None
+    """What the line DTR is set to when the port is opened; None leaves it to the system, which
+    raises it. Some boards reset when it is raised."""
+    rts: bool | None = None
+    open_wait_s: float = 0.0
+    """Before anything is sent after the port was opened; what comes meanwhile is thrown away."""
     visa_library: str = ""
     """Of a VISA resource: PyVISA's default, or such as `@py`."""
 

@@ -36,9 +36,13 @@ def _as_document(value: Value) -> dict[str, object]:
         "type": value.dtype,
         "units": value.units,
         "read": None if value.read is None else value.read.send.text,
-        "write": None if value.write is None else value.write.send.text,
+        "write": _written(value) or None,
         "parameter": value.is_parameter,
     }
+
+
+def _written(value: Value) -> str:
+    return "; ".join(command.send.text for command in value.write)
 
 
 def _render(output: Output, file: Path, description: Description, operations: list[str]) -> None:
@@ -59,7 +63,7 @@ def _render(output: Output, file: Path, description: Description, operations: li
                 value.units,
                 ", ".join(value.choices) or str(value.limits or ""),
                 "" if value.read is None else value.read.send.text,
-                "" if value.write is None else value.write.send.text,
+                _written(value),
             )
             for value in description.values.values()
         ],

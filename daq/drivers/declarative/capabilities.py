@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
-from daq.core import Capability, DeviceError, Reading, Scalar
+from daq.core import Capability, DeviceError, Reading
 from daq.drivers.declarative.conversation import Conversation
 from daq.drivers.declarative.model import Description
 from daq.drivers.declarative.motion import Mover
@@ -24,7 +25,7 @@ class Part:
     mover: Mover | None
     armed: bool
 
-    def _now(self, value: Scalar) -> Reading:
+    def _now(self, value: Any) -> Reading:
         if isinstance(value, str):
             raise DeviceError(f"{self.context.device_id}: {value!r} is a text, not a reading")
         return Reading(value, self.context.timebase.now_ns())

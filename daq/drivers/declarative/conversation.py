@@ -13,12 +13,19 @@ from daq.core import DeviceError, Invalid, InvalidReadingError, LimitError, Scal
 from daq.drivers.declarative.expression import Expression, ExpressionError
 from daq.drivers.declarative.model import Value
 from daq.drivers.declarative.values import fits
+from daq.transport import GarbledReplyError
 
-__all__ = ["Conversation", "Look"]
+__all__ = ["Conversation", "Look", "UnreadableError"]
 
 _LOOK_S = 0.05
 _VALUE_TOLERANCE = 1e-3
 _ROUNDING = 1e-9
+_ATTEMPTS, _NOISE_S = 3, 0.1
+"""How often a question is asked whose answer cannot be understood, and how long noise may last."""
+
+
+class UnreadableError(DeviceError):
+    """The instrument answered, and the answer does not tell the value."""
 
 
 class Conversation(ABC):
@@ -66,8 +73,14 @@ class Conversation(ABC):
         """What the instrument answers when it is asked for a value."""
 
     @abstractmethod
-    def interpret(self, value: Value, answer: Any) -> Scalar:
-        """What that says about the value; DeviceError when it says nothing of that kind."""
+    def interpret(self, value: Value, answer: Any, others: Mapping[str, Scalar]) -> Any:
+        """What that says about the value; `UnreadableError` when it says nothing of that kind.
+
+        Args:
+            value: What was asked for.
+            answer: What `fetch` gave.
+            others: The values that the conversion of a waveform names.
+        """
 
     @abstractmethod
     async def send(self, value: Value, given: Scalar) -> str:
@@ -91,8 +104,8 @@ class Conversation(ABC):
         """A look at the instrument in which nothing is asked for twice."""
         return Look(self)
 
-    async def read(self, name: str) -> Scalar:
-        """Ask for a value."""
+    async def read(self, name: str) -> Any:
+        """Ask for a value: a scalar, or the points of a waveform."""
         return await self.look().read(name)
 
     async def write(self, name: str, given: Scalar, *, verify: bool = True) -> None:
@@ -103,11 +116,13 @@ class Conversation(ABC):
             DeviceError: The instrument refused it, or reads back something else.
         """
         value = self.value(name)
-        if value.write is None:
+        if not value.write:
             raise DeviceError(f"{self.device_id}: {name} can only be read")
         self._require(value, given)
+        if value.dtype in ("int", "float") and not isinstance(given, str):
+            given = int(given) if value.dtype == "int" else float(given)
         sent = await self.send(value, given)
-        if verify and value.verify and value.read is not None:
+        if verify and value.verify and value.is_readable:
             await self._verify(value, given, sent)
 
     def evaluate(self, expression: Expression, names: Mapping[str, Any]) -> Any:
@@ -116,6 +131,13 @@ class Conversation(ABC):
             return expression.evaluate(names)
         except ExpressionError as error:
             raise DeviceError(f"{self.device_id}: {error}") from error
+
+    def no_measurement(self, value: Value, error: ValueError) -> InvalidReadingError:
+        """The instrument is well, and has no number to give."""
+        return InvalidReadingError(
+            f"{self.device_id}: {value.name}: {self.key(value)!r}{self.place}: {error}",
+            advice="the instrument reports an overload or has nothing to measure",
+        )
 
     def require_valid(self, value: Value, result: Scalar, sent: str, reply: str) -> Scalar:
         """The result, unless the description says that it stands for an error."""
@@ -128,12 +150,13 @@ class Conversation(ABC):
         return result
 
     def _require(self, value: Value, given: Scalar) -> None:
-        if not fits(value, given):
-            raise DeviceError(f"{self.device_id}: {value.name} takes {value.dtype}, not {given!r}")
-        if value.limits is not None:
-            value.limits.require(self.device_id, value.name, float(given), value.units)
         if isinstance(given, float) and not math.isfinite(given):
             raise LimitError(f"{self.device_id}: {value.name} {given} is not a finite number")
+        if not fits(value, given):
+            what = "whole numbers" if value.dtype == "int" else value.dtype
+            raise DeviceError(f"{self.device_id}: {value.name} takes {what}, not {given!r}")
+        if value.limits is not None:
+            value.limits.require(self.device_id, value.name, float(given), value.units)
         if value.choices and given not in value.words:
             raise LimitError(
                 f"{self.device_id}: {value.name} {given!r} is not one of "
@@ -164,15 +187,41 @@ class Look:
         self._conversation = conversation
         self._answers: dict[Hashable, Any] = {}
 
-    async def read(self, name: str) -> Scalar:
-        """Ask for a value, unless its question was answered already."""
+    async def read(self, name: str) -> Any:
+        """Ask for a value, unless its question was answered already.
+
+        A reply that cannot be understood is asked for again, which is harmless.
+        """
         value = self._conversation.value(name)
+        if value.text is not None:
+            parts = {part: await self.read(part) for part in sorted(value.text.names)}
+            return value.text.render(parts)
         if value.read is None:
             raise DeviceError(f"{self._conversation.device_id}: {name} can only be written")
+        others = await self._scale(value)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._read_once(value, others)
+            except (GarbledReplyError, UnreadableError):
+                self._answers.pop(self._conversation.key(value), None)
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            await trio.sleep(_NOISE_S)
+        raise AssertionError("unreachable")
+
+    async def _read_once(self, value: Value, others: Mapping[str, Scalar]) -> Any:
         key = self._conversation.key(value)
         if key not in self._answers:
             self._answers[key] = await self._conversation.fetch(value)
-        return self._conversation.interpret(value, self._answers[key])
+        return self._conversation.interpret(value, self._answers[key], others)
+
+    async def _scale(self, value: Value) -> dict[str, Scalar]:
+        """What the conversion of a waveform names beside what stands in its reply."""
+        convert = None if value.read is None else value.read.convert
+        if not value.shape or convert is None:
+            return {}
+        names = convert.names - {"value", "text"}
+        return {name: await self.read(name) for name in sorted(names)}
 
     async def read_or_invalid(self, name: str) -> Scalar | Invalid:
         """As `read`; a value that there is not now is told as such."""
@@ -183,7 +232,7 @@ class Look:
 
     async def evaluate(self, expression: Expression, known: Mapping[str, Any]) -> Any:
         """The value of an expression; names that are not `known` are values that are asked for."""
-        names = dict(known)
+        names: dict[str, Any] = dict(known)
         for name in sorted(expression.names - names.keys()):
             names[name] = await self.read(name)
         return self._conversation.evaluate(expression, names)

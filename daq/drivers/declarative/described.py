@@ -9,7 +9,6 @@ from typing import TypeVar, cast
 from daq.core import (
     STANDARD,
     Channel,
-    ConfigurationError,
     DeviceDescription,
     DeviceError,
     DeviceParameter,
@@ -50,8 +49,8 @@ def read_limits(options: Options, description: Description) -> Limits | None:
     units = description.values[motion.setpoint].units
     limits = options.limits("limits", motion.limits, units)
     if limits.low not in motion.limits or limits.high not in motion.limits:
-        raise ConfigurationError(
-            f"limits = {limits} {units} go beyond those of {description.name}, {motion.limits}"
+        options.refuse(
+            "limits", f"{limits} {units} go beyond those of {description.name}, {motion.limits}"
         )
     return limits
 
@@ -111,7 +110,7 @@ class DescribedDriver(Driver):
             driver=self.context.driver_name,
             category=described.category,
             capabilities=described.capabilities,
-            channel=Channel(self.id, units, _dtype(main)),
+            channel=Channel(self.id, units, _dtype(main), () if main is None else main.shape),
             label=self._label,
             units=units,
             limits=self._limits,
@@ -172,14 +171,20 @@ class DescribedDriver(Driver):
         await self.conversation.write(name, wanted)
         return True
 
+    def distance(self, position: float, other: float) -> float:
+        if self.mover is None:
+            return super().distance(position, other)
+        return self.mover.distance(position, other)
+
     async def poll(self) -> Mapping[str, Scalar | Invalid]:
         """What the capabilities and `poll = true` ask for; each question goes out once."""
         look = self.conversation.look()
         fields: dict[str, Scalar | Invalid] = {}
         if self.mover is not None:
             fields |= await self.mover.poll(look)
-        if self.instrument.reading:
-            fields["reading"] = await look.read_or_invalid(self.instrument.reading)
+        reading = self.instrument.reading
+        if reading and not self.instrument.values[reading].shape:
+            fields["reading"] = await look.read_or_invalid(reading)
         for name in filter(STANDARD.__contains__, self._behind):
             fields[name] = await look.read_or_invalid(self._behind[name])
         for value in self.instrument.values.values():
@@ -201,7 +206,8 @@ class DescribedDriver(Driver):
     async def get_parameter(self, name: str) -> Scalar:
         if not self.description.parameter(name).readable:
             raise DeviceError(f"{self.id}: the parameter {name!r} cannot be read")
-        return await self.conversation.read(self._behind.get(name, name))
+        value: Scalar = await self.conversation.read(self._behind.get(name, name))
+        return value
 
     async def set_parameter(self, name: str, value: Scalar) -> None:
         self.description.parameter(name)
@@ -259,14 +265,14 @@ def _standard(name: str, behind: StandardValue, values: Mapping[str, Value]) -> 
 def _parameter(value: Value) -> DeviceParameter:
     if value.name in STANDARD and value.dtype == STANDARD[value.name].dtype and value.read:
         row = _standard(value.name, StandardValue(value.name), {value.name: value})
-        return replace(row, writable=value.write is not None)
+        return replace(row, writable=bool(value.write))
     return DeviceParameter(
         value.name,
         value.dtype,
         value.description,
         value.units,
-        readable=value.read is not None,
-        writable=value.write is not None,
+        readable=value.is_readable,
+        writable=bool(value.write),
         limits=value.limits,
         choices=value.choices,
     )

@@ -21,17 +21,19 @@ def declarative(context: DriverContext) -> Driver:
 
     Options: `description`, the name of one that is shipped or the path of a file; `port`, a serial
     port or `host:port`; `baudrate`, `data_bits`, `parity`, `stop_bits`, `flow_control`, `timeout`
-    where they differ from the description's; `limits`, narrower ones of a movable; `label`; and the
-    options that the description declares.
+    where they differ from the description's; `limits`, narrower ones of a movable; `serial`, the
+    serial number that it has to have; `label`; and the options that the description declares.
 
     Raises:
         ConfigurationError: An option is wrong, or the description: file, line and reason.
     """
-    name = Options(context.device_id, context.options).text(
+    options = Options(context.device_id, context.options)
+    name = options.text(
         "description",
         REQUIRED,
         f"the path of a .toml file, or one of {', '.join(shipped_descriptions())}",
     )
+    options.require_right()
     description = load_description(name, context.directory)
     return with_capabilities(DeclarativeDriver, description)(context, description)
 
@@ -46,8 +48,9 @@ class DeclarativeDriver(DescribedDriver):
         line = configured_line(context, options, description.port, description.dialect)
         given = _read_options(options, description)
         limits = read_limits(options, description)
+        serial = _read_serial(options, description)
         options.finish()
-        conversation = LineConversation(description, line, context.device_id, given)
+        conversation = LineConversation(description, line, context.device_id, given, serial)
         super().__init__(context, description, conversation, label, limits)
         self._line = line
         self._given = given
@@ -59,12 +62,22 @@ class DeclarativeDriver(DescribedDriver):
         will = self.instrument.will
         if will is None:
             return ()
-        end = self.instrument.dialect.end
-        frames = [
-            WillFrame(template.render(self._given).encode("latin-1") + end)
-            for template in will.send
-        ]
+        dialect = self.instrument.dialect
+        frames = [WillFrame(dialect.encode(template.render(self._given))) for template in will.send]
         return last_wills(self._line.port_settings, frames, will.summary)
+
+
+def _read_serial(options: Options, description: Description) -> str:
+    """The serial number that is pinned; what tells it has to be described."""
+    serial = options.text("serial", "", "the serial number that it has to have")
+    identify = description.identify
+    pattern = None if identify is None else identify.reply.pattern
+    if serial and (pattern is None or "serial" not in pattern.groupindex):
+        options.refuse(
+            "serial",
+            f"cannot be checked: [identify] of {description.name} has no group `serial` in `reply`",
+        )
+    return serial
 
 
 def _read_options(options: Options, description: Description) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from daq.core import did_you_mean
 
 __all__ = ["FUNCTIONS", "Expression", "ExpressionError"]
@@ -58,13 +60,15 @@ def _signed(value: Any, bits: Any) -> int:
 
 def _number(value: Any) -> float:
     """A number as such; never a text, which `*` and `+` would repeat and join."""
-    if isinstance(value, int | float):
-        return value
+    if isinstance(value, int | float | np.ndarray):
+        return value  # type: ignore[return-value] # of the points of a waveform all at once
     raise ExpressionError(f"{value!r} is not a number")
 
 
 def _power(base: Any, exponent: Any) -> float:
     # In floating point: a whole number to the power of another could fill the memory.
+    if isinstance(base, np.ndarray):
+        return np.power(base, float(_number(exponent)))  # type: ignore[return-value]
     return math.pow(_number(base), _number(exponent))
 
 

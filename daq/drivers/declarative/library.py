@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import trio
 
 from daq.core import DeviceError, OfflineError, Scalar
-from daq.drivers.declarative.conversation import Conversation
+from daq.drivers.declarative.conversation import Conversation, UnreadableError
 from daq.drivers.declarative.described import DescribedDriver, read_limits, with_capabilities
 from daq.drivers.declarative.loader import FOREIGN_TABLES, read_tables
-from daq.drivers.declarative.model import Description, Value
-from daq.drivers.declarative.replies import encode, typed
+from daq.drivers.declarative.model import Command, Description, Value
+from daq.drivers.declarative.replies import NoMeasurementError, encode, points_of, scaled, typed
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.options import Options
 
@@ -31,8 +31,7 @@ def read_description(options: Options, owner: str) -> Description:
 
     Raises ConfigurationError with every mistake.
     """
-    given = {key: options.plain(key, f"a table [devices.ID.{key}]") for key in FOREIGN_TABLES}
-    return read_tables({key: table for key, table in given.items() if table is not None}, owner)
+    return read_tables(options.tables(FOREIGN_TABLES), owner)
 
 
 def build_driver(
@@ -111,8 +110,10 @@ class LibraryConversation(Conversation):
                 return
 
     async def check(self) -> None:
-        """Nothing to ask for: there is always a value."""
-        await trio.lowlevel.checkpoint()
+        await self._perform("check", self.check_blocking)
+
+    def check_blocking(self) -> None:
+        """Raise when it is known to be lost; by default nobody knows."""
 
     def key(self, value: Value) -> str:
         return "" if value.read is None else value.read.send.text
@@ -121,27 +122,34 @@ class LibraryConversation(Conversation):
         source = self.key(value)
         return await self._perform(source, lambda: self.get_blocking(source))
 
-    def interpret(self, value: Value, answer: Any) -> Scalar:
-        source, raw = self.key(value), answer.item() if hasattr(answer, "item") else answer
+    def interpret(self, value: Value, answer: Any, others: Mapping[str, Scalar]) -> Any:
+        source = self.key(value)
         try:
+            if value.shape:
+                return scaled(value, points_of(value, answer), others)
+            raw = _single(answer)
             if value.read is not None and value.read.convert is not None:
                 raw = value.read.convert.evaluate({"value": raw, "text": str(raw)})
             result = typed(value, raw)
+        except NoMeasurementError as error:
+            raise self.no_measurement(value, error) from error
         except (ValueError, TypeError) as error:
-            raise DeviceError(
-                f"{self.device_id}: {value.name}: {source!r} gave {raw!r:.80}: {error}"
+            raise UnreadableError(
+                f"{self.device_id}: {value.name}: {source!r} gave {answer!r:.80}: {error}"
             ) from error
         return self.require_valid(value, result, source, repr(raw))
 
     async def send(self, value: Value, given: Scalar) -> str:
-        if value.write is None:
-            raise DeviceError(f"{self.device_id}: {value.name} can only be read")
-        target, raw = value.write.send.text, self._raw(value, given)
-        in_words = raw if value.write.convert is not None else encode(value, given)
-        sent = value.write.send.render({"value": in_words})
+        done = [await self._put(value, command, given) for command in value.write]
+        return "; ".join(done)
+
+    async def _put(self, value: Value, command: Command, given: Scalar) -> str:
+        target, raw = command.send.text, self._raw(value, command, given)
+        in_words = raw if command.convert is not None else encode(value, given)
+        sent = command.send.render({"value": in_words})
         await self._perform(f"{target} = {raw!r}", lambda: self.put_blocking(target, raw, sent))
-        if value.write.pause_s:
-            await trio.sleep(value.write.pause_s)
+        if command.pause_s:
+            await trio.sleep(command.pause_s)
         return f"{target} = {raw!r}"
 
     async def act(self, name: str) -> None:
@@ -149,12 +157,12 @@ class LibraryConversation(Conversation):
             text = command.send.text
             await self._perform(text, lambda text=text: self.act_blocking(text))  # type: ignore[misc]
 
-    def _raw(self, value: Value, given: Scalar) -> Scalar:
+    def _raw(self, value: Value, command: Command, given: Scalar) -> Scalar:
         """As the library takes it: a choice in the instrument's words, True and False as such."""
         if value.dtype == "str":
             return value.words.get(given, str(given))
-        if value.write is not None and value.write.convert is not None:
-            result: Scalar = self.evaluate(value.write.convert, {"value": given})
+        if command.convert is not None:
+            result: Scalar = self.evaluate(command.convert, {"value": given})
             return result
         return float(given) if value.dtype == "float" else given
 
@@ -180,3 +188,11 @@ class LibraryConversation(Conversation):
             except Exception as error:
                 raise self.translate(f"{self.device_id}: {what}", error) from error
         raise OfflineError(f"{self.device_id}: {what} did not end within {within:g} s")
+
+
+def _single(answer: Any) -> Any:
+    """One value as such; ValueError for many."""
+    size = getattr(answer, "size", 1)
+    if size != 1:
+        raise ValueError(f'it has {size} values, not one: describe it by type = "waveform"')
+    return answer.item() if hasattr(answer, "item") else answer

@@ -5,20 +5,32 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import trio
 
-from daq.core import DeviceError, Scalar
-from daq.drivers.declarative.conversation import Conversation
+from daq.core import DeviceError, OfflineError, Scalar
+from daq.drivers.declarative.conversation import Conversation, UnreadableError
 from daq.drivers.declarative.model import Command, Description, Pattern, Question, Value
-from daq.drivers.declarative.replies import decode, encode, extract
-from daq.transport import Line
+from daq.drivers.declarative.replies import (
+    NoMeasurementError,
+    decode,
+    decode_points,
+    encode,
+    extract,
+    scaled,
+)
+from daq.transport import Block, Framing, Line, Terminated, UnfitReplyError
 
 __all__ = ["LineConversation"]
 
 logger = logging.getLogger(__name__)
 
+_LONG, _LONGEST_TEXT = 1 << 16, 1 << 24
+"""Characters: numbers of a longer reply are read in a thread; a waveform's may have so many."""
+_DEAF_ATTEMPTS = 3
 _MOST_ERRORS = 20
 """An instrument's queue of errors that does not get empty is broken off after so many."""
 
@@ -31,22 +43,32 @@ class LineConversation(Conversation):
         line: To it; this opens and closes it.
         device_id: As errors name it.
         options: What the configuration gives for the description's options.
+        serial: The serial number that it has to have, the group `serial` of what identifies it;
+            empty for any.
     """
 
     def __init__(
-        self, description: Description, line: Line, device_id: str, options: Mapping[str, Any]
+        self,
+        description: Description,
+        line: Line,
+        device_id: str,
+        options: Mapping[str, Any],
+        serial: str = "",
     ) -> None:
         super().__init__(device_id, description.values, f" on {line.address}")
         self._line = line
         self._description = description
         self._options = dict(options)
+        self._serial = serial
         mine = description.mine
         self._mine = None if mine is None else re.compile(mine.render(self._options), re.DOTALL)
 
     async def open(self) -> None:
         await self._line.open()
         try:
-            await self.check()
+            for command in self._description.login:
+                await self._tell(command)
+            await self._identify()
             await self._forget_errors()
             for command in self._description.init:
                 await self._tell(command)
@@ -66,53 +88,130 @@ class LineConversation(Conversation):
         if question is None:
             await trio.lowlevel.checkpoint()
             return
-        reply = await self._ask(question)
-        if extract(question.reply, reply) is None:
-            pattern = question.reply.pattern
-            expected = pattern.pattern if pattern else f"{question.reply.field} fields"
+        sent, reply = self._rendered(question), question.reply
+
+        def fits(text: str) -> bool:
+            says_no = self._refused(text) is not None or self._is_busy(text)
+            return self._is_mine(text) and (says_no or extract(reply, text) is not None)
+
+        try:
+            # Greetings and what comes of itself do not fit, and are passed over.
+            answer = await self._line.query(sent, accepts=fits, timeout_s=question.timeout_s)
+        except UnfitReplyError as error:
+            expected = reply.pattern.pattern if reply.pattern else f"{reply.field} fields"
             raise DeviceError(
-                f"{self.device_id}: {self._rendered(question)!r}{self.place} is answered with "
-                f"{reply!r}; {self._description.name} answers as {expected!r}",
+                f"{self.device_id}: {sent!r}{self.place} is answered with {error.replies[-1]!r}; "
+                f"{self._description.name} answers as {expected!r}",
                 advice="is it another instrument, or the wrong port or address?",
+            ) from error
+        self._refuse_error(sent, answer)
+        self._require_serial(extract(reply, answer) or {})
+
+    async def _identify(self) -> None:
+        """Some boards reset when their port is opened, and are deaf for a while then."""
+        attempts = _DEAF_ATTEMPTS if self._line.has_opened_port else 1
+        for attempt in range(attempts):
+            try:
+                await self.check()
+            except UnfitReplyError:
+                raise
+            except OfflineError:
+                if attempt == attempts - 1 or not self._line.is_open:
+                    raise
+            else:
+                return
+
+    def _require_serial(self, found: Mapping[str, str]) -> None:
+        wanted, is_there = self._serial, found.get("serial", "").strip()
+        if wanted and is_there != wanted:
+            raise DeviceError(
+                f"{self.device_id}: {self.place.removeprefix(' on ')} has the "
+                f"{self._description.name} with the serial number {is_there!r}, not {wanted!r}; "
+                "it is left alone",
+                advice="were two cables swapped? else change `serial` in the configuration",
             )
 
     def key(self, value: Value) -> str:
         return "" if value.read is None else self._rendered(value.read)
 
-    async def fetch(self, value: Value) -> str:
-        return "" if value.read is None else await self._ask(value.read)
-
-    def interpret(self, value: Value, answer: str) -> Scalar:
-        sent = self.key(value)
+    async def fetch(self, value: Value) -> Any:
+        if value.read is None:
+            return ""
+        answer = await self._ask(value.read, is_long=bool(value.shape))
+        if not value.shape:
+            return answer
+        read = partial(decode_points, value, answer)
         try:
-            result = decode(value, answer)
+            return await trio.to_thread.run_sync(read) if len(answer) > _LONG else read()
         except ValueError as error:
-            raise DeviceError(
-                f"{self.device_id}: {value.name}: {sent!r}{self.place} got the reply {answer!r}: "
-                f"{error}"
-            ) from error
-        return self.require_valid(value, result, sent, answer)
+            raise self._unreadable(value, answer, error) from error
+
+    def interpret(self, value: Value, answer: Any, others: Mapping[str, Scalar]) -> Any:
+        try:
+            if value.shape:
+                return scaled(value, answer, others)
+            result = decode(value, answer)
+        except NoMeasurementError as error:
+            raise self.no_measurement(value, error) from error
+        except ValueError as error:
+            raise self._unreadable(value, answer, error) from error
+        return self.require_valid(value, result, self.key(value), answer)
+
+    def _unreadable(self, value: Value, answer: Any, error: ValueError) -> UnreadableError:
+        shown = f"{answer!r:.200}"
+        return UnreadableError(
+            f"{self.device_id}: {value.name}: {self.key(value)!r}{self.place} got the reply "
+            f"{shown}: {error}"
+        )
 
     async def send(self, value: Value, given: Scalar) -> str:
-        if value.write is None:
-            raise DeviceError(f"{self.device_id}: {value.name} can only be read")
-        return await self._tell(value.write, encode(value, given))
+        sent = [await self._tell(command, encode(value, given)) for command in value.write]
+        return "; ".join(sent)
 
     async def act(self, name: str) -> None:
         """Its commands, one after the other."""
         for command in self._description.actions[name]:
             await self._tell(command)
 
-    async def _ask(self, question: Question) -> str:
+    async def _ask(self, question: Question, *, is_long: bool = False) -> str:
         """The raw reply to a question; DeviceError when the reply is an error."""
+        framing: Framing | None = None
+        usual = self._line.dialect.framing
+        if question.block is not None:
+            framing = Block(usual)
+        elif is_long and isinstance(usual, Terminated):
+            framing = replace(usual, longest=_LONGEST_TEXT)
         sent = question.send.render(self._options)
-        reply = await self._line.query(sent, accepts=self._accepts(), timeout_s=question.timeout_s)
+        reply = await self._query(sent, question.timeout_s, framing)
         self._refuse_error(sent, reply)
         return reply
+
+    async def _query(
+        self, sent: str, timeout_s: float | None, framing: Framing | None = None
+    ) -> str:
+        """A reply; while the instrument says that it is busy, it is asked again."""
+        rules = self._description.errors
+        deadline = trio.current_time() + rules.busy_timeout_s
+        while True:
+            reply = await self._line.query(
+                sent, accepts=self._accepts(), timeout_s=timeout_s, framing=framing
+            )
+            if not self._is_busy(reply):
+                return reply
+            if trio.current_time() >= deadline:
+                raise DeviceError(
+                    f"{self.device_id}: {sent!r}{self.place} is answered with {reply!r} for "
+                    f"{rules.busy_timeout_s:g} s: it is busy"
+                )
+            await trio.sleep(rules.busy_pause_s)
 
     async def _tell(self, command: Command, value: Any = None) -> str:
         """Send a command, check its acknowledgement and the error queue; returns what was sent."""
         names = {**self._options, "value": value}
+        needed = command.send.names | (command.convert.names if command.convert else frozenset())
+        look = self.look()
+        for other in sorted(needed - names.keys()):
+            names[other] = encode(self.value(other), await look.read(other))
         if command.convert is not None:
             names["value"] = self.evaluate(command.convert, names)
         try:
@@ -136,22 +235,32 @@ class LineConversation(Conversation):
         if command.acknowledge is None:
             await self._line.command(sent, timeout_s=command.timeout_s)
             return
-        reply = await self._line.query(sent, accepts=self._accepts(), timeout_s=command.timeout_s)
+        reply = await self._query(sent, command.timeout_s)
         self._refuse_error(sent, reply)
-        if command.acknowledge.fullmatch(reply.strip()) is None:
+        if command.acknowledge.fullmatch(self._stripped(reply)) is None:
             raise DeviceError(
                 f"{self.device_id}: {sent!r}{self.place} was not acknowledged: the reply is "
                 f"{reply!r}, not {command.acknowledge.pattern!r}"
             )
 
     def _refuse_error(self, sent: str, reply: str) -> None:
-        pattern = self._description.errors.reply
-        found = pattern.fullmatch(reply.strip()) if pattern is not None else None
+        found = self._refused(reply)
         if found is not None:
             raise DeviceError(
                 f"{self.device_id}: {sent!r}{self.place} got the error {reply!r}"
                 f"{self._meaning(found)}"
             )
+
+    def _refused(self, reply: str) -> re.Match[str] | None:
+        pattern = self._description.errors.reply
+        return None if pattern is None else pattern.fullmatch(self._stripped(reply).rstrip("\r\n"))
+
+    def _is_busy(self, reply: str) -> bool:
+        pattern = self._description.errors.busy
+        return pattern is not None and pattern.fullmatch(self._stripped(reply)) is not None
+
+    def _stripped(self, reply: str) -> str:
+        return reply.strip() if self._description.strip else reply
 
     async def _check_errors(self, sent: str) -> None:
         """Empty the instrument's queue of errors; the first one is the command's."""
@@ -170,7 +279,7 @@ class LineConversation(Conversation):
         asked = self._rendered(rules.question)
         found: list[str] = []
         while len(found) < _MOST_ERRORS:
-            reply = (await self._line.query(asked, accepts=self._accepts())).strip()
+            reply = self._stripped(await self._query(asked, rules.question.timeout_s))
             if rules.ok.fullmatch(reply):
                 break
             found.append(reply + self._meaning(_code(rules.question.reply.pattern, reply)))
@@ -183,8 +292,10 @@ class LineConversation(Conversation):
         return f": {meaning}" if meaning else ""
 
     def _accepts(self) -> Any:
-        mine = self._mine
-        return None if mine is None else lambda text: mine.match(text) is not None
+        return None if self._mine is None else self._is_mine
+
+    def _is_mine(self, text: str) -> bool:
+        return self._mine is None or self._mine.match(text) is not None
 
 
 def _code(pattern: Pattern | None, reply: str) -> re.Match[str] | None:

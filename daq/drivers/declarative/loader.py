@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from daq.core import STANDARD, Category, ConfigurationError
+from daq.config import Mistakes, parse_toml, read_model
+from daq.core import STANDARD, ConfigurationError, did_you_mean
+from daq.drivers.declarative.line_tables import make_dialect, make_port
 from daq.drivers.declarative.model import (
     Command,
     Description,
     ErrorRules,
     OptionRule,
-    Question,
 )
 from daq.drivers.declarative.phrases import Phrases
 from daq.drivers.declarative.roles import Roles
-from daq.drivers.declarative.source import Source, Table
-from daq.drivers.declarative.values import read_value
-from daq.transport import (
-    DATA_BITS,
-    FLOW_CONTROLS,
-    PARITIES,
-    STOP_BITS,
-    Dialect,
-    FixedLength,
-    Framing,
-    IdleGap,
-    PortSettings,
-    Terminated,
+from daq.drivers.declarative.tables import (
+    CommandTable,
+    DescriptionTable,
+    LineTable,
 )
+from daq.drivers.declarative.values import make_values
 
 __all__ = [
     "FOREIGN_TABLES",
@@ -52,7 +48,8 @@ FOREIGN_TABLES = (
     "safe",
 )
 """What can be said of an instrument that is reached through somebody else's library."""
-_TOP = ("instrument", "options", "line", "identify", "errors", "last_will", *FOREIGN_TABLES)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_ENCODINGS = ("latin-1", "utf-8", "ascii", "cp1252")
 
 
 def shipped_descriptions() -> tuple[str, ...]:
@@ -78,7 +75,8 @@ def load_description(name: str, directory: Path | None = None) -> Description:
     if not name.endswith(".toml"):
         raise ConfigurationError(
             f"there is no description {name!r}",
-            advice=f"give the path of a .toml file, or one of {', '.join(shipped_descriptions())}",
+            advice=did_you_mean(name, shipped_descriptions())
+            or f"give the path of a .toml file, or one of {', '.join(shipped_descriptions())}",
         )
     path = (directory or Path()) / Path(name).expanduser()
     try:
@@ -95,58 +93,71 @@ def is_description(text: str) -> bool:
 
 def parse_description(text: str, name: str) -> Description:
     """Read a description's text; `name` is for messages. Raises ConfigurationError."""
-    return _finished(Source.parse(text, name), _TOP, text)
+    tables = parse_toml(text, name)
+    return _finished(tables, Mistakes(tables, name), name, text)
 
 
 def read_tables(tables: Mapping[str, Any], name: str) -> Description:
     """A description whose tables stand in the configuration of a device itself.
 
     It has no line: what it sends means what the driver makes of it. Raises ConfigurationError.
+
+    Args:
+        tables: Those of `FOREIGN_TABLES` that are given.
+        name: The instrument.
     """
-    source = Source({"instrument": {"name": name}, **tables}, name)
-    return _finished(source, ("instrument", *FOREIGN_TABLES), "")
+    return _finished({"instrument": {"name": name}, **tables}, Mistakes(tables, name), name, "")
 
 
-def _finished(source: Source, known: Iterable[str], text: str) -> Description:
-    for key in known:
-        source.root.given(key, "a table", None)
-    source.root.finish()
-    description = _read(source.root, text)
-    _check(source.root, description)
-    source.finish()
+def _finished(tables: Mapping[str, Any], mistakes: Mistakes, name: str, text: str) -> Description:
+    root = read_model(tables, DescriptionTable, mistakes)
+    for kind in ("options", "values", "actions"):
+        for given in getattr(root, kind):
+            if not _NAME.fullmatch(given):
+                mistakes.note((kind, given), f"a name is letters, digits and _, not {given!r}")
+    was_right = not mistakes
+    description = _make(root, name, text, mistakes)
+    if was_right and not mistakes:  # what is wrong may be just what makes it offer something
+        _check(description, mistakes)
+    mistakes.finish()
     return description
 
 
-def _read(root: Table, text: str) -> Description:
-    head = root.table("instrument") or Table(root.source, ("instrument",), {})
-    options = _read_options(root)
+def _make(root: DescriptionTable, source: str, text: str, mistakes: Mistakes) -> Description:
+    options = _make_options(root, mistakes)
     samples = {option.name: 1 if option.dtype == "int" else "1" for option in options}
-    line = root.table("line") or Table(root.source, ("line",), {})
-    plain = Phrases(samples)
-    phrases = Phrases(samples, plain.pattern(line, "acknowledge"))
-    mine = plain.template(line, "mine") if "mine" in line else None
-    dialect, port = _read_dialect(line), _read_port(line)
-    line.finish()
-    values = {
-        key: read_value(table, key, phrases) for key, table in root.named_tables("values").items()
+    line = root.line
+    plain = Phrases(mistakes, samples, line.strip, _encoding(line, mistakes))
+    acknowledge = plain.pattern(("line", "acknowledge"), line.acknowledge)
+    phrases = replace(plain, acknowledge=acknowledge)
+    errors = _make_errors(root, phrases)
+    values = make_values(root.values, phrases)
+    asked: dict[str, Any] = {
+        name: "1" for name, value in values.items() if value.is_readable and not value.shape
     }
-    actions = {key: phrases.commands(table) for key, table in root.named_tables("actions").items()}
+    acting = replace(phrases, sample=asked)
+    actions = {
+        name: acting.commands(("actions", name), table) for name, table in root.actions.items()
+    }
     roles = Roles(root, values, actions, plain)
-    description = Description(
-        source=root.source.name,
+    return Description(
+        source=source,
         text=text,
-        name=head.text("name"),
-        category=Category(head.choice("category", "other", tuple(Category))),
-        notes=head.text("notes", ""),
+        name=root.instrument.name,
+        category=root.instrument.category,
+        notes=root.instrument.notes,
         options=options,
-        dialect=dialect,
-        port=port,
-        mine=mine,
-        identify=_read_identify(root, phrases),
-        init=_read_init(root, phrases),
-        errors=_read_errors(root, phrases),
+        dialect=make_dialect(line, phrases, errors),
+        port=make_port(line),
+        strip=line.strip,
+        mine=None if line.mine is None else plain.template(("line", "mine"), line.mine),
+        login=_in_order("login", root.login, phrases),
+        identify=phrases.question(("identify",), root.identify),
+        init=_in_order("init", root.init, phrases),
+        errors=errors,
         values=values,
         actions=actions,
+        callable_actions={n: table.description for n, table in root.actions.items() if table.call},
         reading=roles.reading(),
         standard=roles.standard(),
         motion=roles.motion(),
@@ -154,104 +165,64 @@ def _read(root: Table, text: str) -> Description:
         safe=roles.safe(),
         will=roles.will(),
     )
-    head.finish()
-    return description
 
 
-def _read_options(root: Table) -> tuple[OptionRule, ...]:
+def _make_options(root: DescriptionTable, mistakes: Mistakes) -> tuple[OptionRule, ...]:
     rules = []
-    for name, table in root.named_tables("options").items():
-        dtype = table.choice("type", "str", ("str", "int"))
-        default: Any = table.given("default", "a value", None)
-        if default is not None and type(default).__name__ != dtype:
-            table.problem("default", f"{default!r} is not of type {dtype}")
-        rules.append(OptionRule(name, dtype, default, table.text("description", "")))
-        table.finish()
+    for name, table in root.options.items():
+        default = table.default
+        if default is not None and type(default).__name__ != table.type:
+            mistakes.note(("options", name, "default"), f"{default!r} is not of type {table.type}")
+        rules.append(OptionRule(name, table.type, default, table.description))
     return tuple(rules)
 
 
-def _read_dialect(line: Table) -> Dialect:
-    usual = Dialect()
-    return Dialect(
-        framing=_read_framing(line),
-        end=line.text("send_end", "\n").encode("latin-1", "replace"),
-        timeout_s=line.number("timeout", usual.timeout_s, "s"),
-        pause_s=line.number("pause", usual.pause_s, "s"),
-        quiet_s=line.number("quiet", usual.quiet_s, "s"),
-        echoes=line.truth("echo", usual.echoes),
+def _encoding(line: LineTable, mistakes: Mistakes) -> str:
+    try:
+        codecs.lookup(line.encoding)
+    except LookupError:
+        near = did_you_mean(line.encoding, _ENCODINGS) or f"such as {', '.join(_ENCODINGS)}"
+        mistakes.note(("line", "encoding"), f"{line.encoding!r} is not an encoding; {near}")
+        return "latin-1"
+    return line.encoding
+
+
+def _in_order(key: str, tables: Iterable[CommandTable], phrases: Phrases) -> tuple[Command, ...]:
+    return tuple(
+        command
+        for number, table in enumerate(tables)
+        for command in phrases.commands((key, str(number)), table)
     )
 
 
-def _read_framing(line: Table) -> Framing:
-    given = [key for key in ("reply_end", "reply_length", "reply_gap") if key in line]
-    end = line.text("reply_end", "\n").encode("latin-1", "replace")
-    length = line.whole("reply_length", 1)
-    gap = line.number("reply_gap", 0.1, "s")
-    if len(given) > 1:
-        line.problem(given[1], f"a reply ends in one way, but there is {given[0]} too")
-    if not (end and length and gap):
-        line.problem(given[0], "is empty: a reply has to end")
-        return Terminated()
-    if "reply_length" in given:
-        return FixedLength(length)
-    return IdleGap(gap) if "reply_gap" in given else Terminated(end)
-
-
-def _read_port(line: Table) -> PortSettings:
-    usual = PortSettings("")
-    data_bits = line.whole("data_bits", usual.data_bits)
-    stop_bits = line.number("stop_bits", usual.stop_bits)
-    for key, value, known in (
-        ("data_bits", data_bits, DATA_BITS),
-        ("stop_bits", stop_bits, STOP_BITS),
-    ):
-        if value not in known:
-            line.problem(key, f"{value:g} is not one of {', '.join(f'{k:g}' for k in known)}")
-    return PortSettings(
-        "",
-        baudrate=line.whole("baudrate", usual.baudrate),
-        data_bits=data_bits,
-        parity=line.choice("parity", usual.parity, PARITIES),
-        stop_bits=stop_bits,
-        flow_control=line.choice("flow_control", usual.flow_control, FLOW_CONTROLS),
-    )
-
-
-def _read_identify(root: Table, phrases: Phrases) -> Question | None:
-    table = root.table("identify")
-    return None if table is None else phrases.whole_question(table)
-
-
-def _read_init(root: Table, phrases: Phrases) -> tuple[Command, ...]:
-    return tuple(command for table in root.tables("init") for command in phrases.commands(table))
-
-
-def _read_errors(root: Table, phrases: Phrases) -> ErrorRules:
-    table = root.table("errors")
-    if table is None:
-        return ErrorRules()
-    question = phrases.question(table, "ask")
-    ok = phrases.pattern(table, "ok")
+def _make_errors(root: DescriptionTable, phrases: Phrases) -> ErrorRules:
+    table = root.errors
+    question = phrases.question(("errors", "ask"), table.ask)
+    ok = phrases.pattern(("errors", "ok"), table.ok)
     if (question is None) != (ok is None):
-        table.problem("ok" if ok is None else "ask", "`ask` and `ok` belong together")
-    codes = table.scalars("codes")
-    rules = ErrorRules(phrases.pattern(table, "reply"), question, ok, codes)
-    table.finish()
-    return rules
+        key = "ok" if ok is None else "ask"
+        phrases.mistakes.note(("errors", key), "`ask` and `ok` belong together")
+    return ErrorRules(
+        phrases.pattern(("errors", "reply"), table.reply),
+        question,
+        ok,
+        table.codes,
+        phrases.pattern(("errors", "busy"), table.busy),
+        table.busy_timeout,
+        table.busy_pause,
+    )
 
 
-def _check(root: Table, description: Description) -> None:
+def _check(description: Description, mistakes: Mistakes) -> None:
     """What holds between the tables."""
-    if "instrument" not in root:
-        root.problem("instrument", "the table [instrument] with a `name` is missing")
-    if root.source.problems:
-        return  # what is wrong may be just what makes it offer something
-    named = any(value.is_parameter for value in description.values.values())
+    values = description.values.values()
+    named = any(value.is_parameter for value in values)
     if not (description.capabilities or description.standard or named):
-        root.problem(
-            (), "the instrument offers nothing: describe [readable], [movable] or a parameter"
-        )
-    polled = [value for value in description.values.values() if value.is_polled]
-    asked = polled or description.reading or description.standard or description.motion
-    if not (asked or description.identify):
-        root.problem((), "there is nothing to poll: give [identify], or a value with poll = true")
+        offer = "the instrument offers nothing: describe [readable], [movable] or a parameter"
+        mistakes.note((), offer)
+    reading = description.reading
+    is_read = bool(reading) and not description.values[reading].shape
+    asked = is_read or description.standard or description.motion or description.identify
+    is_foreign = not description.text  # whose library knows whether it is connected
+    if not (asked or is_foreign or any(value.is_polled for value in values)):
+        mistakes.note((), "there is nothing to poll: give [identify], or a value with poll = true")

@@ -38,6 +38,8 @@ class Reply:
     """Or the place of the value, counted from 1."""
     separator: str = ","
     """Between places."""
+    strip: bool = False
+    """Spaces around the value are no part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Question:
     convert: Expression | None = None
     """From what the instrument answers to the value, by the names `value`, `text` and groups."""
     timeout_s: float | None = None
+    block: str | None = None
+    """numpy's type string of the numbers in a block of IEEE 488.2; None for text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +75,19 @@ class Value:
 
     name: str
     dtype: str = "float"
-    """`float`, `int`, `bool` or `str`."""
+    """`float`, `int`, `bool`, `str` or `waveform`."""
     units: str = ""
     description: str = ""
     limits: Limits | None = None
+    shape: tuple[int, ...] = ()
+    """Of a waveform: points, or height and width."""
     words: Mapping[Scalar, str] = field(default_factory=dict)
     """What the instrument writes for a choice, or for True and False."""
     read: Question | None = None
-    write: Command | None = None
+    write: tuple[Command, ...] = ()
+    """Sent in a row."""
+    text: Template | None = None
+    """Instead of a question: what it is built of."""
     verify: bool = True
     """Read it back after it was written."""
     tolerance: float | None = None
@@ -89,6 +98,11 @@ class Value:
     """True for numbers that stand for an error, such as an overload."""
     is_parameter: bool = False
     is_polled: bool = False
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it can be asked for."""
+        return self.read is not None or self.text is not None
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -118,6 +132,8 @@ class Motion:
     """The value that is written; often the same."""
     tolerance: float
     limits: Limits
+    circle: float | None
+    """One turn of what goes round."""
     settled: Expression
     """By the names of values, and `position`, `setpoint` and `tolerance`."""
     stable_s: float
@@ -125,8 +141,8 @@ class Motion:
     timeout_s: float
     interval_s: float
     """Between two looks."""
-    home: str | float
-    """An action, or a position."""
+    home: str | float | None
+    """An action, or a position; None where there is no home."""
     stop: str | None = None
     """An action."""
     hold: bool = False
@@ -135,6 +151,19 @@ class Motion:
     """The setpoint goes in steps of at most this, one each `interval_s`."""
     requires: Expression | None = None
     """By the names of values: what has to be true before it may move."""
+    referenced: Expression | None = None
+    """By the names of values: whether it knows where it is."""
+
+    def distance(self, position: float, other: float) -> float:
+        """Between two positions; on a circle by the shortest way."""
+        return abs(self.offset(position, other))
+
+    def offset(self, position: float, other: float) -> float:
+        """From `other` to `position`; on a circle by the shortest way."""
+        way = position - other
+        if self.circle is None:
+            return way
+        return (way + self.circle / 2) % self.circle - self.circle / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +186,10 @@ class ErrorRules:
     ok: Pattern | None = None
     codes: Mapping[str, str] = field(default_factory=dict)
     """What a code means."""
+    busy: Pattern | None = None
+    """A reply that fits says: ask again later."""
+    busy_timeout_s: float = 0.0
+    busy_pause_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +226,19 @@ class Description:
     dialect: Dialect
     port: PortSettings
     """As the instrument comes out of its box, without an address; the configuration may differ."""
+    strip: bool
+    """Spaces around a reply say nothing."""
     mine: Template | None
     """A regular expression that tells replies of this device from others' on its bus."""
+    login: tuple[Command, ...]
+    """Sent before anything is asked."""
     identify: Question | None
     init: tuple[Command, ...]
     errors: ErrorRules
     values: Mapping[str, Value]
     actions: Mapping[str, tuple[Command, ...]]
+    callable_actions: Mapping[str, str]
+    """Those that scripts and clients may call, and what they are for."""
     reading: str
     """The value that is its reading; empty when it has none."""
     standard: Mapping[str, StandardValue]

@@ -52,13 +52,25 @@ class Mover:
         """The instrument was away: nobody knows where it was sent."""
         self._setpoint = None
 
+    def distance(self, position: float, other: float) -> float:
+        """Between two positions: by the shortest way, and nothing where `settled` says so."""
+        motion = self._motion
+        apart = motion.distance(position, other)
+        names = motion.settled.names
+        if {"position", "setpoint"} <= names <= {"position", "setpoint", "tolerance"}:
+            known = {"position": position, "setpoint": other, "tolerance": motion.tolerance}
+            if self._talk.evaluate(motion.settled, known):
+                return min(apart, motion.tolerance)
+        return apart
+
     async def move(self, position: float) -> None:
         """Send it there, by steps where it is described so; LimitError, DeviceError."""
         self._check_limits(position)
         await self._check_requirement()
         try:
-            for target in await self._steps(position):
-                self._on_ramp = target != position
+            steps = await self._steps(position)
+            for number, target in enumerate(steps, 1):
+                self._on_ramp = number < len(steps)
                 self._setpoint, self._settled_since = target, None
                 await self._talk.write(self._motion.setpoint, target, verify=False)
                 if self._on_ramp:
@@ -69,6 +81,8 @@ class Mover:
     async def home(self) -> None:
         """Send it to the home position, or let the instrument search it."""
         home = self._motion.home
+        if home is None:
+            raise DeviceError(f"{self._id}: it is not described where its home position is")
         if not isinstance(home, str):
             await self.move(home)
             return
@@ -137,6 +151,9 @@ class Mover:
             known["position"] = await self._position(look)
         if setpoint is not None:
             known["setpoint"] = setpoint
+            if "position" in known and motion.circle is not None:
+                # The turn on which it counts is the one on which it was sent there.
+                known["position"] = setpoint + motion.offset(known["position"], setpoint)
         return bool(await look.evaluate(motion.settled, known))
 
     async def _position(self, look: Look) -> float:
@@ -144,16 +161,28 @@ class Mover:
 
     async def _steps(self, position: float) -> list[float]:
         """The setpoints on the way: one, or a ramp from here."""
-        step = self._motion.ramp_step
-        if step is None:
+        step, circle = self._motion.ramp_step, self._motion.circle
+        if step is None and circle is None:
             return [position]
         here = await self.position()
+        position = self._shortest(here, position)
+        if step is None:
+            return [position]
         count = int(abs(position - here) / step)
         sign = 1.0 if position > here else -1.0
         way = [here + sign * step * (number + 1) for number in range(count)]
         # Where it stands may lie a little outside of what may be set.
         within = [target for target in way if target in self._limits and target != position]
         return [*within, position]
+
+    def _shortest(self, here: float, position: float) -> float:
+        """The same place on a circle on the turn that is nearest, where that may be set."""
+        motion = self._motion
+        if motion.circle is None:
+            return position
+        turns = round((here - position) / motion.circle)
+        nearest = position + turns * motion.circle
+        return nearest if nearest in self._limits else position
 
     async def _check_requirement(self) -> None:
         requires = self._motion.requires

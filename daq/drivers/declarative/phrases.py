@@ -1,4 +1,4 @@
-"""Reads what is said and answered: commands, questions, patterns and expressions."""
+"""Makes questions, commands, patterns and expressions of what stands in a description."""
 
 from __future__ import annotations
 
@@ -7,139 +7,121 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from daq.config import KeyPath, Mistakes
 from daq.drivers.declarative.expression import Expression, ExpressionError
 from daq.drivers.declarative.model import Command, Pattern, Question, Reply
-from daq.drivers.declarative.source import Table
+from daq.drivers.declarative.tables import CommandTable, QuestionTable
 from daq.drivers.declarative.template import Template, TemplateError
 
-__all__ = ["Phrases"]
+__all__ = ["LONGEST_S", "Phrases"]
 
+LONGEST_S = 600.0
+"""What one exchange may be declared to take."""
 _NO_TEMPLATE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Reads them with what holds for the whole instrument."""
+    """Makes them with what holds for the whole instrument."""
 
+    mistakes: Mistakes
     options: Mapping[str, Any]
     """A sample of each option that commands may hold."""
+    strip: bool = False
+    """Spaces around a value are taken away, unless a question says otherwise."""
+    encoding: str = "latin-1"
     acknowledge: Pattern | None = None
     """What every command is answered with, unless it says otherwise."""
     sample: Mapping[str, Any] = field(default_factory=dict)
-    """A value to try formats on, as `value`, where a value is sent."""
+    """A value to try formats on, as `value`, where a value is sent, and values that may be asked
+    for before."""
 
-    def pattern(self, table: Table, key: str, default: str | None = None) -> Pattern | None:
-        """A regular expression; None when it is not given or empty."""
-        text = table.text(key, default or "")
+    def pattern(self, at: KeyPath, text: str) -> Pattern | None:
+        """A regular expression; None for an empty text."""
         try:
             return re.compile(text, re.DOTALL) if text else None
         except re.error as error:
             place = "" if error.pos is None else f" at character {error.pos + 1}"
-            table.problem(key, f"{text!r} is not a regular expression: {error.msg}{place}")
+            self.mistakes.note(at, f"{text!r} is not a regular expression: {error.msg}{place}")
             return None
 
-    def expression(self, table: Table, key: str, known: Iterable[str]) -> Expression | None:
-        text = table.text(key, "")
+    def expression(self, at: KeyPath, text: str, known: Iterable[str]) -> Expression | None:
+        """A formula; None for an empty text."""
         if not text:
             return None
         try:
             return Expression(text, known)
         except ExpressionError as error:
-            table.problem(key, str(error))
+            self.mistakes.note(at, str(error))
             return None
 
-    def template(self, table: Table, key: str) -> Template:
-        return self.make_template(table, key, table.text(key))
-
-    def make_template(self, table: Table, key: str, text: str) -> Template:
+    def template(self, at: KeyPath, text: str, more: Mapping[str, Any] | None = None) -> Template:
+        """A text with places."""
         try:
-            return Template(text, {**self.sample, **self.options})
+            samples = {**(more or {}), **self.sample, **self.options}
+            return Template(text, samples, self.encoding)
         except TemplateError as error:
-            table.problem(key, str(error))
+            self.mistakes.note(at, str(error))
         return Template(_NO_TEMPLATE, {})
 
-    def question(self, table: Table, key: str) -> Question | None:
-        """`key = "VOLT?"`, or a table with `send` and what the reply looks like."""
-        inner = _short_or_long(table, key)
-        if isinstance(inner, str):
-            return Question(self.make_template(table, key, inner))
-        if inner is None:
+    def question(
+        self, at: KeyPath, table: QuestionTable | None, scale: Iterable[str] = ()
+    ) -> Question | None:
+        """A question.
+
+        Args:
+            at: Where it stands.
+            table: What stands there.
+            scale: Values that its conversion may name, beside those that every one may.
+        """
+        if table is None:
             return None
-        return self.whole_question(inner)
-
-    def whole_question(self, table: Table) -> Question:
-        """A question of a table of its own."""
-        reply = self.reply(table)
+        reply = self._reply(at, table)
         groups = reply.pattern.groupindex if reply.pattern else ()
-        question = Question(
-            self.template(table, "send"),
+        known = ("value", "text", *groups, *scale)
+        return Question(
+            self.template((*at, "send"), table.send),
             reply,
-            self.expression(table, "convert", ("value", "text", *groups)),
-            _seconds(table, "timeout"),
+            self.expression((*at, "convert"), table.convert, known),
+            self.bounded((*at, "timeout"), table.timeout),
+            table.block,
         )
-        table.finish()
-        return question
 
-    def reply(self, table: Table) -> Reply:
+    def _reply(self, at: KeyPath, table: QuestionTable) -> Reply:
         """Where the value stands in the reply: by pattern or by place."""
-        pattern = self.pattern(table, "reply")
-        place = table.whole("field", 0)
-        separator = table.text("separator", ",")
-        if pattern is not None and place:
-            table.problem("field", "a value is found by `reply` or by `field`, not by both")
-        if "field" in table and place < 1:
-            table.problem("field", "places are counted from 1")
-        if not separator:
-            table.problem("separator", "a separator has at least one character")
-        return Reply(pattern, place or None, separator or ",")
+        pattern = self.pattern((*at, "reply"), table.reply)
+        if table.field == 0:
+            self.mistakes.note((*at, "field"), "places are counted from 1")
+        if pattern is not None and table.field:
+            self.mistakes.note((*at, "field"), "the value is found by `reply` or `field`, not both")
+        if not table.separator:
+            self.mistakes.note((*at, "separator"), "a separator has at least one character")
+        if table.block and (pattern or table.field):
+            self.mistakes.note((*at, "block"), "in a block there is neither `reply` nor `field`")
+        strip = self.strip if table.strip is None else table.strip
+        return Reply(pattern, table.field or None, table.separator or ",", strip)
 
-    def command(self, table: Table, key: str) -> Command | None:
-        """`key = "VOLT {value}"`, or a table with `send` and more."""
-        inner = _short_or_long(table, key)
-        if isinstance(inner, str):
-            return Command(self.make_template(table, key, inner), self.acknowledge)
-        return None if inner is None else self.whole_command(inner)
-
-    def whole_command(self, table: Table) -> Command:
-        """A command of a table of its own."""
-        given = "acknowledge" in table
-        acknowledge = self.pattern(table, "acknowledge")
-        command = Command(
-            self.template(table, "send"),
-            acknowledge if given else self.acknowledge,
-            self.expression(table, "convert", (*self.sample, *self.options)),
-            _seconds(table, "timeout"),
-            table.number("pause", 0.0, "s"),
+    def commands(self, at: KeyPath, table: CommandTable | None) -> tuple[Command, ...]:
+        """One command, or several in a row; none where there is no table."""
+        if table is None:
+            return ()
+        given = table.acknowledge
+        acknowledge = (
+            self.acknowledge if given is None else self.pattern((*at, "acknowledge"), given)
         )
-        table.finish()
-        return command
-
-    def commands(self, table: Table) -> tuple[Command, ...]:
-        """An action: a table whose `send` is one command or several in a row."""
-        if not isinstance(table.values.get("send"), list):
-            return (self.whole_command(table),)
-        given = "acknowledge" in table
-        acknowledge = self.pattern(table, "acknowledge") if given else self.acknowledge
-        timeout_s, pause_s = _seconds(table, "timeout"), table.number("pause", 0.0, "s")
-        texts = table.texts("send")
-        table.finish()
+        convert = self.expression((*at, "convert"), table.convert, (*self.sample, *self.options))
+        if not table.send:
+            self.mistakes.note((*at, "send"), "is empty: give at least one command")
+        timeout_s = self.bounded((*at, "timeout"), table.timeout)
         return tuple(
             Command(
-                self.make_template(table, "send", text),
-                acknowledge,
-                timeout_s=timeout_s,
-                pause_s=pause_s,
+                self.template((*at, "send"), text), acknowledge, convert, timeout_s, table.pause
             )
-            for text in texts
+            for text in table.send
         )
 
-
-def _short_or_long(table: Table, key: str) -> str | Table | None:
-    if isinstance(table.values.get(key), dict):
-        return table.table(key)
-    return table.text(key) if key in table else None
-
-
-def _seconds(table: Table, key: str) -> float | None:
-    seconds = table.number(key, 0.0, "s")
-    return seconds or None
+    def bounded(self, at: KeyPath, seconds: float | None) -> float | None:
+        """A time that an exchange may be declared to take."""
+        if seconds is not None and seconds > LONGEST_S:
+            self.mistakes.note(at, f"{seconds:g} s is longer than an exchange may take, 600 s")
+        return seconds

@@ -1,16 +1,16 @@
-"""Reads what a description makes of its values: capabilities, the safe state, the last will."""
+"""What a description makes of its values: capabilities, the safe state, the last will."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from daq.core import STANDARD, DeviceParameter, Limits, Scalar
+from daq.config import KeyPath
+from daq.core import STANDARD, DeviceParameter, Limits, Scalar, did_you_mean
 from daq.drivers.declarative.expression import Expression
 from daq.drivers.declarative.model import Command, Motion, StandardValue, Trigger, Value, Will
 from daq.drivers.declarative.phrases import Phrases
-from daq.drivers.declarative.source import Table
+from daq.drivers.declarative.tables import DescriptionTable, MovableTable, StandardTable
 from daq.drivers.declarative.values import fits
 
 __all__ = ["Roles"]
@@ -24,192 +24,191 @@ _DEFAULT_SETTLED = "abs(position - setpoint) <= tolerance"
 class Roles:
     """Reads the tables that name values and actions."""
 
-    root: Table
+    root: DescriptionTable
     values: Mapping[str, Value]
     actions: Mapping[str, tuple[Command, ...]]
     phrases: Phrases
 
     def reading(self) -> str:
         """`[readable]`."""
-        table = self.root.table("readable")
-        if table is None:
-            return ""
-        value = self._value(table, "value", read=True)
-        table.finish()
+        table = self.root.readable
+        at = ("readable", "value")
+        value = None if table is None else self._value(at, table.value, read=True)
         if value is None:
             return ""
         if value.dtype == "str":
-            table.problem("value", f"{value.name!r} is a text, not a reading")
+            self._note(at, f"{value.name!r} is a text, not a reading")
         if not value.units:
-            table.problem("value", f"{value.name!r} needs `units` (`1` for a plain number)")
+            self._note(at, f"{value.name!r} needs `units` (`1` for a plain number)")
         return value.name
 
     def standard(self) -> dict[str, StandardValue]:
         """The tables of standard parameters: `[wavelength]`, `[temperature]`, ..."""
         found: dict[str, StandardValue] = {}
         for name, row in STANDARD.items():
-            table = self.root.table(name)
+            table: StandardTable | None = getattr(self.root, name)
             if table is None:
                 continue
-            apart = "setpoint" in table
-            value = self._value(table, "value", read=True, write=not apart)
-            setpoint = self._value(table, "setpoint", write=True) if apart else value
-            tolerance = table.number("tolerance", 0.0) if "tolerance" in table else None
-            settle_s = table.number("settle", 0.0, "s") if "settle" in table else None
-            table.finish()
+            apart = bool(table.setpoint)
+            value = self._value((name, "value"), table.value, read=True, write=not apart)
+            setpoint = value
+            if apart:
+                setpoint = self._value((name, "setpoint"), table.setpoint, write=True)
             if value is not None and setpoint is not None:
-                self._check_standard(table, row, value, setpoint)
-                name_set = setpoint.name if apart else ""
-                found[name] = StandardValue(value.name, name_set, tolerance, settle_s)
+                self._check_standard(row, value, setpoint)
+                found[name] = StandardValue(
+                    value.name, table.setpoint, table.tolerance, table.settle
+                )
         return found
 
-    def _check_standard(
-        self, table: Table, row: DeviceParameter, value: Value, setpoint: Value
-    ) -> None:
+    def _check_standard(self, row: DeviceParameter, value: Value, setpoint: Value) -> None:
         for key, each in (("value", value), ("setpoint", setpoint)):
             if each.dtype != row.dtype:
-                table.problem(key, f"{each.name!r} is of type {each.dtype}, not {row.dtype}")
+                text = f"{each.name!r} is of type {each.dtype}, not {row.dtype}"
+                self._note((row.name, key), text)
         if row.dtype == "float" and setpoint.limits is None:
-            table.problem("value", f"{setpoint.name!r} needs `limits`")
+            self._note((row.name, "value"), f"{setpoint.name!r} needs `limits`")
 
     def motion(self) -> Motion | None:
         """`[movable]`."""
-        table = self.root.table("movable")
+        table = self.root.movable
         if table is None:
             return None
-        position = self._value(table, "position", read=True)
-        same = "setpoint" not in table
-        setpoint = position if same else self._value(table, "setpoint", write=True)
-        if same and position is not None and position.write is None:
-            table.problem("position", f"{position.name!r} has no `write`; name a `setpoint` too")
+        position = self._value(("movable", "position"), table.position, read=True)
+        setpoint = position
+        if table.setpoint:
+            setpoint = self._value(("movable", "setpoint"), table.setpoint, write=True)
+        elif position is not None and not position.write:
+            text = f"{position.name!r} has no `write`; name a `setpoint` too"
+            self._note(("movable", "position"), text)
         motion = self._read_motion(table, position, setpoint)
-        self._check_motion(table, motion, position)
-        table.finish()
+        self._check_motion(motion, position)
         return motion
 
     def _read_motion(
-        self, table: Table, position: Value | None, setpoint: Value | None
+        self, table: MovableTable, position: Value | None, setpoint: Value | None
     ) -> Motion | None:
-        settled = self._settled(table)
-        step = table.number("ramp_step", 0.0)
-        stop = self._action(table, "stop") if "stop" in table else None
+        known = ("position", "setpoint", "tolerance", *self._readable())
+        settled = self._expression("settled", table.settled, known)
         limits = None if setpoint is None else setpoint.limits
         motion = Motion(
             position="" if position is None else position.name,
             setpoint="" if setpoint is None else setpoint.name,
-            tolerance=table.number("tolerance"),
+            tolerance=table.tolerance,
             limits=limits or _UNBOUNDED,
-            settled=settled or Expression(_DEFAULT_SETTLED, ("position", "setpoint", "tolerance")),
-            stable_s=table.number("stable", 0.0, "s"),
-            timeout_s=table.number("timeout", 60.0, "s"),
-            interval_s=table.number("interval", 0.05, "s"),
+            circle=table.circle,
+            settled=settled or Expression(_DEFAULT_SETTLED, known),
+            stable_s=table.stable,
+            timeout_s=table.timeout,
+            interval_s=table.interval,
             home=self._home(table, limits),
-            stop=stop,
-            hold=table.truth("hold", False),
-            ramp_step=step if "ramp_step" in table else None,
-            requires=self.phrases.expression(table, "requires", self._readable()),
+            stop=self._action(("movable", "stop"), table.stop) if table.stop else None,
+            hold=table.hold,
+            ramp_step=table.ramp_step,
+            requires=self._expression("requires", table.requires, self._readable()),
+            referenced=self._expression("referenced", table.referenced, self._readable()),
         )
         return None if position is None or setpoint is None else motion
 
-    def _check_motion(self, table: Table, motion: Motion | None, position: Value | None) -> None:
+    def _check_motion(self, motion: Motion | None, position: Value | None) -> None:
         if motion is None or position is None:
             return
+        for key, name in (("position", motion.position), ("setpoint", motion.setpoint)):
+            if self.values[name].dtype not in ("float", "int"):
+                self._note(("movable", key), f"the value {name!r} is not a number")
         if motion.limits is _UNBOUNDED:
-            table.problem("setpoint", f"the value {motion.setpoint!r} needs `limits`")
+            self._note(("movable", "setpoint"), f"the value {motion.setpoint!r} needs `limits`")
         if not position.units:
-            table.problem("position", f"the value {motion.position!r} needs `units`")
-        if not motion.interval_s > 0 or motion.ramp_step == 0:
-            table.problem("interval", "`interval` and `ramp_step` are greater than 0")
+            self._note(("movable", "position"), f"the value {motion.position!r} needs `units`")
         if motion.stop is None and not motion.hold and motion.ramp_step is None:
-            table.problem(
-                (), "says not how it is stopped: give `stop`, an action, or `hold` or `ramp_step`"
-            )
+            how = "says not how it is stopped: give `stop`, an action, or `hold` or `ramp_step`"
+            self._note(("movable",), how)
         if isinstance(motion.home, str) and "setpoint" in motion.settled.names:
-            table.problem(
-                "home", "after an action, `settled` has to tell the end of it without `setpoint`"
-            )
+            how = "after an action, `settled` has to tell the end of it without `setpoint`"
+            self._note(("movable", "home"), how)
 
-    def _settled(self, table: Table) -> Expression | None:
-        known = ("position", "setpoint", "tolerance", *self._readable())
-        return self.phrases.expression(table, "settled", known)
-
-    def _home(self, table: Table, limits: Limits | None) -> str | float:
-        home = table.given("home", "an action, or a position", None)
-        if isinstance(home, str):
-            return self._action(table, "home") or ""
-        if isinstance(home, bool) or not isinstance(home, int | float):
-            table.problem("home", "is missing; give it as home = an action, or a position")
-            return 0.0
-        if limits is not None and home not in limits:
-            table.problem("home", f"{home} is outside of the limits {limits}")
-        return float(home)
+    def _home(self, table: MovableTable, limits: Limits | None) -> str | float | None:
+        if isinstance(table.home, str):
+            return self._action(("movable", "home"), table.home)
+        if table.home is not None and limits is not None and table.home not in limits:
+            self._note(("movable", "home"), f"{table.home:g} is outside of the limits {limits}")
+        return table.home
 
     def trigger(self) -> Trigger | None:
         """`[trigger]`: actions."""
-        table = self.root.table("trigger")
+        table = self.root.trigger
         if table is None:
             return None
-        disarm = self._action(table, "disarm") if "disarm" in table else None
-        arm, trigger = self._action(table, "arm"), self._action(table, "trigger")
-        table.finish()
-        return Trigger(arm, trigger, disarm)
+        disarm = self._action(("trigger", "disarm"), table.disarm) if table.disarm else None
+        arm = self._action(("trigger", "arm"), table.arm)
+        return Trigger(arm, self._action(("trigger", "trigger"), table.trigger), disarm)
 
     def safe(self) -> dict[str, Scalar]:
         """`[safe]`: values and what they are in the safe state."""
-        table = self.root.table("safe")
         state: dict[str, Scalar] = {}
-        if table is None:
-            return state
-        for name, given in table.values.items():
-            value = self.values.get(name)
+        for name, given in self.root.safe.items():
+            at, value = ("safe", name), self.values.get(name)
             if value is None:
-                table.problem(name, f"there is no value {name!r}{_near(name, self.values)}")
-            elif value.read is None or value.write is None:
-                table.problem(name, "only what is read and written can be made safe")
-            elif not fits(value, given) or (value.limits is not None and given not in value.limits):
-                table.problem(name, f"{given!r} is not a {value.dtype} that it takes")
+                self._note(at, f"there is no value {name!r}{_near(name, self.values)}")
+            elif not value.is_readable or not value.write:
+                self._note(at, "only what is read and written can be made safe")
+            elif not self._takes(value, given):
+                self._note(at, f"{given!r} is not a {value.dtype} that it takes")
             else:
                 state[name] = given
         return state
 
     def will(self) -> Will | None:
         """`[last_will]`."""
-        table = self.root.table("last_will")
+        table = self.root.last_will
         if table is None:
             return None
-        texts, summary = table.texts("send"), table.text("summary", "")
-        if not texts:
-            table.problem("send", "is missing; give it as send = a text or a list of texts")
-        table.finish()
-        templates = [self.phrases.make_template(table, "send", text) for text in texts]
-        return Will(tuple(templates), summary)
+        at = ("last_will", "send")
+        if not table.send:
+            self._note(at, "is empty; give it as send = a text or a list of texts")
+        return Will(tuple(self.phrases.template(at, text) for text in table.send), table.summary)
+
+    @staticmethod
+    def _takes(value: Value, given: Scalar) -> bool:
+        within = value.limits is None or given in value.limits
+        return fits(value, given) and within and (not value.choices or given in value.words)
 
     def _value(
-        self, table: Table, key: str, *, read: bool = False, write: bool = False
+        self, at: KeyPath, name: str, *, read: bool = False, write: bool = False
     ) -> Value | None:
-        name = table.text(key)
         value = self.values.get(name)
         if value is None:
             if name:
-                table.problem(key, f"there is no value {name!r}{_near(name, self.values)}")
+                self._note(at, f"there is no value {name!r}{_near(name, self.values)}")
             return None
-        for needed, there, word in ((read, value.read, "read"), (write, value.write, "write")):
-            if needed and there is None:
-                table.problem(key, f"the value {name!r} needs `{word}`")
+        for needed, there, word in (
+            (read, value.is_readable, "read"),
+            (write, bool(value.write), "write"),
+        ):
+            if needed and not there:
+                self._note(at, f"the value {name!r} needs `{word}`")
         return value
 
-    def _action(self, table: Table, key: str) -> str:
-        name = table.text(key)
+    def _action(self, at: KeyPath, name: str) -> str:
         if name and name not in self.actions:
-            table.problem(key, f"there is no action {name!r}{_near(name, self.actions)}")
+            self._note(at, f"there is no action {name!r}{_near(name, self.actions)}")
         return name
 
+    def _expression(self, key: str, text: str, known: Iterable[str]) -> Expression | None:
+        return self.phrases.expression(("movable", key), text, known)
+
     def _readable(self) -> list[str]:
-        return [name for name, value in self.values.items() if value.read is not None]
+        return [
+            name
+            for name, value in self.values.items()
+            if value.is_readable and value.dtype != "waveform"
+        ]
+
+    def _note(self, at: KeyPath, text: str) -> None:
+        self.phrases.mistakes.note(at, text)
 
 
 def _near(name: str, known: Mapping[str, object]) -> str:
-    close = get_close_matches(name, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if near := did_you_mean(name, known, "; "):
+        return near
     return f"; there are {', '.join(known)}" if known else "; there are none"

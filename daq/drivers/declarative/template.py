@@ -19,13 +19,15 @@ class Template:
     Args:
         text: With places `{name}` or `{name:format}`.
         samples: A value of each name that there will be, to try the formats on.
+        encoding: Of the line.
 
     Raises:
         TemplateError: It says which place is wrong.
     """
 
-    def __init__(self, text: str, samples: Mapping[str, Any]) -> None:
+    def __init__(self, text: str, samples: Mapping[str, Any], encoding: str = "latin-1") -> None:
         self.text = text
+        self._encoding = encoding
         try:
             self._parts = [
                 (literal, name, spec or "") for literal, name, spec, _ in _parse(text, samples)
@@ -37,7 +39,7 @@ class Template:
         try:
             self.render(samples)
         except UnicodeEncodeError:
-            raise TemplateError(f"{text!r} has characters that no line can carry") from None
+            raise TemplateError(f"{text!r} has characters that {encoding} cannot carry") from None
         except (ValueError, TypeError) as error:
             raise TemplateError(f"{text!r} cannot be filled in: {error}") from None
 
@@ -50,7 +52,7 @@ class Template:
             literal + (_format(names[name], spec) if name else "")
             for literal, name, spec in self._parts
         )
-        sent.encode("latin-1")
+        sent.encode(self._encoding)
         return sent
 
 

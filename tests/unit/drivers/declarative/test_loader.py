@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
-from daq.core import Capability, ConfigurationError
+from daq.core import STANDARD, Capability, ConfigurationError
 from daq.drivers.declarative import (
     is_description,
     load_description,
     parse_description,
     shipped_descriptions,
 )
+from daq.drivers.declarative.tables import DescriptionTable
 from tests.unit.drivers.declarative.instruments import ODD
 
 METER = """\
@@ -58,7 +61,7 @@ def test_shipped_descriptions_are_right(name):
         ('units = "V"', "units = 5", "5: values.voltage.units: 5 is not a text"),
         ('"V?"', '"V {chan}?"', "6: values.voltage.read: 'V {chan}?': there is no place {chan}"),
         ('"V?"', '"V{"', "6: values.voltage.read: 'V{':"),
-        ('"V?"', '"V\u2126?"', "6: values.voltage.read: 'V\u2126?' has characters that no"),
+        ('"V?"', '"V\u2126?"', "6: values.voltage.read: 'V\u2126?' has characters that latin-1"),
         ('"V?"', '{ send = "V?", reply = "[" }', "6: values.voltage.read.reply: '[' is not a reg"),
         ('"V?"', '{ send = "V?", convert = "x" }', "6: values.voltage.read.convert: there is no"),
         ('"V?"', '{ send = "V?", field = 0 }', "6: values.voltage.read.field: places are counted"),
@@ -114,3 +117,7 @@ def test_relative_paths_begin_at_the_configuration(tmp_path):
 def test_a_description_is_told_from_a_configuration():
     assert is_description(METER)
     assert not is_description('[devices.stage]\ndriver = "simulated.stage"\n')
+
+
+def test_every_standard_parameter_has_a_table():
+    assert set(STANDARD) <= {field.name for field in fields(DescriptionTable)}
