@@ -175,7 +175,7 @@ async def test_an_attribute_that_does_not_exist_is_an_error(options):
     ("change", "problem"),
     [
         ({"class": "pymeasure.instruments.Nothing"}, "cannot be loaded"),
-        ({"adapter": 5}, "adapter = 5 is not a VISA resource"),
+        ({"adapter": 5}, "adapter: 5 is not a VISA resource"),
         ({"movable": {**MOVABLE, "tolerence": 1}}, "movable.tolerence: there is no such key"),
         ({"line": {}}, "line: there is no such option"),
     ],
