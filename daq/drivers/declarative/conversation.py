@@ -226,9 +226,10 @@ class Look:
     async def read_or_invalid(self, name: str) -> Scalar | Invalid:
         """As `read`; a value that there is not now is told as such."""
         try:
-            return await self.read(name)
+            value: Scalar = await self.read(name)
         except InvalidReadingError as error:
             return Invalid(error.message.removeprefix(f"{self._conversation.device_id}: "))
+        return value
 
     async def evaluate(self, expression: Expression, known: Mapping[str, Any]) -> Any:
         """The value of an expression; names that are not `known` are values that are asked for."""
