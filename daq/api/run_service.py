@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 
 import trio
 
@@ -90,9 +91,10 @@ class RunService(TrioService, pb.RunServiceBase):
         blocks = self._storage.read_run(
             summary.run_id, request.stream or DEFAULT_STREAM, tuple(request.columns)
         )
+        encode = partial(events_to_ipc, times=request.times)
         async with aclosing(blocks):
             async for block in blocks:
-                ipc = await trio.to_thread.run_sync(events_to_ipc, block)
+                ipc = await trio.to_thread.run_sync(encode, block)
                 await emit(pb.RunBatch(ipc, block.first, len(block.timestamps)))
 
     @streaming(buffer=8)

@@ -62,10 +62,20 @@ class Column:
     dtype: str
     """numpy type string with byte order, such as `<f8`; `O` for strings (stored as UTF-8)."""
     shape: tuple[int, ...] = ()
+    """Of one sample; 0 stands for a length that differs from event to event."""
     source: str = ""
     """The device's id; empty for values that the script gave itself."""
     role: str = "detector"
     """`positioner`: the readback of what the scan moved, an axis of the plot; else `detector`."""
+    optional: bool = False
+    """Whether some events have no value."""
+    note: str = ""
+    """Why it is there, where that is not obvious: what was kept apart from another column."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether its samples are arrays of different lengths."""
+        return 0 in self.shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,8 @@ class EventBlock:
     timestamps: npt.NDArray[np.int64]
     """Shape (n,)."""
     values: Mapping[str, Array]
-    """Column name to an array of shape (n, *column.shape)."""
+    """Column name to an array of shape (n, *column.shape): a masked one for an optional column of
+    numbers; objects for texts, and for arrays of different lengths, with None where nothing is."""
     column_times: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     """Column name to when each of its values was read, shape (n,); without one: `timestamps`."""
 

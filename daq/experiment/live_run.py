@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from daq.core import (
     brief,
     split_target,
 )
+from daq.core.values import recordable
 from daq.storage import RunRecorder, clean_text
 from daq.supervision import Supervisor
 
@@ -37,32 +36,20 @@ MAX_NAME = 500
 """Characters in the name of a column or a stream."""
 
 
-@dataclass(slots=True)
-class _Stream:
-    """A table of events with one set of columns."""
-
-    name: str
-    columns: tuple[Column, ...]
-    count: int = 0
-
-
 class LiveRun:
     """An open run. Everything that it stores is acknowledged before anybody is shown it."""
 
     def __init__(self, recorder: RunRecorder, supervisor: Supervisor) -> None:
         self._recorder = recorder
         self._supervisor = supervisor
-        self._streams: dict[str, _Stream] = {}
-        self._tables: dict[tuple[str, tuple[Column, ...]], _Stream] = {}
-        """By the name that was asked for."""
+        self._counts: dict[str, int] = {}
+        """Events by stream."""
         self._motions = {
             channel: times
             for device in supervisor.devices()
             for channel, times in device.motions.items()
         }
         """Of each device before the run: one that was moved since is an axis."""
-        self._roles: dict[str, str] = {}
-        """Of each channel, as it was at first: a stream's columns stay what they are."""
 
     @property
     def run_id(self) -> str:
@@ -87,7 +74,8 @@ class LiveRun:
     ) -> Event:
         """Store one event made of measurements and the caller's own values, then publish it.
 
-        Raises StorageError when it could not be acknowledged.
+        A value that is None is missing. Raises ParameterError that names the value that cannot be
+        kept, StorageError when the event could not be acknowledged.
         """
         if len(blocks) + len(values) > MAX_COLUMNS:
             raise OverloadError(
@@ -100,24 +88,26 @@ class LiveRun:
                 raise OverloadError(
                     f"the name {brief(name)!r} is too long: the limit is {MAX_NAME} characters"
                 )
-        own = [(clean_text(name), _own_value(name, value)) for name, value in values.items()]
+        own = [
+            (clean_text(name), recordable(value, f"record({name}=...)"))
+            for name, value in values.items()
+        ]
         columns = tuple(self._column(block) for block in blocks) + tuple(
             _own_column(name, value) for name, value in own
         )
-        row = {block.channel: block.last() for block in blocks} | dict(own)
+        row = {block.channel: _measured(block) for block in blocks} | dict(own)
         if len(row) != len(columns):
             raise ScriptError(
                 f"an event has one value per name, but these came twice: {_twice(columns)}"
             )
         if not columns:
             raise ScriptError("there is nothing to record: name devices, or give values")
-        table = self._stream(clean_text(stream), columns)
+        stream = clean_text(stream)
+        count = self._next_in(stream)
         times = {block.channel: int(block.timestamps[-1]) for block in blocks}
-        event = Event(
-            table.name, table.count, now_ns, columns, row, times | {n: now_ns for n, _ in own}
-        )
+        event = Event(stream, count, now_ns, columns, row, times | {n: now_ns for n, _ in own})
         await self._recorder.append(event)
-        table.count += 1
+        self._counts[stream] = count + 1
         for block in blocks:
             device = self._supervisor.device(block.channel.partition(".")[0])
             await device.publish(block.in_event(event.sequence))
@@ -129,38 +119,24 @@ class LiveRun:
 
     def _column(self, block: Measurement) -> Column:
         device_id, _ = split_target(block.channel)
-        role = self._roles.setdefault(block.channel, self._role(block.channel, device_id))
-        return Column(
-            block.channel, block.units, block.values.dtype.str, block.sample_shape, device_id, role
-        )
+        role = self._role(block.channel, device_id)
+        long = {"g": "<f8", "G": "<c16"}.get(block.values.dtype.char)
+        dtype = long or block.values.dtype.str
+        return Column(block.channel, block.units, dtype, block.sample_shape, device_id, role)
 
     def _role(self, channel: str, device_id: str) -> str:
         """What was moved in this run is an axis; what is only read along is not."""
         moved = self._supervisor.device(device_id).motions[channel]
         return "positioner" if moved > self._motions.get(channel, 0) else "detector"
 
-    def _stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
-        """The table for these columns: another set of columns under one name gets its own."""
-        stream = self._streams.get(name)
-        if stream is None or stream.columns != columns:
-            stream = self._tables.get((name, columns))
-        if stream is None:
-            stream = self._tables[name, columns] = self._new_stream(name, columns)
-        return stream
-
-    def _new_stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
-        if len(self._streams) >= MAX_STREAMS:
+    def _next_in(self, stream: str) -> int:
+        """The number of the next event of a stream."""
+        if stream not in self._counts and len(self._counts) >= MAX_STREAMS:
             raise OverloadError(
                 f"run {self.name!r} has {MAX_STREAMS} streams already, which is the limit",
-                advice="a stream is a set of columns: record the same ones each time, and put "
-                "what differs into a value",
+                advice="record into the same streams each time, and put what differs into a value",
             )
-        for number in range(1, len(self._streams) + 2):
-            candidate = name if number == 1 else f"{name}_{number}"
-            stream = self._streams.setdefault(candidate, _Stream(candidate, columns))
-            if stream.columns == columns:
-                return stream
-        raise AssertionError("one more name than streams always fits")
+        return self._counts.get(stream, 0)
 
 
 async def run_together(steps: Sequence[Any]) -> None:
@@ -184,22 +160,15 @@ async def run_together(steps: Sequence[Any]) -> None:
         raise failures[0]
 
 
-def _own_value(name: str, value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        array = np.empty(0)
-    if array.dtype.kind not in "biuf" or array.size == 0:
-        raise ScriptError(
-            f"record({name}=...) takes a number, a string or an array of numbers, "
-            f"not {reprlib.repr(value)}"
-        )
-    return array if array.ndim else array[()]
+def _measured(block: Measurement) -> Any:
+    """What a device gave; a long double as the nearest float, which is all that files know."""
+    value = block.last()
+    return recordable(value, block.channel) if block.values.dtype.char in "gG" else value
 
 
 def _own_column(name: str, value: Any) -> Column:
+    if value is None:
+        return Column(name, "", "<f8", optional=True)
     if isinstance(value, str):
         return Column(name, "", "O")
     array = np.asarray(value)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import trio
 
-from daq.core import EventBlock, StorageError
-from daq.storage.files.hdf5_reader import select_columns
+from daq.core import Column, EventBlock, StorageError
+from daq.core.columns import missing_values, widened_block
 from daq.storage.journal.replay import Batch, JournalReplay
 from daq.storage.journal.row_records import RowBatch
 from daq.storage.recorder import RunRecorder
@@ -25,11 +26,12 @@ _GATHER_S = 0.02
 class JournalBlocks:
     """The events that a journal holds. Blocks: for worker threads, one at a time.
 
-    `placed` is the file in which large samples lie. Of all streams, or of one.
+    `placed` is the file in which large samples lie. Of all streams, each with the columns that it
+    had at the time; or of one, with the columns of `wanted`.
     """
 
     def __init__(
-        self, path: Path, placed: Path, stream: str | None = None, wanted: Sequence[str] = ()
+        self, path: Path, placed: Path, stream: str | None = None, wanted: Sequence[Column] = ()
     ) -> None:
         self._replay = JournalReplay(path, placed, live=True)
         self._batches: Iterator[Batch] | None = None
@@ -62,7 +64,8 @@ class JournalBlocks:
         while True:
             for batch in self._batches or ():
                 if isinstance(batch, RowBatch) and self._stream in (None, batch.stream):
-                    return _block(batch, self._wanted)
+                    block = _block(batch)
+                    return widened_block(block, self._wanted) if self._wanted else block
             self._batches = self._replay.read(end)
             if self._batches is None:
                 return None
@@ -87,10 +90,12 @@ async def read_journal(
     path: Path,
     placed: Path,
     stream: str | None = None,
-    wanted: Sequence[str] = (),
+    wanted: Sequence[Column] = (),
     end: int | None = None,
 ) -> AsyncGenerator[EventBlock, None]:
     """The events of one stream, or of all, that are in a journal before its offset `end`.
+
+    Of one stream with the columns of `wanted`, as it has them at its end.
 
     Raises StorageError when the run's file is completed meanwhile: its large samples have moved.
     """
@@ -105,9 +110,20 @@ async def read_journal(
             )
 
 
-def _block(batch: RowBatch, wanted: Sequence[str]) -> EventBlock:
-    columns = select_columns(batch.stream, batch.columns, wanted)
-    values = {column.name: np.asarray(batch.values[column.name]) for column in columns}
-    index = {column.name: number for number, column in enumerate(batch.columns)}
-    times = {c.name: batch.column_times[:, index[c.name]] for c in columns}
-    return EventBlock(batch.stream, batch.first, columns, batch.timestamps, values, times)
+def _block(batch: RowBatch) -> EventBlock:
+    values = {c.name: _values(batch.values[c.name], c) for c in batch.columns}
+    times = {c.name: batch.column_times[:, number] for number, c in enumerate(batch.columns)}
+    return EventBlock(batch.stream, batch.first, batch.columns, batch.timestamps, values, times)
+
+
+def _values(values: Any, column: Column) -> npt.NDArray[Any]:
+    """As an `EventBlock` holds them; large samples come as a list."""
+    if not isinstance(values, list):
+        return np.asanyarray(values)
+    if not column.optional:
+        return np.asarray(values)
+    filled = missing_values(len(values), column)
+    for row, sample in enumerate(values):
+        if sample is not None:
+            filled[row] = sample
+    return filled

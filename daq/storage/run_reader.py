@@ -27,7 +27,13 @@ from daq.storage.catalogue.catalogue import Catalogue
 from daq.storage.files.conversion import placed_in
 from daq.storage.files.directories import Directories
 from daq.storage.files.hdf5_file import partial_path
-from daq.storage.files.hdf5_reader import StreamInfo, describe_file, read_block, require_stream
+from daq.storage.files.hdf5_reader import (
+    StreamInfo,
+    describe_file,
+    read_block,
+    require_stream,
+    select_columns,
+)
 from daq.storage.files.journal_outline import describe_journal
 from daq.storage.journal_reader import follow_journal, read_journal
 from daq.storage.recorder import RunRecorder
@@ -79,13 +85,18 @@ class RunReader:
         recorder = self._recorders.get(run_id)
         if recorder is not None:
             await recorder.wait_ready()
-            require_stream(stream, tuple(recorder.streams()))
+            end, streams = recorder.acknowledged, recorder.streams()
+            require_stream(stream, tuple(streams))
+            known = streams[stream][0] if stream in streams else ()
+            wanted = select_columns(stream, known, columns)
             placed = self._placed_while_open(recorder)
-            blocks = read_journal(recorder.path, placed, stream, columns, recorder.acknowledged)
+            blocks = read_journal(recorder.path, placed, stream, wanted, end)
         elif _is_journal(path := _place_of(summary)):
             start, _, infos = await trio.to_thread.run_sync(describe_journal, path)
             require_stream(stream, [info.name for info in infos])
-            blocks = read_journal(path, self._placed(start), stream, columns)
+            known = next((info.columns for info in infos if info.name == stream), ())
+            wanted = select_columns(stream, known, columns)
+            blocks = read_journal(path, self._placed(start), stream, wanted)
         else:
             blocks = _read_file(path, stream, columns)
         async with aclosing(blocks):

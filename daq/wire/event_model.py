@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from daq.core import Column, EventBlock, RunOutcome, RunStart, RunStop, planned_axes
-from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
+from daq.core.columns import with_nan
+from daq.core.names import unique_names
+from daq.wire.hdf5_names import ENTRY_PARTS, STREAM_PARTS, dataset_name
 
 __all__ = ["Document", "DocumentComposer", "compose_documents", "unpack_page"]
 
@@ -70,6 +72,10 @@ class DocumentComposer:
         self._uri = uri
         self._axes = tuple(planned_axes(start.metadata) or axes)
         self._descriptors: dict[str, str] = {}
+        self._columns: dict[str, tuple[Column, ...]] = {}
+        self._names: dict[str, dict[str, str]] = {}
+        """Stream to the keys of its columns: documents take no `.` and no `/` in them."""
+        self._versions: dict[str, int] = {}
         self._groups: dict[str, str] = {}
         """Stream to its group in the file."""
         self._counts: dict[str, int] = {}
@@ -104,7 +110,7 @@ class DocumentComposer:
 
     def _hints(self) -> dict[str, Any]:
         """What to plot against."""
-        hints: dict[str, Any] = {"dimensions": [([axis], "primary") for axis in self._axes]}
+        hints: dict[str, Any] = {"dimensions": [([_key(axis)], "primary") for axis in self._axes]}
         metadata = self._start.metadata
         is_grid = str(metadata.get("plan_name", "")).endswith("grid_scan")
         if is_grid and len(self._axes) > 1 and {"shape", "extents"} <= metadata.keys():
@@ -112,9 +118,12 @@ class DocumentComposer:
         return hints
 
     def events(self, block: EventBlock) -> list[Document]:
-        """The documents of some events of a stream, its descriptor before the first of them."""
+        """The documents of some events of a stream, its descriptor before the first of them.
+
+        A stream whose columns widen while it is followed goes on under a further descriptor.
+        """
         documents: list[Document] = []
-        if block.stream not in self._descriptors:
+        if self._columns.get(block.stream) != block.columns:
             documents = self._descriptor(block)
         count = len(block.timestamps)
         self._counts[block.stream] = block.first + count
@@ -140,26 +149,38 @@ class DocumentComposer:
 
     def _is_external(self, column: Column) -> bool:
         large = len(column.shape) > 1 or _sample_bytes(column) >= _EXTERNAL_BYTES
-        return bool(self._uri) and large
+        return bool(self._uri) and large and not column.varies
 
     def _descriptor(self, block: EventBlock) -> list[Document]:
-        uid = self._descriptors[block.stream] = self._uid(block.stream)
-        taken = [*ENTRY_PARTS, *self._groups.values()]
-        self._groups[block.stream] = dataset_name(block.stream, taken)
+        version = self._versions[block.stream] = self._versions.get(block.stream, 0) + 1
+        uid = self._uid(block.stream if version == 1 else f"{block.stream}-{version}")
+        self._descriptors[block.stream] = uid
+        self._columns[block.stream] = block.columns
+        names = unique_names((c.name for c in block.columns), clean=_key)
+        self._names[block.stream] = names
+        if block.stream not in self._groups:
+            taken = [*ENTRY_PARTS, *self._groups.values()]
+            self._groups[block.stream] = dataset_name(block.stream, taken)
         keys: dict[str, list[str]] = {}
         for column in block.columns:
-            keys.setdefault(column.source or "script", []).append(column.name)
+            keys.setdefault(column.source or "script", []).append(names[column.name])
         document = {
             "uid": uid,
             "run_start": self._start.run_id,
             "time": int(block.timestamps[0]) / _NS,
             "name": block.stream,
-            "data_keys": {c.name: self._data_key(c) for c in block.columns},
+            "data_keys": {names[c.name]: self._data_key(c) for c in block.columns},
             "object_keys": keys,
             "configuration": {name: self._configuration(name) for name in keys},
             "hints": {
-                name: {"fields": [c.name for c in block.columns if _is_plotted(c, columns)]}
-                for name, columns in keys.items()
+                name: {
+                    "fields": [
+                        names[c.name]
+                        for c in block.columns
+                        if names[c.name] in fields and _is_plotted(c)
+                    ]
+                }
+                for name, fields in keys.items()
             },
         }
         resources = [self._resource(block, c) for c in block.columns if self._is_external(c)]
@@ -167,14 +188,19 @@ class DocumentComposer:
 
     def _data_key(self, column: Column) -> dict[str, Any]:
         kind = np.dtype(column.dtype).kind
+        if column.optional and kind in "biu":
+            kind = "f"  # what is missing is NaN
         key = {
             "source": f"device:{column.source}" if column.source else "script",
             "dtype": "array" if column.shape else _KINDS.get(kind, "number"),
-            "shape": list(column.shape),
+            "shape": [length or None for length in column.shape],
             "units": column.units,
             "object_name": column.source or "script",
             "role": column.role,
+            "column": column.name,
         }
+        if column.note:
+            key["note"] = column.note
         if kind != "O":
             key["dtype_numpy"] = np.dtype(column.dtype).str
         if self._is_external(column):
@@ -197,13 +223,12 @@ class DocumentComposer:
     def _resource(self, block: EventBlock, column: Column) -> Document:
         names: dict[str, str] = {}
         for other in block.columns:
-            # `timestamps` and `time` are in a stream's group before its columns.
-            taken = ["timestamps", "time", *names.values()]
+            taken = [*STREAM_PARTS, *names.values()]
             names[other.name] = dataset_name(other.name, taken)
         document = {
             "uid": self._resource_uid(block.stream, column),
             "run_start": self._start.run_id,
-            "data_key": column.name,
+            "data_key": self._names[block.stream][column.name],
             "mimetype": "application/x-hdf5",
             "uri": self._uri,
             "parameters": {
@@ -214,10 +239,12 @@ class DocumentComposer:
         return "stream_resource", document
 
     def _resource_uid(self, stream: str, column: Column) -> str:
-        return self._uid(f"{stream}-{column.name}-file")
+        version = self._versions[stream]
+        again = f"-{version}" if version > 1 else ""
+        return self._uid(f"{stream}{again}-{column.name}-file")
 
     def _page(self, block: EventBlock) -> Document:
-        uid = self._descriptors[block.stream]
+        uid, names = self._descriptors[block.stream], self._names[block.stream]
         times = (block.timestamps / _NS).tolist()
         numbers = range(block.first + 1, block.first + 1 + len(times))
         inside = [c for c in block.columns if not self._is_external(c)]
@@ -226,8 +253,8 @@ class DocumentComposer:
             "seq_num": list(numbers),
             "uid": [f"{uid}-{number}" for number in numbers],
             "time": times,
-            "data": {c.name: _plain(block.values[c.name]) for c in inside},
-            "timestamps": {c.name: _times(block, c, times) for c in inside},
+            "data": {names[c.name]: _plain(block.values[c.name]) for c in inside},
+            "timestamps": {names[c.name]: _times(block, c, times) for c in inside},
             "filled": {},
         }
         return "event_page", document
@@ -266,8 +293,8 @@ def _sample_bytes(column: Column) -> int:
     return np.dtype(column.dtype).itemsize * int(np.prod(column.shape, dtype=np.int64))
 
 
-def _is_plotted(column: Column, names: Iterable[str]) -> bool:
-    return column.name in names and not column.shape and np.dtype(column.dtype).kind != "O"
+def _is_plotted(column: Column) -> bool:
+    return not column.shape and np.dtype(column.dtype).kind not in "Oc"
 
 
 def _kind_of(value: object) -> str:
@@ -279,8 +306,9 @@ def _kind_of(value: object) -> str:
 
 
 def _plain(values: Any) -> list[Any]:
-    """Scalars as Python's own, arrays as they are."""
-    return list(values.tolist() if values.ndim == 1 else values)
+    """Scalars as Python's own, arrays as they are; a missing number is NaN, anything else None."""
+    known = with_nan(values)
+    return list(known.tolist() if known.ndim == 1 and not known.dtype.hasobject else known)
 
 
 def _times(block: EventBlock, column: Column, events: list[float]) -> list[float]:
@@ -289,18 +317,21 @@ def _times(block: EventBlock, column: Column, events: list[float]) -> list[float
 
 
 def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's own, under names that hide none of a document's; of another kind than theirs."""
     own: dict[str, Any] = _keys(values)
-    return {
-        key if isinstance(value, _TAKEN.get(key, object)) else f"{key}_": value
-        for key, value in own.items()
-    }
+    hiding = {key for key, value in own.items() if not isinstance(value, _TAKEN.get(key, object))}
+    names = unique_names(own, hiding)
+    return {names[key]: value for key, value in own.items()}
 
 
 def _keys(value: Any) -> Any:
     """The same with keys that a document may have: no `.` and no `/` in them."""
     if not isinstance(value, Mapping):
         return value
-    return {
-        str(key).replace(".", "_").replace("/", "_") or "_": _keys(item)
-        for key, item in value.items()
-    }
+    names = unique_names(map(str, value), clean=_key)
+    return {names[str(key)]: _keys(item) for key, item in value.items()}
+
+
+def _key(name: str) -> str:
+    """The name without what a document cannot have in a key."""
+    return name.replace(".", "_").replace("/", "_") or "_"

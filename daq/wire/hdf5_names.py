@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-__all__ = ["ENTRY_PARTS", "dataset_name"]
+__all__ = ["ENTRY_PARTS", "STREAM_PARTS", "dataset_name"]
 
 ENTRY_PARTS = (
     "data", "devices", "duration", "end_time", "entry_identifier", "instrument", "metadata",
     "monitors", "program_name", "sample", "script", "start_time", "title", "user", "versions",
 )  # fmt: skip
 """What `/entry` holds besides the streams, none of which is ever called so."""
+
+STREAM_PARTS = ("time", "timestamps", "valid", "lengths")
+"""What a stream holds besides its columns, none of which is ever called so."""
 
 
 def dataset_name(name: str, taken: Container[str] = ()) -> str:

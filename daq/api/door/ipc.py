@@ -12,9 +12,12 @@ from daq.wire.arrow import measurement_to_arrow, to_arrow
 __all__ = ["events_to_ipc", "measurement_to_ipc"]
 
 
-def events_to_ipc(block: EventBlock) -> bytes:
-    """An IPC stream of one record batch; no copy of it is made before it is sent."""
-    return _to_ipc(to_arrow(block))
+def events_to_ipc(block: EventBlock, *, times: bool = False) -> bytes:
+    """An IPC stream of one record batch; no copy of it is made before it is sent.
+
+    With `times` each column is followed by one that tells when its values were read.
+    """
+    return _to_ipc(to_arrow(block, times=times))
 
 
 def measurement_to_ipc(block: Measurement, *, lz4: bool = False) -> bytes:

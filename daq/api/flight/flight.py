@@ -18,7 +18,7 @@ import socket
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from daq.core import (
     ParameterError,
     brief,
 )
+from daq.core.columns import missing_values
 from daq.storage import RunDescription, Storage
 from daq.wire.arrow import to_arrow
 
@@ -286,10 +287,21 @@ class _FlightServer(fl.FlightServerBase):
             blocks = self._storage.follow_run(run.run_id)
         else:
             blocks = self._storage.read_run(run.run_id, wanted.stream, wanted.columns)
+        columns: tuple[Column, ...] | None = None
         async with aclosing(blocks):
             async for block in blocks:
-                if block.stream == wanted.stream:
-                    yield to_arrow(_selected(block, wanted.columns))
+                if block.stream != wanted.stream:
+                    continue
+                chosen = _selected(block, wanted.columns)
+                if columns is None:
+                    columns = chosen.columns
+                elif columns != chosen.columns:
+                    raise ParameterError(
+                        f"the columns of stream {block.stream!r} widened at event {block.first}, "
+                        "and a Flight stream has one schema",
+                        advice="follow it again: from then on it has the new columns",
+                    )
+                yield to_arrow(chosen)
 
     # -------------------------------------------------------------------------------- live channels
 
@@ -333,7 +345,7 @@ def _selected(block: EventBlock, columns: tuple[str, ...]) -> EventBlock:
             advice=f"it has {', '.join(by_name)}",
         )
     chosen = tuple(by_name[name] for name in columns)
-    return EventBlock(block.stream, block.first, chosen, block.timestamps, block.values)
+    return replace(block, columns=chosen)
 
 
 def _as(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -366,11 +378,8 @@ def _translated() -> Iterator[None]:
 
 def _schema(name: str, columns: tuple[Column, ...]) -> pa.Schema:
     """The schema that batches of these columns have."""
-    values: dict[str, Any] = {
-        # One row, since Arrow makes no tensor of none.
-        c.name: np.array([""], object) if c.dtype == "O" else np.zeros((1, *c.shape), c.dtype)
-        for c in columns
-    }
+    # One row, since Arrow makes no tensor of none.
+    values = {c.name: missing_values(1, c) for c in columns}
     row = EventBlock(name, 0, columns, np.zeros(1, np.int64), values)
     return to_arrow(row).schema.with_metadata({"stream": name})
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -44,6 +45,8 @@ _STDOUT = Path("-")
     help="A file, or - for stdout. [default: NAME-ID in this directory]",
 )
 @stream_option
+@click.option("--times", is_flag=True, help="Also when each value was read, as `time of NAME`.")
+@click.option("--plain-names", is_flag=True, help="CSV: a header without units.")
 async def export(
     daemon: AsyncClient,
     output: Output,
@@ -51,36 +54,40 @@ async def export(
     file_format: str,
     path: Path | None,
     stream: str,
+    times: bool,
+    plain_names: bool,
 ) -> None:
     """Write a run's data to a file or to stdout.
 
     `nexus` is the HDF5 file as it was recorded.
     """
+    from daq.client.recorded.export import write_batches  # pyarrow loads slowly
+
     run = await daemon.runs.get(identifier)
     target = path or default_path(run, _SUFFIXES[file_format])
     sink = sys.stdout.buffer if target == _STDOUT else target
     if file_format == "nexus":
         await _fetch_file(daemon, output, run, sink)
     else:
-        for note in await _export(daemon, output, run, stream, file_format, sink):
+        stored = daemon.runs.read(run.summary.run_id, stream=stream, times=times)
+        write = partial(write_batches, units=not plain_names)
+        for note in await _export(
+            output, run, stream, stored, lambda b: write(b, file_format, sink)
+        ):
             output.note(Cell(note, "yellow"))
     if isinstance(sink, Path):
         show_file(output, sink)
 
 
 async def _export(
-    daemon: AsyncClient,
     output: Output,
     run: RecordedRun,
     stream: str,
-    file_format: str,
-    sink: Path | BinaryIO,
+    stored: AsyncGenerator[pa.RecordBatch, None],
+    write: Callable[[Iterator[pa.RecordBatch]], tuple[str, ...]],
 ) -> tuple[str, ...]:
     """Write what the daemon reads back; returns what the format could not hold."""
-    from daq.client.recorded.export import write_batches  # pyarrow loads slowly
-
     loop = asyncio.get_running_loop()
-    stored = daemon.runs.read(run.summary.run_id, stream=stream)
     points = sum(s.points for s in run.streams if s.name == stream)
 
     async def following() -> pa.RecordBatch | None:
@@ -97,7 +104,7 @@ async def _export(
             advance(batch.num_rows)
 
     with progress_bar(output, run.summary.name or "run", points) as advance:
-        return await asyncio.to_thread(write_batches, pulled(advance), file_format, sink)
+        return await asyncio.to_thread(write, pulled(advance))
 
 
 async def _fetch_file(

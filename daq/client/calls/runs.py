@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from daq.client.calls.models import RebuildProgress, RecordedPoint, RunPage
 from daq.client.rpc.connection import Connection
 from daq.client.rpc.service import ServiceCalls
 from daq.core import NotFoundError, RunOutcome, RunSummary
+from daq.core.columns import concatenated
+from daq.core.names import TIME
 from daq.wire.convert import (
     RecordedRun,
     data_from_wire,
@@ -116,16 +117,23 @@ class RunsClient(ServiceCalls):
         return run_detail_from_wire(await self._ask("GetRun", request, pb.RunDetail))
 
     async def read(
-        self, reference: str = "", *, stream: str = "primary", columns: Sequence[str] = ()
+        self,
+        reference: str = "",
+        *,
+        stream: str = "primary",
+        columns: Sequence[str] = (),
+        times: bool = False,
     ) -> AsyncGenerator[pa.RecordBatch, None]:
         """The events of a run as Arrow batches: `time` (UTC, ns) and the run's columns.
+
+        With `times` each column is followed by one that tells when each of its values was read.
 
         Of an open run, what is stored by now. After a lost connection it goes on where it was.
         Wrap it in `contextlib.aclosing` when you may leave it early.
         """
         import pyarrow as pa  # loads slowly, and only reading needs it
 
-        request = pb.ReadRunRequest(reference, stream, list(columns))
+        request = pb.ReadRunRequest(reference, stream, list(columns), times=times)
         batches = self._resuming("ReadRun", request, pb.RunBatch)
         rows = 0
         async with aclosing(batches):
@@ -169,24 +177,35 @@ class RunsClient(ServiceCalls):
                 yield RebuildProgress(step.done, step.files, step.added, tuple(step.problems))
 
     async def columns(
-        self, reference: str = "", *, stream: str = "primary", columns: Sequence[str] = ()
+        self,
+        reference: str = "",
+        *,
+        stream: str = "primary",
+        columns: Sequence[str] = (),
+        times: bool = False,
     ) -> dict[str, npt.NDArray[Any]]:
         """A whole stream of a run as arrays of shape (n, *sample_shape), by column.
 
-        `time` is among them, as datetime64[ns]. Raises NotFoundError when nothing is stored.
+        Where values are missing the array is a masked one; arrays of different lengths and texts
+        are objects, with None for a missing one. `time` is among them, as datetime64[ns], and with
+        `times` the time of each value, as `time of NAME`. Raises NotFoundError when nothing is
+        stored.
         """
-        from daq.wire.arrow import TIME, column_values
+        from daq.wire.arrow import column_values, is_time_of
 
         parts: dict[str, list[npt.NDArray[Any]]] = {}
-        batches = self.read(reference, stream=stream, columns=columns)
+        batches = self.read(reference, stream=stream, columns=columns, times=times)
         async with aclosing(batches):
             async for batch in batches:
                 for field, column in zip(batch.schema, batch.columns, strict=True):
+                    is_time = field.name == TIME or is_time_of(field) is not None
                     values = (
-                        column.to_numpy() if field.name == TIME else column_values(column, field)
+                        column.to_numpy(zero_copy_only=False)
+                        if is_time
+                        else column_values(column, field)
                     )
                     parts.setdefault(field.name, []).append(values)
         if not parts:
             which = f"run {reference[:8]}" if reference else "the newest run"
             raise NotFoundError(f"{which} holds nothing in its stream {stream!r}")
-        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        return {name: concatenated(arrays) for name, arrays in parts.items()}

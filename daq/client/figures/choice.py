@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.core import Column, Grid, NotFoundError, did_you_mean, find_grid, planned_axes
+from daq.core.columns import filled_up, is_ragged, with_nan
 from daq.wire.convert import RecordedRun
 
 __all__ = ["Drawn", "Table", "choose", "numbers", "problem"]
@@ -54,6 +55,7 @@ def choose(run: RecordedRun, table: Table, wanted: Sequence[str] = ()) -> Drawn:
 
     Raises NotFoundError when there is nothing to draw, or no column of a name that is wanted.
     """
+    table = {n: filled_up(v)[0] if is_ragged(v) else v for n, v in table.items()}
     columns = [c for c in _columns(run, table) if table[c.name].dtype.kind in "biufc"]
     planned = planned_axes(run.summary.metadata)
     moved = [c for c in columns if c.role == "positioner" and not c.shape]
@@ -71,8 +73,7 @@ def choose(run: RecordedRun, table: Table, wanted: Sequence[str] = ()) -> Drawn:
 
 def numbers(values: Array) -> Numbers:
     """As floats: of complex numbers the magnitude, of missing ones NaN."""
-    if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(np.float64), np.nan)
+    values = with_nan(values)
     return (np.abs(values) if values.dtype.kind == "c" else values).astype(np.float64)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.core import EventBlock, RunStop
+from daq.core.names import table_names
 from daq.wire.convert import RecordedRun, RecordedStream
 from daq.wire.event_model import Document, compose_documents, unpack_page
 
@@ -29,7 +30,8 @@ def run_documents(
 
     Args:
         run: The run's record.
-        streams: For each stream its columns, with `time` (datetime64[ns]) among them.
+        streams: For each stream its columns, with `time` (datetime64[ns]) among them, and with
+            `time of NAME` where the time of each value is known.
         pages: Events as `event_page` of up to 1000 rows instead of one `event` each.
     """
     summary = run.summary
@@ -51,12 +53,18 @@ def run_documents(
 
 def _blocks(stream: RecordedStream, table: Mapping[str, Array]) -> Iterator[EventBlock]:
     times = table["time"].astype("datetime64[ns]").astype(np.int64)
-    arrays = [values for name, values in table.items() if name != "time"]
+    names = table_names(column.name for column in stream.columns)
+    read = {c.name: table.get(f"time of {c.name}") for c in stream.columns}
+    known = {
+        n: t.astype("datetime64[ns]").astype(np.int64)
+        for n, t in read.items()
+        if t is not None and t.dtype.kind == "M"
+    }
     for first in range(0, len(times), PAGE_ROWS):
         rows = slice(first, first + PAGE_ROWS)
-        parts = zip(stream.columns, arrays, strict=True)
-        values = {column.name: array[rows] for column, array in parts}
-        yield EventBlock(stream.name, first, stream.columns, times[rows], values)
+        values = {column: table[name][rows] for column, name in names.items()}
+        read_at = {column: moments[rows] for column, moments in known.items()}
+        yield EventBlock(stream.name, first, stream.columns, times[rows], values, read_at)
 
 
 def _axes(run: RecordedRun) -> list[str]:

@@ -9,12 +9,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from daq.core import NotFoundError, ParameterError, StorageError
-from daq.wire.arrow import column_values
+from daq.core import NotFoundError, ParameterError, StorageError, axis_label
+from daq.core.columns import rows_missing
+from daq.core.values import to_json
+from daq.wire.arrow import column_of, column_values
 
 if TYPE_CHECKING:
     from io import IOBase
@@ -35,12 +38,19 @@ class _BatchWriter(Protocol):
 
 
 def write_batches(
-    batches: Iterable[pa.RecordBatch], file_format: str, target: Path | BinaryIO
+    batches: Iterable[pa.RecordBatch],
+    file_format: str,
+    target: Path | BinaryIO,
+    *,
+    units: bool = True,
 ) -> tuple[str, ...]:
-    """Write batches of one schema, holding one at a time; returns what was left out.
+    """Write batches of one schema, holding one at a time; returns what was left out, or renamed.
 
     CSV has no arrays: a waveform of up to 64 samples becomes columns `name[0]`, `name[1]`, ...; a
-    longer one, or a frame, is left out and the answer says so. Parquet and Arrow hold everything.
+    longer one, or a frame, is left out and the answer says so. Arrays of different lengths stand in
+    one cell each, as a JSON list. A complex number is two columns, `name.re` and `name.im`; what is
+    missing is an empty cell. With `units` the header tells them: `stage (mm)`. Parquet and Arrow
+    hold everything.
     A file appears when it is complete; to a stream Arrow is written in its stream format, not its
     file format. Raises NotFoundError when there is no batch, ParameterError for another format,
     StorageError when the disk refuses.
@@ -56,11 +66,11 @@ def write_batches(
         raise NotFoundError("there are no events to write", advice="is it the right stream?")
     everything = chain([first], source)
     if not isinstance(target, Path):
-        return _write(file_format, first.schema, everything, target)
+        return _write(file_format, first.schema, everything, target, units=units)
     partial = target.with_name(target.name + ".partial")
     try:
         with partial.open("wb") as file:
-            notes = _write(file_format, first.schema, everything, file)
+            notes = _write(file_format, first.schema, everything, file, units=units)
         partial.replace(target)
     except OSError as error:
         raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
@@ -71,26 +81,31 @@ def write_batches(
 
 
 def _write(
-    file_format: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], sink: BinaryIO
+    file_format: str,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    sink: BinaryIO,
+    *,
+    units: bool,
 ) -> tuple[str, ...]:
     if file_format == "csv":
-        return _write_csv(schema, batches, sink)
+        return _write_csv(schema, batches, sink, units=units)
     _write_binary(file_format, schema, batches, sink)
     return ()
 
 
 def _write_csv(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], sink: BinaryIO
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], sink: BinaryIO, *, units: bool
 ) -> tuple[str, ...]:
     left_out = [field.name for field in schema if _width(field) > _MOST_CSV_COLUMNS]
-    flat = (_flatten(batch) for batch in batches)
+    flat = (_flatten(batch, units=units) for batch in batches)
     first = next(flat)
     with pa.csv.CSVWriter(sink, first.schema) as writer:
         for batch in chain([first], flat):
             writer.write_batch(batch)
     return tuple(
         f"column {name!r} is not in the file: CSV cannot hold arrays of shape "
-        f"{list(schema.field(name).type.shape)}"
+        f"{list(column_of(schema.field(name)).shape)}"
         for name in left_out
     )
 
@@ -112,31 +127,50 @@ def _write_binary(
 
 def _width(field: pa.Field[Any]) -> int:
     """How many CSV columns a field takes."""
-    if not isinstance(field.type, pa.FixedShapeTensorType):
-        return 1
-    return math.prod(field.type.shape)
+    return 1 if _is_list(field) else math.prod(column_of(field).shape)
 
 
-def _flatten(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _is_list(field: pa.Field[Any]) -> bool:
+    return pa.types.is_list(field.type)
+
+
+def _flatten(batch: pa.RecordBatch, *, units: bool) -> pa.RecordBatch:
     """The same batch with small arrays spread over columns and large ones left out."""
-    columns: dict[str, Any] = {}
+    parts: list[tuple[str, pa.Array[Any]]] = []
     for field, array in zip(batch.schema, batch.columns, strict=True):
-        if not isinstance(field.type, pa.FixedShapeTensorType):
-            columns[field.name] = array
-        elif _width(field) <= _MOST_CSV_COLUMNS:
-            columns.update(_spread(field, array))
-    return pa.record_batch(columns)
+        if _width(field) > _MOST_CSV_COLUMNS:
+            continue
+        unit = column_of(field).units if units and field.metadata else ""
+        parts += [(axis_label(name, unit), part) for name, part in _spread(field, array)]
+    names: list[str] = []
+    for name, _ in parts:
+        free = name
+        while free in names:  # `w[0]` of a waveform `w`, beside a column of that name
+            free += "_"
+        names.append(free)
+    return pa.record_batch([part for _, part in parts], names=names)
 
 
 def _spread(field: pa.Field[Any], array: pa.Array[Any]) -> Iterator[tuple[str, pa.Array[Any]]]:
-    values = column_values(array, field)
-    native = values.astype(values.dtype.newbyteorder("="), copy=False)
-    flat = native.reshape(len(values), -1)
-    if flat.dtype.kind == "c":
-        parts = {"re": flat.real, "im": flat.imag}
-        for index in range(flat.shape[1]):
-            for part, numbers in parts.items():
-                yield f"{field.name}[{index}].{part}", pa.array(numbers[:, index])
+    column = column_of(field)
+    if _is_list(field):
+        yield field.name, pa.array(map(_as_text, column_values(array, field)), pa.string())
         return
+    if not column.shape and column.dtype[1:2] != "c":
+        yield field.name, array
+        return
+    values = column_values(array, field)
+    gone = rows_missing(values)
+    numbers = np.ma.getdata(values)
+    flat = numbers.astype(numbers.dtype.newbyteorder("="), copy=False).reshape(len(values), -1)
     for index in range(flat.shape[1]):
-        yield f"{field.name}[{index}]", pa.array(flat[:, index])
+        name = f"{field.name}[{index}]" if column.shape else field.name
+        if flat.dtype.kind == "c":
+            yield f"{name}.re", pa.array(flat[:, index].real, mask=gone)
+            yield f"{name}.im", pa.array(flat[:, index].imag, mask=gone)
+        else:
+            yield name, pa.array(flat[:, index], mask=gone)
+
+
+def _as_text(sample: Any) -> str | None:
+    return None if sample is None else to_json(sample, typed=False)

@@ -100,9 +100,17 @@ class Run:
         """Names of its streams."""
         return tuple(stream.name for stream in self.detail.streams)
 
-    def columns(self, stream: str = "primary") -> dict[str, npt.NDArray[Any]]:
-        """Arrays of shape (n, *sample_shape) by column, with `time` (datetime64[ns])."""
-        return self.portal.call(lambda client: client.runs.columns(self.id, stream=stream))
+    def columns(
+        self, stream: str = "primary", *, times: bool = False
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Arrays of shape (n, *sample_shape) by column, with `time` (datetime64[ns]).
+
+        Missing values are masked; texts and arrays of different lengths are objects. With `times`
+        a `time of NAME` tells when each value of a column was read.
+        """
+        return self.portal.call(
+            lambda client: client.runs.columns(self.id, stream=stream, times=times)
+        )
 
     def table(self, kind: TableKind | Literal["auto"] = "auto", stream: str = "primary") -> Any:
         """The data as `pandas`, `xarray`, `arrow` or `dict`; by default what is installed."""
@@ -122,12 +130,16 @@ class Run:
         """A Dataset: on the grid for a grid scan, else by event. Needs xarray."""
         return self.table("xarray", stream)
 
-    def to_arrow(self, stream: str = "primary") -> pa.Table:
-        """An Arrow table with units in the fields' metadata."""
+    def to_arrow(self, stream: str = "primary", *, times: bool = False) -> pa.Table:
+        """An Arrow table with units in the fields' metadata.
+
+        With `times` each column is followed by one that tells when each of its values was read.
+        """
         import pyarrow as pa  # loads slowly, and only this needs it
 
         async def read(client: AsyncClient) -> list[pa.RecordBatch]:
-            async with aclosing(client.runs.read(self.id, stream=stream)) as batches:
+            found = client.runs.read(self.id, stream=stream, times=times)
+            async with aclosing(found) as batches:
                 return [batch async for batch in batches]
 
         batches = self.portal.call(read)
@@ -149,7 +161,7 @@ class Run:
         if files:
             return self.portal.stream(lambda client: client.runs.documents(self.id))
         detail = self.detail
-        tables = {s.name: self.columns(s.name) for s in detail.streams if s.points}
+        tables = {s.name: self.columns(s.name, times=True) for s in detail.streams if s.points}
         return run_documents(detail, tables, pages=pages)
 
     def plot(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from daq.core import Column, Grid, NotFoundError, ParameterError, find_grid
+from daq.core.columns import filled_up, is_ragged, rows_missing, with_nan
+from daq.core.names import TIME, table_names, unique_names
 from daq.wire.convert import RecordedRun
 
 __all__ = ["TABLE_KINDS", "Columns", "TableKind", "attributes", "check_kind", "make_table"]
@@ -16,7 +19,6 @@ __all__ = ["TABLE_KINDS", "Columns", "TableKind", "attributes", "check_kind", "m
 Array = npt.NDArray[Any]
 TableKind = Literal["dict", "pandas", "xarray", "arrow"]
 TABLE_KINDS: tuple[TableKind, ...] = ("dict", "pandas", "xarray", "arrow")
-TIME = "time"
 
 
 class Columns(dict[str, Array]):
@@ -28,15 +30,29 @@ class Columns(dict[str, Array]):
 
 
 def attributes(run: RecordedRun, stream: str) -> dict[str, Any]:
-    """What goes with the numbers: the run's id, how it ended, the units."""
+    """What goes with the numbers: the run's id, how it ended, the units.
+
+    `names` tells what was recorded under another name than the table has; `notes` why a column is
+    there where that is not obvious.
+    """
     summary = run.summary
+    shown = shown_columns(run, stream)
     return {
         "run_id": summary.run_id,
         "name": summary.name,
         "outcome": str(summary.outcome or "open"),
-        "units": {column.name: column.units for column in described(run, stream)},
+        "units": {name: column.units for name, column in shown.items()},
+        "names": {name: column.name for name, column in shown.items() if name != column.name},
+        "notes": {name: column.note for name, column in shown.items() if column.note},
         "metadata": dict(summary.metadata),
     }
+
+
+def shown_columns(run: RecordedRun, stream: str) -> dict[str, Column]:
+    """The columns of a stream by the names that they have in its table."""
+    columns = described(run, stream)
+    names = table_names(column.name for column in columns)
+    return {names[column.name]: column for column in columns}
 
 
 def described(run: RecordedRun, stream: str) -> tuple[Column, ...]:
@@ -63,7 +79,7 @@ def make_table(
         return Columns(columns, attrs)
     if kind == "pandas":
         return _to_pandas(columns, attrs)
-    return _to_xarray(run, described(run, stream), columns, attrs)
+    return _to_xarray(run, shown_columns(run, stream), columns, attrs)
 
 
 def check_kind(kind: str) -> None:
@@ -98,45 +114,93 @@ def _need(package: str) -> Any:
 
 def _to_pandas(columns: Mapping[str, Array], attrs: dict[str, Any]) -> Any:
     pandas = _need("pandas")
-    flat = {name: list(values) if values.ndim > 1 else values for name, values in columns.items()}
-    frame = pandas.DataFrame(flat)
+    frame = pandas.DataFrame({name: _series(pandas, v) for name, v in columns.items()})
     frame.attrs.update(attrs)
     return frame
+
+
+def _series(pandas: Any, values: Array) -> Any:
+    """One column; what is missing is pandas' NA, or None among texts and arrays."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return list(values) if values.ndim > 1 else values
+    gone = rows_missing(values)
+    if values.ndim > 1 or values.dtype.kind == "c":
+        rows = zip(np.ma.getdata(values), gone, strict=True)
+        return pandas.Series([None if is_gone else value for value, is_gone in rows], dtype=object)
+    kinds = {"b": "BooleanArray", "i": "IntegerArray", "u": "IntegerArray", "f": "FloatingArray"}
+    dtype = values.dtype.newbyteorder("=")
+    native = np.ma.getdata(values).astype(np.float32 if dtype == np.float16 else dtype)
+    return getattr(pandas.arrays, kinds[dtype.kind])(native, gone)
 
 
 # ------------------------------------------------------------------------------------------ xarray
 
 
+class _Naming:
+    """Names of dimensions and further variables, none of which is that of a column."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+
+    def new(self, name: str) -> str:
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+
 def _to_xarray(
     run: RecordedRun,
-    described_columns: Sequence[Column],
+    shown: Mapping[str, Column],
     columns: Mapping[str, Array],
     attrs: dict[str, Any],
 ) -> Any:
     xarray = _need("xarray")
-    flat = {k: v for k, v in {**attrs, **attrs["metadata"]}.items() if _is_plain(v)}
-    moved = [c.name for c in described_columns if c.role == "positioner" and not c.shape]
-    grid = find_grid(run.summary.metadata, columns, moved)
+    naming = _Naming(columns)
+    regular, dims = _regular(columns, naming)
+    moved = [n for n, c in shown.items() if c.role == "positioner" and not c.shape and n in columns]
+    grid = find_grid(run.summary.metadata, regular, moved)
     if grid is not None:
-        variables, coordinates = _on_grid(columns, grid)
+        variables, coordinates = _on_grid(regular, dims, grid, naming)
     else:
-        axes = {*moved, TIME}
-        spread = {n: (("event", *_own_dims(n, v)), v) for n, v in columns.items()}
+        axes, event = {*moved, TIME}, naming.new("event")
+        spread = {name: ((event, *dims[name]), values) for name, values in regular.items()}
         variables = {name: spread[name] for name in spread if name not in axes}
         coordinates = {name: spread[name] for name in spread if name in axes}
-    dataset = xarray.Dataset(variables, coordinates, flat)
+    dataset = xarray.Dataset(variables, coordinates, _facts(attrs))
     for name in dataset.variables:
-        if unit := attrs["units"].get(str(name).removesuffix("_readback"), ""):
-            dataset[name].attrs["units"] = unit
+        known = shown.get(str(name).removesuffix("_readback"))
+        if known is not None:
+            dataset[name].attrs.update({k: v for k, v in _about(str(name), known).items() if v})
     return dataset
 
 
-def _own_dims(name: str, values: Array) -> tuple[str, ...]:
-    """Of a sample of the column."""
-    return tuple(f"{name}_{i}" for i in range(values.ndim - 1))
+def _regular(
+    columns: Mapping[str, Array], naming: _Naming
+) -> tuple[dict[str, Array], dict[str, tuple[str, ...]]]:
+    """The columns as arrays of one shape, and the names of their own dimensions.
+
+    What is missing is NaN, NaT or None. Arrays of different lengths are filled up with nothing, and
+    a further variable tells their lengths.
+    """
+    regular: dict[str, Array] = {}
+    dims: dict[str, tuple[str, ...]] = {}
+    for name, values in columns.items():
+        if is_ragged(values):
+            regular[name], lengths = filled_up(values)
+            length = naming.new(f"{name}_length")
+            regular[length] = lengths[:, 0] if lengths.shape[1] == 1 else lengths
+            dims[length] = () if lengths.shape[1] == 1 else (naming.new(f"{name}_axis"),)
+        else:
+            regular[name] = with_nan(values)
+        own = range(regular[name].ndim - 1)
+        dims[name] = tuple(naming.new(f"{name}_{i}") for i in own)
+    return regular, dims
 
 
-def _on_grid(columns: Mapping[str, Array], grid: Grid) -> tuple[dict[str, Any], dict[str, Any]]:
+def _on_grid(
+    columns: Mapping[str, Array], dims: Mapping[str, tuple[str, ...]], grid: Grid, naming: _Naming
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Variables and coordinates on the grid; what was not measured is filled with nothing."""
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
@@ -144,12 +208,24 @@ def _on_grid(columns: Mapping[str, Array], grid: Grid) -> tuple[dict[str, Any], 
         spread = grid.spread(values)
         if name in grid.axes:
             coordinates[name] = ((name,), grid.positions[grid.axes.index(name)])
-            coordinates[f"{name}_readback"] = (grid.axes, spread)
+            coordinates[naming.new(f"{name}_readback")] = (grid.axes, spread)
         elif name == TIME:
             coordinates[name] = (grid.axes, spread)
         else:
-            variables[name] = ((*grid.axes, *_own_dims(name, values)), spread)
+            variables[name] = ((*grid.axes, *dims[name]), spread)
     return variables, coordinates
+
+
+def _facts(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the run, and the user's metadata under names that hide none of it."""
+    own = unique_names(attrs["metadata"], attrs)
+    named = {own[key]: value for key, value in attrs["metadata"].items()}
+    return {key: value for key, value in {**attrs, **named}.items() if _is_plain(value)}
+
+
+def _about(name: str, column: Column) -> dict[str, str]:
+    recorded = column.name if column.name != name.removesuffix("_readback") else ""
+    return {"units": column.units, "column": recorded, "note": column.note}
 
 
 def _is_plain(value: object) -> bool:

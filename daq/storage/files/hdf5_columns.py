@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from daq.core.columns import cast_known
 from daq.storage.files.compression import Filters
 from daq.storage.journal.placed import Placed, Sample
 
@@ -17,10 +18,18 @@ __all__ = ["GrowingDataset", "text_type"]
 
 _CHUNK_BYTES = 64 << 10
 _CHUNK_ROWS = 1024
+_FREE_CHUNK = 256
 _CACHE_SLOTS = 11
 _DIRECT_BYTES = 16 << 10
+_RAGGED_BYTES = 16 << 20
 _AHEAD = 64
 """Rows by which a dataset of large samples grows."""
+
+
+def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a sample; where lengths differ, of some hundred numbers in all."""
+    free = shape.count(0)
+    return tuple(n or max(1, round(_FREE_CHUNK ** (1 / free))) for n in shape)
 
 
 def text_type() -> Any:
@@ -33,6 +42,9 @@ class GrowingDataset:
 
     Large samples, such as frames, get a chunk each and bypass HDF5's chunk cache and conversion:
     nearly as fast as writing a plain file. They may be `put` ahead of the rows that count.
+
+    A length of 0 in `shape` grows with the longest sample; what is left over is NaN, or 0 where the
+    type has none.
     """
 
     def __init__(
@@ -44,7 +56,7 @@ class GrowingDataset:
         filters: Filters = MappingProxyType({}),
     ) -> None:
         kind = text_type() if np.dtype(dtype).hasobject else np.dtype(dtype)
-        sample = kind.itemsize * int(np.prod(shape, dtype=np.int64))
+        sample = self.sample_bytes = kind.itemsize * int(np.prod(shape, dtype=np.int64))
         is_large = sample >= _DIRECT_BYTES
         self._direct = is_large and not filters
         self._one_by_one = is_large
@@ -55,37 +67,94 @@ class GrowingDataset:
             shape=(0, *shape),
             maxshape=(None, *(n or None for n in shape)),
             dtype=kind,
-            chunks=(rows, *(max(1, n) for n in shape)),
+            chunks=(min(rows, _CHUNK_ROWS // 8) if 0 in shape else rows, *_chunk(shape)),
+            fillvalue=kind.type(np.nan) if kind.kind in "fc" else None,
             # Of what is appended, two chunks are all that is ever touched again; and there may be
             # thousands of datasets.
-            rdcc_nbytes=2 * rows * max(sample, 1),
+            rdcc_nbytes=2 * rows * max(sample, 1) if 0 not in shape else None,
             rdcc_nslots=_CACHE_SLOTS,
             **(filters if is_large else {}),
         )
-        self._shape = shape
+        self.shape = shape
+        self.holds_placed = False
+        """Whether it has samples of which something else tells where they lie."""
         self._corner = (0,) * len(shape)
-        self._rows = 0
-        self._allocated = 0
+        self._whole = shape
+        """Of a sample that fills a chunk."""
+        self.rows = 0
+        self.allocated = 0
 
     def append(self, values: npt.NDArray[Any] | Sequence[Sample]) -> None:
         """Add rows of the dataset's shape and type; those that are placed lie there already."""
-        first, self._rows = self._rows, self._rows + len(values)
-        self._reach(self._rows)
+        first, self.rows = self.rows, self.rows + len(values)
+        self.reach(self.rows)
         if isinstance(values, np.ndarray) and not self._one_by_one:
             self._write(first, values)
             return
         for row, sample in enumerate(values, first):
             if isinstance(sample, Placed):
                 continue
-            if self._direct:
-                data = np.ascontiguousarray(sample, dtype=self._dtype)
-                self.dataset.id.write_direct_chunk((row, *self._corner), data)
-            else:
-                self.dataset[row] = sample
+            self._write_sample(row, sample)
+
+    def append_some(self, values: npt.NDArray[Any] | Sequence[Sample | None], gone: Any) -> None:
+        """Add rows of which those that are `gone` have no value."""
+        if not isinstance(values, np.ndarray) or self._one_by_one:
+            first = self.rows
+            self.skip(len(values))
+            for row in np.flatnonzero(~gone).tolist():
+                sample = values[row]
+                if not isinstance(sample, Placed):
+                    self._write_sample(first + row, np.ma.getdata(np.asanyarray(sample)))
+            return
+        if self._dtype.hasobject:
+            self.append(np.array(["" if value is None else value for value in values], object))
+            return
+        there = np.broadcast_to(gone.reshape(-1, *(1,) * (values.ndim - 1)), values.shape)
+        self.append(cast_known(values, there, self._dtype))
+
+    def append_ragged(self, samples: Sequence[Any]) -> None:
+        """Add rows of samples of different lengths, and None for those without."""
+        there = [sample for sample in samples if sample is not None]
+        widest = tuple(max((s.shape[i] for s in there), default=0) for i in range(len(self.shape)))
+        self.grow(widest)
+        first = self.rows
+        self.skip(len(samples))
+        size = self._dtype.itemsize * int(np.prod(widest, dtype=np.int64))
+        step = max(1, _RAGGED_BYTES // max(1, size))
+        for begin in range(0, len(samples), step):
+            part = samples[begin : begin + step]
+            fill = np.nan if self._dtype.kind in "fc" else 0
+            block = np.full((len(part), *widest), fill, self._dtype)
+            for row, sample in enumerate(part):
+                if sample is not None:
+                    corner: Any = (row, *map(slice, sample.shape))
+                    block[corner] = sample
+            where = slice(first + begin, first + begin + len(part))
+            if block.size:
+                self.dataset[(where, *map(slice, widest))] = block
+
+    def _write_sample(self, row: int, sample: Any) -> None:
+        if self._direct and sample.shape == self._whole:
+            data = np.ascontiguousarray(sample, dtype=self._dtype)
+            self.dataset.id.write_direct_chunk((row, *self._corner), data)
+        elif sample.size:
+            self.dataset[(row, *map(slice, sample.shape))] = sample
+
+    def grow(self, shape: tuple[int, ...]) -> None:
+        """Have room for samples of this shape too."""
+        wider = tuple(map(max, self.shape, shape))
+        if wider != self.shape:
+            self.shape = wider
+            self.dataset.id.set_extent((self.allocated, *wider))
+
+    def skip(self, rows: int) -> None:
+        """Add rows without a value, or whose values come by another way."""
+        self.rows += rows
+        self.reach(self.rows)
 
     def _write(self, first: int, values: npt.NDArray[Any]) -> None:
         if self._dtype.hasobject or values.dtype != self._dtype:
-            self.dataset[first : self._rows] = values
+            self.dataset[first : self.rows] = values
             return
         # What `dataset[...] = values` ends in. On its way there it looks at the file four times,
         # which takes three times as long as to write a few samples.
@@ -96,19 +165,20 @@ class GrowingDataset:
 
     def put(self, row: int, sample: memoryview) -> int:
         """Write one large sample, and return where in the file it lies."""
-        if row >= self._allocated:
-            self._reach(row + _AHEAD)  # to grow costs more than a twentieth of the writing
+        self.holds_placed = True
+        if row >= self.allocated:
+            self.reach(row + _AHEAD)  # to grow costs more than a twentieth of the writing
         corner = (row, *self._corner)
         self.dataset.id.write_direct_chunk(corner, sample)
         return int(self.dataset.id.get_chunk_info_by_coord(corner).byte_offset)
 
-    def _reach(self, rows: int) -> None:
-        if rows > self._allocated:
-            self.dataset.id.set_extent((rows, *self._shape))
-            self._allocated = rows
+    def reach(self, rows: int) -> None:
+        if rows > self.allocated:
+            self.dataset.id.set_extent((rows, *self.shape))
+            self.allocated = rows
 
     def finish(self) -> None:
         """Cut off what never counted."""
-        if self._allocated > self._rows:
-            self.dataset.id.set_extent((self._rows, *self._shape))
-            self._allocated = self._rows
+        if self.allocated > self.rows:
+            self.dataset.id.set_extent((self.rows, *self.shape))
+            self.allocated = self.rows

@@ -27,11 +27,12 @@ from types import MappingProxyType
 import h5py
 import numpy as np
 
-from daq.core import Column, RunStart, RunStop, StorageError, axis_label
+from daq.core import Column, RunStart, RunStop, StorageError
 from daq.storage.files.compression import Filters
 from daq.storage.files.directories import sync_directory
 from daq.storage.files.hdf5_columns import GrowingDataset
 from daq.storage.files.hdf5_sink import Hdf5Sink
+from daq.storage.files.hdf5_stream import StreamGroup, time_dataset
 from daq.storage.files.nexus import Converted, nexus_group, write_converted, write_start, write_stop
 from daq.storage.journal.block_records import BlockBatch
 from daq.storage.journal.channel import ChannelInfo
@@ -48,20 +49,6 @@ _MOST_AXES = 2
 def partial_path(path: Path) -> Path:
     """Where a file lies until it is complete."""
     return path.with_name(path.name + ".partial")
-
-
-@dataclass(slots=True)
-class _Stream:
-    """A stream's growing datasets."""
-
-    group: h5py.Group
-    columns: tuple[Column, ...]
-    names: dict[str, str]
-    """Column to dataset."""
-    time: GrowingDataset
-    values: list[GrowingDataset]
-    times: list[GrowingDataset]
-    rows: int = 0
 
 
 @dataclass(slots=True)
@@ -82,7 +69,7 @@ class RunFile:
         self.partial = partial_path(path)
         """Where it is until then."""
         self.start = start
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, StreamGroup] = {}
         self._monitors: dict[int, _Monitor] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         # Private until it is renamed, so no lock is needed; some network file systems have none.
@@ -109,12 +96,7 @@ class RunFile:
 
     def write_rows(self, batch: RowBatch) -> None:
         """Append rows to their stream."""
-        stream = self._stream(batch.stream, batch.columns)
-        stream.time.append(batch.timestamps)
-        for index, column in enumerate(stream.columns):
-            stream.values[index].append(batch.values[column.name])
-            stream.times[index].append(batch.column_times[:, index])
-        stream.rows += len(batch.timestamps)
+        self._stream(batch.stream).append(batch)
         self._check()
 
     def write_block(self, batch: BlockBatch) -> None:
@@ -128,7 +110,9 @@ class RunFile:
         self, stream: str, columns: tuple[Column, ...], column: int, row: int, sample: memoryview
     ) -> int:
         """Write one large sample of an event ahead of its row; returns where it lies."""
-        place = self._stream(stream, columns).values[column].put(row, sample)
+        group = self._stream(stream)
+        group.widen(columns)
+        place = group.put(columns[column].name, row, sample)
         self._check()
         return place
 
@@ -138,28 +122,16 @@ class RunFile:
         self._check()
         return place
 
-    def _stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
-        return self._streams.get(name) or self._add_stream(name, columns)
+    def _stream(self, name: str) -> StreamGroup:
+        return self._streams.get(name) or self._add_stream(name)
 
     def _monitor(self, index: int, channel: ChannelInfo) -> _Monitor:
         return self._monitors.get(index) or self._add_monitor(index, channel)
 
-    def _add_stream(self, name: str, columns: tuple[Column, ...]) -> _Stream:
-        group = nexus_group(
-            self._entry, dataset_name(name, [*ENTRY_PARTS, *self._entry]), "NXcollection"
-        )
-        group.attrs["stream"] = name
-        group.attrs["index"] = len(self._streams)
-        stamps = nexus_group(group, "timestamps", "NXcollection")
-        time = _time(group, "time")
-        stream = _Stream(group, columns, {}, time, [], [])
-        for index, column in enumerate(columns):
-            dataset = dataset_name(column.name, group)
-            stream.names[column.name] = dataset
-            values = GrowingDataset(group, dataset, column.dtype, column.shape, self._filters)
-            _describe(values.dataset, column, index)
-            stream.values.append(values)
-            stream.times.append(_time(stamps, dataset))
+    def _add_stream(self, name: str) -> StreamGroup:
+        taken = [*ENTRY_PARTS, *self._entry]
+        group = nexus_group(self._entry, dataset_name(name, taken), "NXcollection")
+        stream = StreamGroup(group, name, len(self._streams), self._filters)
         self._streams[name] = stream
         return stream
 
@@ -168,7 +140,7 @@ class RunFile:
         group.attrs["channel"] = channel.name
         value = GrowingDataset(group, "value", channel.dtype, channel.shape, self._filters)
         value.dataset.attrs["units"] = channel.units
-        monitor = _Monitor(_time(group, "time"), value)
+        monitor = _Monitor(time_dataset(group, "time"), value)
         self._monitors[index] = monitor
         return monitor
 
@@ -183,8 +155,7 @@ class RunFile:
         """Complete the file, force it to disk, and give it its final name."""
         write_stop(self._entry, stop, self.points)
         for stream in self._streams.values():
-            for column in stream.values:
-                column.finish()
+            stream.finish()
         for monitor in self._monitors.values():
             monitor.value.finish()
         self._link_devices()
@@ -214,7 +185,7 @@ class RunFile:
                 if column.source:
                     self._link_device(stream, column)
 
-    def _link_device(self, stream: _Stream, column: Column) -> None:
+    def _link_device(self, stream: StreamGroup, column: Column) -> None:
         name = dataset_name(column.source)
         moved = column.role == _POSITIONER
         if name not in self._instrument:
@@ -226,8 +197,8 @@ class RunFile:
         if link not in device:
             device[link] = h5py.SoftLink(self._target(stream, column))
 
-    def _target(self, stream: _Stream, column: Column) -> str:
-        return f"{stream.group.name}/{stream.names[column.name]}"
+    def _target(self, stream: StreamGroup, column: Column) -> str:
+        return f"{stream.group.name}/{stream.name_of(column.name)}"
 
     def _link_plot(self) -> None:
         """Fill /entry/data: the first detector of the main stream against what was moved."""
@@ -241,41 +212,24 @@ class RunFile:
         axes = axes if len(axes) <= _MOST_AXES and not signals[0].shape else axes[:1]
         same = [c for c in signals[1:] if c.shape == signals[0].shape]
         for column in (*axes, signals[0], *same):
-            self._data[stream.names[column.name]] = h5py.SoftLink(self._target(stream, column))
-        names = [stream.names[c.name] for c in axes] or [self._elapsed(stream)]
-        self._data.attrs["signal"] = stream.names[signals[0].name]
+            self._data[stream.name_of(column.name)] = h5py.SoftLink(self._target(stream, column))
+        names = [stream.name_of(c.name) for c in axes] or [self._elapsed(stream)]
+        self._data.attrs["signal"] = stream.name_of(signals[0].name)
         if same:
-            self._data.attrs["auxiliary_signals"] = [stream.names[c.name] for c in same]
+            self._data.attrs["auxiliary_signals"] = [stream.name_of(c.name) for c in same]
         self._data.attrs["axes"] = [*names, *["."] * len(signals[0].shape)]
         self._interpret(stream, signals[0])
         self._entry.attrs["default"] = "data"
 
-    def _interpret(self, stream: _Stream, signal: Column) -> None:
+    def _interpret(self, stream: StreamGroup, signal: Column) -> None:
         words = {1: "spectrum", 2: "image"}
         if len(signal.shape) in words:
-            dataset = stream.group[stream.names[signal.name]]
+            dataset = stream.group[stream.name_of(signal.name)]
             dataset.attrs["interpretation"] = words[len(signal.shape)]
 
-    def _elapsed(self, stream: _Stream) -> str:
+    def _elapsed(self, stream: StreamGroup) -> str:
         """Seconds since the run began: the axis of a run in which nothing was moved."""
         name = dataset_name("elapsed", self._data)
         seconds = (stream.group["time"][:] - self.start.started_ns) / 1e9
         self._data.create_dataset(name, data=seconds).attrs["units"] = "s"
         return name
-
-
-def _time(group: h5py.Group, name: str) -> GrowingDataset:
-    column = GrowingDataset(group, name, "<i8", ())
-    column.dataset.attrs["units"] = "ns"
-    column.dataset.attrs["start"] = "1970-01-01T00:00:00+00:00"
-    return column
-
-
-def _describe(dataset: h5py.Dataset, column: Column, index: int) -> None:
-    dataset.attrs["units"] = column.units
-    dataset.attrs["long_name"] = axis_label(column.name, column.units)
-    dataset.attrs["column"] = column.name
-    dataset.attrs["dtype"] = column.dtype
-    dataset.attrs["source"] = column.source
-    dataset.attrs["role"] = column.role
-    dataset.attrs["index"] = index

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -80,11 +81,14 @@ def read_block(path: Path, stream: str, wanted: Sequence[str], first: int) -> Ev
         if group is None:
             return None
         columns = select_columns(stream, _columns(group), wanted)
+        names = {str(d.attrs["column"]): name for name, d in _datasets(group)}
         end = min(first + _rows(columns), len(group["time"]))
+        for column in columns:
+            if column.varies:
+                end = _fewer_rows(group["lengths"][names[column.name]], column, first, end)
         if first >= end:
             return None
-        names = {str(d.attrs["column"]): name for name, d in _datasets(group)}
-        values = {c.name: _values(group[names[c.name]], first, end) for c in columns}
+        values = {c.name: _column_values(group, names[c.name], c, first, end) for c in columns}
         times = {c.name: group["timestamps"][names[c.name]][first:end] for c in columns}
         return EventBlock(stream, first, columns, group["time"][first:end], values, times)
 
@@ -160,9 +164,11 @@ def _columns(group: h5py.Group) -> tuple[Column, ...]:
             str(d.attrs["column"]),
             str(d.attrs["units"]),
             str(d.attrs["dtype"]),
-            tuple(d.shape[1:]),
+            tuple(int(n) for n in d.attrs.get("shape", d.shape[1:])),
             str(d.attrs["source"]),
             str(d.attrs["role"]),
+            bool(d.attrs.get("optional", False)),
+            str(d.attrs.get("note", "")),
         )
         for _, d in _datasets(group)
     )
@@ -174,15 +180,53 @@ def _rows(columns: Sequence[Column]) -> int:
     return int(min(_MOST_ROWS, max(1, _BLOCK_BYTES // max(1, size))))
 
 
-def _values(dataset: h5py.Dataset, first: int, end: int) -> np.ndarray:
+def _fewer_rows(lengths: h5py.Dataset, column: Column, first: int, end: int) -> int:
+    """Where a block of a handy size ends, whose arrays are as long as its longest."""
+    if first >= end:
+        return end
+    longest = np.maximum.accumulate(lengths[first:end].prod(axis=1))
+    sizes = longest * np.arange(1, len(longest) + 1) * np.dtype(column.dtype).itemsize
+    return first + max(1, int(np.searchsorted(sizes, _BLOCK_BYTES, "right")))
+
+
+def _column_values(
+    group: h5py.Group, name: str, column: Column, first: int, end: int
+) -> np.ndarray:
+    """As an `EventBlock` holds them."""
+    there = group["valid"][name][first:end].astype(bool) if column.optional else None
+    if column.varies:
+        lengths = group["lengths"][name][first:end]
+        widest = tuple(int(n) for n in lengths.max(axis=0))
+        block = _values(group[name], first, end, widest).astype(column.dtype, copy=False)
+        samples = np.empty(len(block), object)
+        for row, shape in enumerate(lengths):
+            is_there = there is None or there[row]
+            corner: Any = (row, *map(slice, shape))
+            samples[row] = block[corner].copy() if is_there else None
+        return samples
+    values = _values(group[name], first, end)
+    if there is None:
+        return values if column.dtype == "O" else values.astype(column.dtype, copy=False)
+    if column.dtype == "O":
+        values[~there] = None
+        return values
+    gone = np.broadcast_to(~there.reshape(-1, *(1,) * (values.ndim - 1)), values.shape)
+    known = np.where(gone, np.asarray(0, values.dtype), values).astype(column.dtype)
+    return np.ma.array(known, mask=gone.copy(), fill_value=None)
+
+
+def _values(
+    dataset: h5py.Dataset, first: int, end: int, widest: tuple[int, ...] = ()
+) -> np.ndarray:
+    where = (slice(first, end), *map(slice, widest))
     if h5py.check_string_dtype(dataset.dtype) is not None:
-        return np.asarray(dataset.asstr()[first:end], dtype=object)
+        return np.asarray(dataset.asstr()[where], dtype=object)
     try:
-        return np.asarray(dataset[first:end])
+        return np.asarray(dataset[where])
     except OSError as error:
         # Compressed by a filter that is not HDF5's own, and nothing was written with it here yet.
         if load_filters():
-            return np.asarray(dataset[first:end])
+            return np.asarray(dataset[where])
         raise StorageError(
             f"{dataset.file.filename}: {dataset.name} cannot be read: {error}",
             advice="it may be compressed by a filter of hdf5plugin: install that",

@@ -16,7 +16,8 @@ def describe_journal(path: Path) -> tuple[RunStart, RunStop | None, tuple[Stream
     """All but the data; without a stop when the journal does not say it. Blocks."""
     start: RunStart | None = None
     stop: RunStop | None = None
-    points: dict[tuple[str, tuple[Column, ...]], int] = {}
+    points: dict[str, int] = {}
+    columns: dict[str, tuple[Column, ...]] = {}
     with JournalReplay(path) as replay:
         while (batches := replay.read()) is not None:
             for batch in batches:
@@ -25,8 +26,8 @@ def describe_journal(path: Path) -> tuple[RunStart, RunStop | None, tuple[Stream
                 elif isinstance(batch, RunStop):
                     stop = batch
                 elif isinstance(batch, RowBatch):
-                    key = (batch.stream, batch.columns)
-                    points[key] = points.get(key, 0) + len(batch.timestamps)
+                    points[batch.stream] = points.get(batch.stream, 0) + len(batch.timestamps)
+                    columns[batch.stream] = batch.columns  # the last are the widest
     if start is None:
         raise StorageError(f"{path}: the journal does not begin with the start of its run")
-    return start, stop, tuple(StreamInfo(name, n, c) for (name, c), n in points.items())
+    return start, stop, tuple(StreamInfo(name, n, columns[name]) for name, n in points.items())

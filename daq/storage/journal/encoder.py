@@ -7,7 +7,7 @@ there is one, writes anything itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from daq.storage.journal.framing import Buffer, encode_record
 from daq.storage.journal.placed import LARGE_BYTES, Placed, Placer
 from daq.storage.journal.records import Kind, raw_bytes
 from daq.storage.journal.row_records import RowLayout
+from daq.storage.journal.stream_table import StreamTable, whole_columns
 
 __all__ = ["RunEncoder"]
 
@@ -29,7 +30,9 @@ _KINDS = frozenset("biufcO")
 @dataclass(slots=True)
 class _Stream:
     index: int
+    table: StreamTable
     layout: RowLayout
+    whole: tuple[str, ...]
     count: int = 0
 
 
@@ -49,6 +52,8 @@ class RunEncoder:
         self.descriptions: list[Buffer] = []
         """The records that say what the streams and channels so far hold, for repeating them."""
         self._streams: dict[str, _Stream] = {}
+        self._descriptors = 0
+        """How many were written: a stream has one more each time that it widens."""
         self._channels: dict[tuple[str, str, np.dtype[Any], tuple[int, ...]], _Channel] = {}
 
     def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
@@ -63,23 +68,51 @@ class RunEncoder:
         )
 
     def event(self, event: Event) -> list[Buffer]:
-        """The records of one event. The first event of a stream fixes its columns.
+        """The records of one event. A stream widens where the event does not fit its columns.
 
-        Raises StorageError when the event does not fit; it is then as if it had never come.
+        Raises StorageError when that cannot be; it is then as if the event had never come.
         """
         stream = self._streams.get(event.stream)
-        if stream is None:
-            return self._first_event(event)
-        columns = stream.layout.columns
-        if event.columns is not columns and event.columns != columns:
-            _check_same(event, columns)
-        if event.sequence != stream.count:
+        expected = stream.count if stream else 0
+        if event.sequence != expected:
             raise StorageError(
-                f"stream {event.stream!r} expects event {stream.count}, not {event.sequence}"
+                f"stream {event.stream!r} expects event {expected}, not {event.sequence}"
             )
-        row = self._row(stream, event)
+        if stream is None:
+            _check_columns(event)
+            table = StreamTable(event.stream)
+            table.begin(event)
+            return self._begin(table, event, 0)
+        columns = stream.layout.columns
+        if event.columns is columns or event.columns == columns:
+            row = self._row(stream, event)
+            stream.table.note(event, stream.whole)
+            stream.count += 1
+            return row
+        return self._wider_event(stream, event)
+
+    def _wider_event(self, stream: _Stream, event: Event) -> list[Buffer]:
+        """An event with other columns than its stream has by now."""
+        _check_columns(event)
+        table, values, times = stream.table.fit(event)
+        fitted = replace(event, columns=table.columns, values=values, timestamps=times)
+        if table is not stream.table:
+            return self._begin(table, fitted, stream.count)
+        row = self._row(stream, fitted)
         stream.count += 1
         return row
+
+    def _begin(self, table: StreamTable, event: Event, count: int) -> list[Buffer]:
+        """The descriptor of a stream that is new, or wider from now on, and the event."""
+        columns = table.columns
+        index, self._descriptors = self._descriptors, self._descriptors + 1
+        layout = RowLayout(event.stream, columns)
+        stream = _Stream(index, table, layout, whole_columns(columns), count)
+        row = self._row(stream, event)
+        stream.count += 1
+        self._streams[event.stream] = stream
+        described = records.encode_stream(index, event.stream, columns)
+        return [*self._describe(Kind.STREAM, described), *row]
 
     def _row(self, stream: _Stream, event: Event) -> list[Buffer]:
         placer, layout = self._placer, stream.layout
@@ -90,15 +123,6 @@ class RunEncoder:
             return placer.place_value(event.stream, layout.columns, column, stream.count, sample)
 
         return encode_record(Kind.ROW, *layout.encode(stream.index, event, place))
-
-    def _first_event(self, event: Event) -> list[Buffer]:
-        _check_columns(event)
-        stream = _Stream(len(self._streams), RowLayout(event.stream, event.columns))
-        row = self._row(stream, event)
-        stream.count = 1
-        described = records.encode_stream(stream.index, event.stream, event.columns)
-        self._streams[event.stream] = stream
-        return [*self._describe(Kind.STREAM, described), *row]
 
     def _describe(self, kind: Kind, description: bytes) -> list[Buffer]:
         """Twice: without it nothing of the stream or channel could be read back."""
@@ -142,13 +166,13 @@ def _check_columns(event: Event) -> None:
     if not names or twice:
         what = f"columns {twice} occur twice" if twice else "an event has at least one column"
         raise StorageError(f"stream {event.stream!r}: {what}")
-    if event.sequence != 0:
-        raise StorageError(f"stream {event.stream!r} expects event 0, not {event.sequence}")
     for column in event.columns:
-        what = f"stream {event.stream!r}: column {column.name!r}"
-        _check_dtype(what, column.dtype)
-        if 0 in column.shape:
-            raise StorageError(f"{what}: an array of shape {column.shape} holds nothing")
+        _check_dtype(f"stream {event.stream!r}: column {column.name!r}", column.dtype)
+        if column.name not in event.values:
+            raise StorageError(
+                f"stream {event.stream!r}, event {event.sequence}: column {column.name!r} has no "
+                "value"
+            )
 
 
 def _check_dtype(what: str, dtype: str) -> None:
@@ -161,19 +185,3 @@ def _check_dtype(what: str, dtype: str) -> None:
             f"{what} has the type {dtype!r}, which cannot be stored",
             advice="numbers, booleans, strings and arrays of numbers can",
         )
-
-
-def _check_same(event: Event, columns: tuple[Column, ...]) -> None:
-    """Other types may still fit; other names, shapes or units are another stream."""
-    new = {(c.name, c.units, c.shape) for c in event.columns}
-    old = {(c.name, c.units, c.shape) for c in columns}
-    if new != old:
-        raise StorageError(
-            f"stream {event.stream!r} began with the columns {_show(columns)}; "
-            f"event {event.sequence} has {_show(event.columns)}",
-            advice="record the same devices and values every time, or use another stream",
-        )
-
-
-def _show(columns: Iterable[Column]) -> str:
-    return ", ".join(f"{c.name}{list(c.shape) or ''} {c.units}".rstrip() for c in columns)

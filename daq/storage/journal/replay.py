@@ -44,6 +44,8 @@ class RecordDecoder:
         self._channels: dict[int, ChannelInfo] = {}
         self._large: set[tuple[int, int]] = set()
         """The kind and index of what has large samples."""
+        self._large_streams: set[str] = set()
+        """They keep their order also when they go on without large samples."""
         self._known: set[tuple[int, int]] = set()
         """Kind and checksum of every description: they are repeated, see `RunJournal`."""
         self._start: RunStart | None = None
@@ -143,7 +145,12 @@ class RecordDecoder:
             index, name, columns = records.decode_stream(payload)
             layout = self._layouts[index] = RowLayout(name, columns)
             if layout.has_large:
-                self._large.add((Kind.ROW, index))
+                self._large_streams.add(name)
+            self._large |= {
+                (Kind.ROW, number)
+                for number, each in self._layouts.items()
+                if each.stream in self._large_streams
+            }
         elif kind == Kind.CHANNEL:
             index, channel = records.decode_channel(payload)
             self._channels[index] = channel
@@ -327,8 +334,9 @@ def _fetch_samples(
         }
         whole = replace(batch, values={**batch.values, **large})
         found = np.ones(len(batch.timestamps), bool)
-        for column in large.values():
-            found &= [sample is not None for sample in column]
+        for name, column in large.items():
+            pairs = zip(column, batch.values[name], strict=True)
+            found &= [sample is not None or told is None for sample, told in pairs]
     parts: list[RowBatch | BlockBatch] = [whole.part(*ends) for ends in _stretches(found)]
     return parts, int(np.count_nonzero(~found))
 
@@ -340,7 +348,7 @@ def _stretches(found: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _fetch_column(
-    column: Iterable[Sample], dtype: str, shape: tuple[int, ...], placed: PlacedReader
+    column: Iterable[Sample | None], dtype: str, shape: tuple[int, ...], placed: PlacedReader
 ) -> list[Any]:
     """Each sample itself, or None for one that is not there."""
     return [

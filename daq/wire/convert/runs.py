@@ -137,11 +137,20 @@ def run_detail_from_wire(message: pb.RunDetail) -> RecordedRun:
 
 
 def _column_to_wire(c: Column) -> pb.RunColumn:
-    return pb.RunColumn(clean(c.name), c.units, c.dtype, list(c.shape), clean(c.source), c.role)
+    return pb.RunColumn(
+        clean(c.name),
+        c.units,
+        c.dtype,
+        list(c.shape),
+        clean(c.source),
+        c.role,
+        optional=c.optional,
+        note=clean(c.note),
+    )
 
 
 def _column_from_wire(m: pb.RunColumn) -> Column:
-    return Column(m.name, m.units, m.dtype, tuple(m.shape), m.source, m.role)
+    return Column(m.name, m.units, m.dtype, tuple(m.shape), m.source, m.role, m.optional, m.note)
 
 
 def event_to_wire(event: Event) -> pb.RecordPointResponse:

@@ -36,7 +36,10 @@ def batch(first: int, rows: int = 2) -> pa.RecordBatch:
 
 
 def test_csv_spreads_small_arrays_and_says_what_it_left_out(tmp_path: Path) -> None:
-    notes = write_batches([batch(0), batch(2)], "csv", tmp_path / "run.csv")
+    write_batches([batch(0)], "csv", tmp_path / "units.csv")
+    with (tmp_path / "units.csv").open(newline="") as file:
+        assert next(csv.reader(file))[:4] == ["time", "stage (mm)", "note", "wave[0] (V)"]
+    notes = write_batches([batch(0), batch(2)], "csv", tmp_path / "run.csv", units=False)
     assert len(notes) == 1
     assert "'camera' is not in the file" in notes[0]
     with (tmp_path / "run.csv").open(newline="") as file:

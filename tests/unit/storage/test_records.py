@@ -204,9 +204,9 @@ WAVE = (Column("w", "V", "<f8", (3,)),)
     [
         (event(1, X, x=0.5), r"event 1: column 'x' began as <i8 and cannot hold 0\.5"),
         (event(1, X), "column 'x' has no value"),
+        (event(1, (Column("y", "mm", "<f8"),)), "column 'y' has no value"),
         (event(2, X, x=1), "expects event 1, not 2"),
-        (event(1, (Column("x", "um", "<i8"),), x=1), r"began with the columns x mm.*has x um"),
-        (event(1, (Column("y", "mm", "<i8"),), y=1), r"began with the columns x mm.*has y mm"),
+        (event(1, (Column("y", "mm", "<f8", (3,)),), y=1.0), r"column 'y'.* cannot hold"),
     ],
 )
 def test_an_event_that_does_not_fit_is_refused_and_leaves_no_trace(bad: Event, says: str) -> None:
@@ -241,7 +241,6 @@ def test_a_first_event_that_does_not_fit_its_own_columns_fixes_nothing() -> None
         ((X[0], X[0]), r"\['x'\] occur twice"),
         ((Column("x", "", "<M8[ns]"),), "cannot be stored"),
         ((Column("x", "", "nonsense"),), "unknown type"),
-        ((Column("x", "", "<f8", (3, 0)),), r"shape \(3, 0\) holds nothing"),
     ],
 )
 def test_columns_that_make_no_table_are_refused(columns: tuple[Column, ...], says: str) -> None:

@@ -1345,6 +1345,12 @@ class RunInfo(betterproto.Message):
     metadata_json: Dict[str, str] = betterproto.map_field(
         13, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
+    other_points: Dict[str, int] = betterproto.map_field(
+        50, betterproto.TYPE_STRING, betterproto.TYPE_UINT64
+    )
+    """
+    Events of the streams beside the primary one; `points` counts that alone.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1413,9 +1419,19 @@ class RunColumn(betterproto.Message):
     units: str = betterproto.string_field(2)
     dtype: str = betterproto.string_field(3)
     shape: List[int] = betterproto.uint32_field(4)
+    """Of one sample; 0 for a length that differs from event to event."""
+
     source: str = betterproto.string_field(5)
     role: str = betterproto.string_field(6)
     """positioner or detector."""
+
+    optional: bool = betterproto.bool_field(50)
+    """Whether some events have no value."""
+
+    note: str = betterproto.string_field(51)
+    """
+    Why it is there, where that is not obvious: values that were kept apart from another column.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1427,13 +1443,19 @@ class ReadRunRequest(betterproto.Message):
     columns: List[str] = betterproto.string_field(3)
     """Empty for all."""
 
+    times: bool = betterproto.bool_field(50)
+    """
+    Behind each column one "time of NAME": when each of its values was read.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class RunBatch(betterproto.Message):
     ipc: bytes = betterproto.bytes_field(1)
     """
     An Arrow IPC stream of one record batch: "time" (timestamp[ns, UTC]) and the run's columns;
-     arrays as fixed_shape_tensor, units in the fields' metadata.
+     arrays as fixed_shape_tensor, those of different lengths as lists, complex numbers as structs of
+     re and im, what is missing as null; units in the fields' metadata.
     """
 
     first: int = betterproto.uint64_field(2)
