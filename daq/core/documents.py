@@ -141,3 +141,5 @@ class RunSummary:
     path: str = ""
     """The HDF5 file, on the daemon's machine."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    incomplete: str = ""
+    """Why its file is not complete yet; also the end of `reason`."""

@@ -34,7 +34,7 @@ from daq.storage.disk_watch import DiskWatch
 from daq.storage.files.compression import Filters
 from daq.storage.files.conversion import Conversion, discard_journal
 from daq.storage.files.directories import Directories
-from daq.storage.files.summaries import close_summary, summarize
+from daq.storage.files.summaries import close_summary, summarize, tell_incomplete
 from daq.storage.journal.run_journal import RunJournal, again, begin_journal, in_thread
 from daq.storage.stall_watch import StallWatch
 
@@ -324,8 +324,7 @@ class RunRecorder:
 
     async def _finish(self, journal: RunJournal, conversion: Conversion) -> None:
         stop = self._final_stop(journal)
-        if journal.failure is None:
-            await journal.append_stop(stop)
+        await journal.append_stop(stop)
         self._summary = await in_thread(
             lambda: conversion.complete(stop, journal.size, journal.points)
         )
@@ -343,10 +342,10 @@ class RunRecorder:
         """The run has ended, and its file is not complete."""
         self._error = error
         stop = self._stop or RunStop(RunOutcome.FAILED, self.start.started_ns)
-        reason = f"{stop.reason}; {error.message}" if stop.reason else error.message
-        self._summary = close_summary(
-            summarize(self.start), replace(stop, reason=reason), self.points, self.path
-        )
+        if self._journal is not None:
+            stop = self._final_stop(self._journal)
+        closed = close_summary(summarize(self.start), stop, self.points, self.path)
+        self._summary = tell_incomplete(closed, error.message)
 
     async def _mark(self, error: StorageError) -> None:
         """Say on record that the file is not complete."""

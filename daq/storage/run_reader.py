@@ -7,7 +7,7 @@ not be completed, for want of room on the disk, is read from its journal until i
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -56,8 +56,14 @@ class RunReader:
     """Knows where the events of every run are; `recorders` are those that are open."""
 
     def __init__(
-        self, directories: Directories, catalogue: Catalogue, recorders: Mapping[str, RunRecorder]
+        self,
+        directories: Directories,
+        catalogue: Catalogue,
+        recorders: Mapping[str, RunRecorder],
+        show: Callable[[RunSummary], RunSummary],
     ) -> None:
+        """`show` gives a run's line as it is now: one that is being recovered has a journal."""
+        self._show = show
         self._directories = directories
         self._catalogue = catalogue
         self._recorders = recorders
@@ -191,7 +197,7 @@ class RunReader:
             raise NotFoundError(
                 f"there is no run {run_id!r}", advice="list the runs to see their ids"
             )
-        return summary
+        return self._show(summary)
 
 
 def _is_journal(path: Path) -> bool:

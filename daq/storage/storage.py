@@ -27,7 +27,7 @@ from daq.storage.catalogue.rebuild import Rebuilding, rebuild_catalogue
 from daq.storage.files.compression import compression_filters
 from daq.storage.files.directories import Directories
 from daq.storage.recorder import BUFFER_BYTES, DURABILITIES, RunRecorder
-from daq.storage.recovery import close_lost_runs, recover_runs
+from daq.storage.recovery import Recovery, close_lost_runs
 from daq.storage.run_reader import RunDescription, RunReader
 
 __all__ = ["Storage"]
@@ -69,17 +69,28 @@ class Storage:
         self._rebuilding = trio.Lock()
         self._stuck: set[str] = set()
         """Runs whose files a thread still holds that waits for the disk."""
-        self._reader = RunReader(self._directories, self._catalogue, self._open)
+        self._recovery = Recovery(self._directories, self._catalogue, self._filters)
+        self._recovered = trio.Event()
+        self._reader = RunReader(
+            self._directories, self._catalogue, self._open, self._recovery.show
+        )
         self._opening: trio.MemorySendChannel[RunRecorder] | None = None
         self.ledger = Ledger(self._database)
         """Scripts and executions."""
-        self.recovered: tuple[RunSummary, ...] = ()
-        """The runs that the previous daemon left open."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What somebody should know before working."""
-        return (self._database.damage,) if self._database.damage else ()
+        return tuple(filter(None, (*self._database.problems, self._recovery.status())))
+
+    @property
+    def recovered(self) -> tuple[RunSummary, ...]:
+        """The runs that were left without a file and are complete by now."""
+        return tuple(self._recovery.recovered)
+
+    async def wait_recovered(self) -> None:
+        """Wait until every run is complete that the previous daemon left open, or given up."""
+        await self._recovered.wait()
 
     def is_idle(self) -> bool:
         """Whether no run is open."""
@@ -89,7 +100,7 @@ class Storage:
         return f"<Storage {self._directories.root} {len(self._open)} open>"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Own the recorders until cancelled; started when every orphaned run is recovered.
+        """Own the recorders until cancelled; what the previous daemon left is recovered meanwhile.
 
         Cancelled, it lets the owners of open runs close them, closes those that nobody does, and
         ends when all files are complete, or at its deadline: a journal then holds what is missing.
@@ -98,10 +109,8 @@ class Storage:
         with self._directories.locked():
             await self._database.open()
             try:
-                self.recovered = await recover_runs(
-                    self._directories, self._catalogue, self._filters
-                )
-                await close_lost_runs(self._catalogue)
+                await self._recovery.look()
+                await close_lost_runs(self._catalogue, self._recovery)
                 await self._keep_recorders(task_status)
             finally:
                 with trio.CancelScope(shield=True):
@@ -114,11 +123,17 @@ class Storage:
             await nursery.start(self._own_recorders, drain, ending)
             try:
                 task_status.started()
+                await self._recover()
+                self._recovered.set()
                 await self._list_all()
                 await trio.sleep_forever()
             finally:
                 drain.deadline = trio.current_time() + _OWNERS_GRACE_S + _DRAIN_S
                 ending.set()
+
+    async def _recover(self) -> None:
+        async with self._rebuilding:
+            await self._recovery.run()
 
     async def _own_recorders(
         self,
@@ -223,7 +238,7 @@ class Storage:
         execution_id: str = "",
     ) -> tuple[list[RunSummary], int]:
         """A page of runs, newest first, and how many fit in all; see `Catalogue.page`."""
-        return await self._catalogue.page(
+        runs, total = await self._catalogue.page(
             limit=limit,
             offset=offset,
             name=name,
@@ -232,6 +247,7 @@ class Storage:
             until_ns=until_ns,
             execution_id=execution_id,
         )
+        return [self._recovery.show(run) for run in runs], total
 
     async def find_run(self, ref: str = "") -> RunSummary:
         """The run that `ref` means: an id, a unique beginning of one, a name, empty for the newest.
@@ -240,7 +256,7 @@ class Storage:
         """
         summary = await self._catalogue.find(ref)
         recorder = self._open.get(summary.run_id)
-        return recorder.summary if recorder else summary
+        return recorder.summary if recorder else self._recovery.show(summary)
 
     async def describe_run(self, run_id: str) -> RunDescription:
         """How a run came about and what it holds; of an open one, so far."""
@@ -280,8 +296,9 @@ class Storage:
 
         Nothing else waits for it, and nothing is forgotten: see `daq.storage.catalogue.rebuild`.
         """
-        async with self._rebuilding:
-            await recover_runs(self._directories, self._catalogue, self._filters, self._is_busy)
+        await self._recovered.wait()
+        await self._recovery.look(self._is_busy)
+        await self._recover()
         async with aclosing(self._list_files()) as steps:
             async for step in steps:
                 yield step

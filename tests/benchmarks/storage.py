@@ -46,6 +46,7 @@ async def _storing(directory: Path) -> AsyncIterator[Storage]:
     storage = Storage(directory, Bus())
     async with trio.open_nursery() as nursery:
         await nursery.start(storage.run)
+        await storage.wait_recovered()
         yield storage
         nursery.cancel_scope.cancel()
 

@@ -6,6 +6,8 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary, StorageError
@@ -16,7 +18,7 @@ __all__ = ["Catalogue"]
 
 _COLUMNS = (
     "run_id, name, started_ns, ended_ns, outcome, reason, stopped_by, user, execution_id, "
-    "script_name, points, path, metadata"
+    "script_name, points, path, metadata, incomplete"
 )
 _MARKS = ", ".join("?" * len(_COLUMNS.split(", ")))
 _PUT = f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608
@@ -51,7 +53,10 @@ class Catalogue:
     async def put_all(self, summaries: Iterable[RunSummary]) -> int:
         """Add runs, or replace what is known of them; returns how many were not known."""
         runs = {summary.run_id: summary for summary in summaries}
-        rows = [_to_row(summary) for summary in runs.values()]
+        rows = [
+            _to_row(replace(summary, path=self._relative(summary.path)))
+            for summary in runs.values()
+        ]
 
         def put(db: sqlite3.Connection) -> int:
             count = "SELECT count(*) FROM runs WHERE run_id = ?"
@@ -96,7 +101,7 @@ class Catalogue:
         where = "WHERE " + " AND ".join(text for text, _ in asked) if asked else ""
         values = ["" if value == _OPEN else value for _, value in asked]
         runs, total = await self._database.execute(
-            lambda db: _page(db, where, values, limit, offset)
+            lambda db: self._page(db, where, values, limit, offset)
         )
         return self._newest(runs), total
 
@@ -105,7 +110,9 @@ class Catalogue:
 
         Empty for the newest of all. Raises NotFoundError, or AmbiguousError that lists the runs.
         """
-        found = self._newest(await self._database.execute(lambda db: _find(db, clean_text(ref))))
+        found = self._newest(
+            await self._database.execute(lambda db: self._find(db, clean_text(ref)))
+        )
         if not found:
             what = f"no run goes by {ref!r}" if ref else "there is no run yet"
             raise NotFoundError(what, advice="list the runs to see their ids and names")
@@ -117,7 +124,9 @@ class Catalogue:
 
     async def get(self, run_id: str) -> RunSummary | None:
         """The run with exactly this id."""
-        runs = await self._database.execute(lambda db: _select(db, "WHERE run_id = ?", [run_id]))
+        runs = await self._database.execute(
+            lambda db: self._select(db, "WHERE run_id = ?", [run_id])
+        )
         return self._newest(runs)[0] if runs else None
 
     def _newest(self, runs: Iterable[RunSummary]) -> list[RunSummary]:
@@ -126,50 +135,68 @@ class Catalogue:
     async def list_files(self) -> list[tuple[str, str]]:
         """The id and the file of every run that has ended and has one."""
         statement = "SELECT run_id, path FROM runs WHERE outcome != '' AND path LIKE '%.h5'"
-        return await self._database.execute(lambda db: db.execute(statement).fetchall())
+        found = await self._database.execute(lambda db: db.execute(statement).fetchall())
+        return [(run_id, self._absolute(path)) for run_id, path in found]
 
     async def list_open(self) -> list[RunSummary]:
         """Every run that has not ended, oldest first."""
         return await self._database.execute(
-            lambda db: _select(db, "WHERE outcome = '' ORDER BY started_ns", [])
+            lambda db: self._select(db, "WHERE outcome = '' ORDER BY started_ns", [])
         )
 
+    def _page(
+        self, db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int, offset: int
+    ) -> tuple[list[RunSummary], int]:
+        (total,) = db.execute(f"SELECT count(*) FROM runs {where}", values).fetchone()  # noqa: S608
+        order, limit = "DESC, run_id", max(0, min(limit, total - offset))
+        if offset > total // 2:  # a far page is nearer from the other end
+            order, offset = "ASC, run_id DESC", total - offset - limit
+        # The ids first: pages then skip along the index without touching the rows.
+        inner = f"SELECT run_id FROM runs {where} ORDER BY started_ns {order} LIMIT ? OFFSET ?"  # noqa: S608
+        rows = self._select(
+            db,
+            f"WHERE run_id IN ({inner}) ORDER BY started_ns DESC, run_id",
+            [*values, limit, offset],
+        )
+        return rows, int(total)
 
-def _page(
-    db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int, offset: int
-) -> tuple[list[RunSummary], int]:
-    (total,) = db.execute(f"SELECT count(*) FROM runs {where}", values).fetchone()  # noqa: S608
-    order, limit = "DESC, run_id", max(0, min(limit, total - offset))
-    if offset > total // 2:  # a far page is nearer from the other end
-        order, offset = "ASC, run_id DESC", total - offset - limit
-    # The ids first: pages then skip along the index without touching the rows.
-    inner = f"SELECT run_id FROM runs {where} ORDER BY started_ns {order} LIMIT ? OFFSET ?"  # noqa: S608
-    rows = _select(
-        db,
-        f"WHERE run_id IN ({inner}) ORDER BY started_ns DESC, run_id",
-        [*values, limit, offset],
-    )
-    return rows, int(total)
+    def _find(self, db: sqlite3.Connection, ref: str) -> list[RunSummary]:
+        newest = "ORDER BY started_ns DESC LIMIT 1"
+        if not ref:
+            return self._select(db, newest, [])
+        exact = self._select(db, "WHERE run_id = ?", [ref])
+        if exact:
+            return exact
+        named = self._select(db, f"WHERE name = ? {newest}", [ref])
+        return named or self._select(
+            db,
+            "WHERE run_id >= ? AND run_id < ? ORDER BY started_ns DESC LIMIT ?",
+            [ref, f"{ref}\U0010ffff", _SHOWN + 1],
+        )
 
+    def _select(self, db: sqlite3.Connection, tail: str, values: Sequence[Any]) -> list[RunSummary]:
+        rows = db.execute(f"SELECT {_COLUMNS} FROM runs {tail}", values).fetchall()  # noqa: S608
+        found = []
+        for row in rows:
+            try:
+                found.append(self._from_row(row))
+            except (ValueError, TypeError) as error:
+                self._database.set_aside(db, "runs", row[0], str(error))
+        return found
 
-def _find(db: sqlite3.Connection, ref: str) -> list[RunSummary]:
-    newest = "ORDER BY started_ns DESC LIMIT 1"
-    if not ref:
-        return _select(db, newest, [])
-    exact = _select(db, "WHERE run_id = ?", [ref])
-    if exact:
-        return exact
-    named = _select(db, f"WHERE name = ? {newest}", [ref])
-    return named or _select(
-        db,
-        "WHERE run_id >= ? AND run_id < ? ORDER BY started_ns DESC LIMIT ?",
-        [ref, f"{ref}\U0010ffff", _SHOWN + 1],
-    )
+    def _from_row(self, row: Sequence[Any]) -> RunSummary:
+        outcome = RunOutcome(row[4]) if row[4] else None
+        path = self._absolute(row[11])
+        fields = [*row[:4], outcome, *row[5:11], path, json.loads(row[12]), row[13]]
+        return RunSummary(*fields)
 
+    def _relative(self, path: str) -> str:
+        """A path below the storage directory from there on: that may be moved."""
+        inside = path and Path(path).is_relative_to(self._database.root)
+        return str(Path(path).relative_to(self._database.root)) if inside else path
 
-def _select(db: sqlite3.Connection, tail: str, values: Sequence[Any]) -> list[RunSummary]:
-    rows = db.execute(f"SELECT {_COLUMNS} FROM runs {tail}", values).fetchall()  # noqa: S608
-    return [_from_row(row) for row in rows]
+    def _absolute(self, path: str) -> str:
+        return str(self._database.root / path) if path else ""
 
 
 def _to_row(run: RunSummary) -> tuple[Any, ...]:
@@ -187,11 +214,6 @@ def _to_row(run: RunSummary) -> tuple[Any, ...]:
         run.points,
         run.path,
         json.dumps(run.metadata, default=plain),
+        run.incomplete,
     )
     return tuple(clean_text(value) if isinstance(value, str) else value for value in fields)
-
-
-def _from_row(row: Sequence[Any]) -> RunSummary:
-    outcome = RunOutcome(row[4]) if row[4] else None
-    fields = [*row[:4], outcome, *row[5:12], json.loads(row[12])]
-    return RunSummary(*fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -13,15 +13,16 @@ from typing import TypeVar
 
 import trio
 
-from daq.core import StorageError
+from daq.core import RunOutcome, StorageError
 
 __all__ = ["Database"]
 
 T = TypeVar("T")
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_WHOLE = 1
-"""`user_version` of a database that lists every run; a new one is rebuilt from the files first."""
+VERSION = 2
+"""`user_version`: 1, and 0 for one that did not list every run yet, were without `facts`,
+`set_aside` and `incomplete`, and with the whole path of each run."""
 _DOCUMENTS = ("scripts", "executions", "results")
 """Tables of which there is no other copy; the runs are in their files."""
 
@@ -39,7 +40,8 @@ CREATE TABLE IF NOT EXISTS runs (
     script_name TEXT NOT NULL,
     points INTEGER NOT NULL,
     path TEXT NOT NULL,
-    metadata TEXT NOT NULL
+    metadata TEXT NOT NULL,
+    incomplete TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started_ns);
 CREATE INDEX IF NOT EXISTS runs_by_name ON runs (name, started_ns);
@@ -69,7 +71,27 @@ CREATE TABLE IF NOT EXISTS output (
     line INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS output_by_execution ON output (execution_id, number);
+CREATE TABLE IF NOT EXISTS facts (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS set_aside (
+    number INTEGER PRIMARY KEY,
+    source TEXT NOT NULL,
+    id TEXT NOT NULL,
+    row TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
 """
+_OUTCOMES = ", ".join(f"'{outcome}'" for outcome in ("", *RunOutcome))
+_DAMAGED = {
+    "runs": f"NOT json_valid(metadata) OR outcome NOT IN ({_OUTCOMES})"
+    " OR typeof(started_ns) || typeof(ended_ns) || typeof(points) != 'integerintegerinteger'",
+    "scripts": "CASE WHEN json_valid(document) THEN json_type(document) != 'object' ELSE 1 END",
+    "executions": "CASE WHEN json_valid(document) THEN json_type(document) != 'object' ELSE 1 END",
+    "results": "NOT json_valid(document)",
+}
+"""By table, which rows cannot be what was written."""
 
 
 _log = logging.getLogger(__name__)
@@ -82,17 +104,31 @@ class Database:
         self._path = path
         self.damage = ""
         """What was wrong with the file, and where it is now; empty when it was sound."""
+        self._set_aside: list[str] = []
         self._connection: sqlite3.Connection | None = None
         self._turn = trio.Lock()
 
     def __repr__(self) -> str:
         return f"<Database {self._path} {'open' if self._connection else 'closed'}>"
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What somebody should know of the file."""
+        rows = ", ".join(self._set_aside)
+        aside = f"{self._path}: damaged rows were moved to its table set_aside: {rows}"
+        return tuple(filter(None, (self.damage, aside if rows else "")))
+
+    @property
+    def root(self) -> Path:
+        """The storage directory: paths in the file are relative to it."""
+        return self._path.parent
+
     async def open(self) -> None:
-        """Open or create the file.
+        """Open or create the file; an older one is brought to today's form.
 
         One that is damaged is set aside and begun anew; what is still readable of the scripts and
-        executions is taken over. Raises StorageError when the disk refuses.
+        executions is taken over. A damaged row is set aside alone. Raises StorageError when the
+        disk refuses, and for a file of a newer version, which is left as it is.
         """
         async with self._turn:
             self._connection = await trio.to_thread.run_sync(self._open)
@@ -113,16 +149,69 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False, timeout=5.0)
         try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise StorageError(
+                    f"{self._path}: is of version {version}, which a newer daq wrote; this one "
+                    f"reads up to version {VERSION}",
+                    advice="start the newer version, or choose another storage directory: "
+                    "nothing was changed",
+                )
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise _corrupt(verdict)
             connection.executescript(_SCHEMA)
-        except sqlite3.Error:
+            with connection:
+                if version < VERSION:
+                    self._migrate(connection, was_whole=version == 1)
+                self._sort_out(connection)
+        except (sqlite3.Error, StorageError):
             connection.close()
             raise
         return connection
+
+    def _migrate(self, db: sqlite3.Connection, *, was_whole: bool) -> None:
+        """From version 0 or 1, or from nothing: paths become relative to the directory."""
+        columns = [row[1] for row in db.execute("PRAGMA table_info(runs)")]
+        if "incomplete" not in columns:
+            db.execute("ALTER TABLE runs ADD COLUMN incomplete TEXT NOT NULL DEFAULT ''")
+        for run_id, path in db.execute("SELECT run_id, path FROM runs").fetchall():
+            db.execute("UPDATE runs SET path = ? WHERE run_id = ?", (_relative(path), run_id))
+        if was_whole:
+            db.execute("INSERT OR REPLACE INTO facts VALUES ('whole', '1')")
+        db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _sort_out(self, db: sqlite3.Connection) -> None:
+        """Move the rows away that nobody could read."""
+        for table, condition in _DAMAGED.items():
+            key = _key_of(table)
+            rows = db.execute(f"SELECT * FROM {table} WHERE {condition}").fetchall()  # noqa: S608
+            for row in rows:
+                self._move(db, table, key, row, "it is damaged")
+            if rows and table == "runs":  # their files are still there
+                db.execute("DELETE FROM facts WHERE name = 'whole'")
+        moved = db.execute("SELECT source, id FROM set_aside ORDER BY number").fetchall()
+        self._set_aside = [f"{source} {key}" for source, key in moved]
+
+    def _move(
+        self, db: sqlite3.Connection, table: str, key: str, row: Sequence[object], why: str
+    ) -> None:
+        db.execute(
+            "INSERT INTO set_aside (source, id, row, reason) VALUES (?, ?, ?, ?)",
+            (table, str(row[0]), repr(row), why),
+        )
+        db.execute(f"DELETE FROM {table} WHERE {key} = ?", row[:1])  # noqa: S608
+        _log.error("%s: row %s of %s was set aside: %s", self._path, row[0], table, why)
+
+    def set_aside(self, db: sqlite3.Connection, table: str, ident: str, why: str) -> None:
+        """Move a row away that says something else than it should; part of a transaction."""
+        key = _key_of(table)
+        found = db.execute(f"SELECT * FROM {table} WHERE {key} = ?", (ident,))  # noqa: S608
+        for row in found.fetchall():
+            self._move(db, table, key, row, why)
+            self._set_aside.append(f"{table} {ident}")
 
     def _begin_anew(self, error: sqlite3.Error) -> sqlite3.Connection:
         names = (self._path.with_name(f"{self._path.name}.damaged-{n}") for n in count(1))
@@ -146,13 +235,13 @@ class Database:
 
     async def is_whole(self) -> bool:
         """Whether every run is listed, as far as is known."""
-        return await self.execute(
-            lambda db: bool(db.execute("PRAGMA user_version").fetchone()[0] == _WHOLE)
-        )
+        statement = "SELECT count(*) FROM facts WHERE name = 'whole'"
+        return await self.execute(lambda db: bool(db.execute(statement).fetchone()[0]))
 
     async def mark_whole(self) -> None:
         """Every run is listed from now on."""
-        await self.execute(lambda db: db.execute(f"PRAGMA user_version = {_WHOLE}"))
+        statement = "INSERT OR REPLACE INTO facts VALUES ('whole', '1')"
+        await self.execute(lambda db: db.execute(statement))
 
     async def close(self) -> None:
         """Let the file go. What is asked of the database afterwards raises StorageError."""
@@ -180,6 +269,19 @@ class Database:
             f"{self._path}: {error}",
             advice="check the disk; without this file the list of runs is lost, but no data",
         )
+
+
+def _key_of(table: str) -> str:
+    return {"runs": "run_id", "results": "execution_id"}.get(table, "id")
+
+
+def _relative(path: str) -> str:
+    """The end of a path of version 1, from the storage directory on, wherever that is now."""
+    parts = Path(path).parts
+    for folder, depth in (("runs", 4), ("journal", 2)):
+        if len(parts) > depth and parts[-depth] == folder:
+            return str(Path(*parts[-depth:]))
+    return path
 
 
 def _corrupt(verdict: str) -> sqlite3.DatabaseError:

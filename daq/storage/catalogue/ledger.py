@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from daq.core import (
     ExecutionRecord,
@@ -21,9 +21,11 @@ from daq.core import (
     Transition,
 )
 from daq.storage.catalogue.database import Database
-from daq.storage.journal.records import clean_text, plain
+from daq.storage.journal.records import clean_text, known_fields, plain
 
 __all__ = ["Ledger"]
+
+T = TypeVar("T")
 
 _EXECUTIONS = 10_000
 
@@ -42,7 +44,7 @@ class Ledger:
 
     async def load_scripts(self) -> list[Script]:
         """Every script, oldest upload first."""
-        return [_script(d) for d in await self._documents("scripts ORDER BY uploaded_ns, id")]
+        return await self._documents("scripts", "ORDER BY uploaded_ns, id", _script)
 
     async def save_execution(self, record: ExecutionRecord, result: object = None) -> None:
         """Add an execution, or replace what is known of it; with it what `main` returned."""
@@ -69,8 +71,8 @@ class Ledger:
 
     async def load_executions(self, limit: int = _EXECUTIONS) -> list[ExecutionRecord]:
         """The newest executions, at most `limit`, oldest first."""
-        tail = f"executions ORDER BY created_ns DESC, id DESC LIMIT {int(limit)}"
-        return [_execution(d) for d in reversed(await self._documents(tail))]
+        tail = f"ORDER BY created_ns DESC, id DESC LIMIT {int(limit)}"
+        return (await self._documents("executions", tail, _execution))[::-1]
 
     async def append_output(self, execution_id: str, lines: Sequence[OutputLine]) -> None:
         """Add what an execution printed or logged."""
@@ -98,10 +100,20 @@ class Ledger:
         statement = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
         await self._database.execute(lambda db: db.execute(statement, (key, when, document)))
 
-    async def _documents(self, tail: str) -> list[dict[str, Any]]:
-        def load(db: sqlite3.Connection) -> list[dict[str, Any]]:
-            rows = db.execute(f"SELECT document FROM {tail}")  # noqa: S608
-            return [json.loads(document) for (document,) in rows]
+    async def _documents(
+        self, table: str, tail: str, read: Callable[[dict[str, Any]], T]
+    ) -> list[T]:
+        """The documents of a table; one that is none is set aside."""
+
+        def load(db: sqlite3.Connection) -> list[T]:
+            found = []
+            rows = db.execute(f"SELECT id, document FROM {table} {tail}").fetchall()  # noqa: S608
+            for key, document in rows:
+                try:
+                    found.append(read(json.loads(document)))
+                except (ValueError, TypeError, KeyError, AttributeError) as error:
+                    self._database.set_aside(db, table, key, f"{type(error).__name__}: {error}")
+            return found
 
         return await self._database.execute(load)
 
@@ -115,14 +127,16 @@ def _fields(value: Script | ExecutionRecord) -> dict[str, Any]:
 
 
 def _script(fields: dict[str, Any]) -> Script:
-    parameters = tuple(ScriptParameter(**p) for p in fields["parameters"])
-    return Script(**fields | {"parameters": parameters})
+    parameters = tuple(
+        ScriptParameter(**known_fields(ScriptParameter, p)) for p in fields["parameters"]
+    )
+    return Script(**known_fields(Script, fields) | {"parameters": parameters})
 
 
 def _execution(fields: dict[str, Any]) -> ExecutionRecord:
     transitions = tuple(
-        Transition(**t | {"state": ExecutionState(t["state"])}) for t in fields["transitions"]
+        Transition(**known_fields(Transition, t) | {"state": ExecutionState(t["state"])})
+        for t in fields["transitions"]
     )
-    return ExecutionRecord(
-        **fields | {"transitions": transitions, "run_ids": tuple(fields["run_ids"])}
-    )
+    exact = {"transitions": transitions, "run_ids": tuple(fields["run_ids"])}
+    return ExecutionRecord(**known_fields(ExecutionRecord, fields) | exact)

@@ -27,7 +27,7 @@ from daq.storage.files.hdf5_file import RunFile, partial_path
 from daq.storage.files.hdf5_reader import read_converted, summarize_file
 from daq.storage.files.journal_outline import describe_journal
 from daq.storage.files.nexus import Converted
-from daq.storage.files.summaries import close_summary, summarize
+from daq.storage.files.summaries import close_summary, own_reason, summarize
 from daq.storage.journal.block_records import BlockBatch
 from daq.storage.journal.channel import ChannelInfo
 from daq.storage.journal.placed import Placed, sample_check
@@ -95,6 +95,10 @@ class Conversion:
         if self._anew is not None:
             return self._anew.progress
         return self.offset, self._file.writes if self._file else 0
+
+    def cancel(self) -> None:
+        """Convert nothing more; the journal is converted by somebody else later."""
+        self._broken = StorageError(f"{self._journal}: its conversion was given up")
 
     def _follow(self, anew: Conversion) -> None:
         self._anew = anew
@@ -344,7 +348,7 @@ def _stop_of(known: RunSummary) -> RunStop | None:
     """How the run ended, if its end could still be catalogued but not be written to the journal."""
     if known.outcome is None:
         return None
-    return RunStop(known.outcome, known.ended_ns, known.reason, known.by)
+    return RunStop(known.outcome, known.ended_ns, own_reason(known), known.by)
 
 
 def _completed_before(path: Path, journal: Path) -> RunSummary | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daq.core import RunStart, RunStop, RunSummary
 
-__all__ = ["close_summary", "summarize"]
+__all__ = ["close_summary", "own_reason", "summarize", "tell_incomplete"]
 
 
 def summarize(start: RunStart) -> RunSummary:
@@ -34,3 +34,15 @@ def close_summary(summary: RunSummary, stop: RunStop, points: int, path: Path) -
         points=points,
         path=str(path),
     )
+
+
+def own_reason(summary: RunSummary) -> str:
+    """Why the run ended, without why its file is not complete."""
+    return summary.reason.removesuffix(summary.incomplete).removesuffix("; ")
+
+
+def tell_incomplete(summary: RunSummary, why: str) -> RunSummary:
+    """The line of a run whose file is not complete; how it ended stays as it is."""
+    reason = own_reason(summary)
+    reason = reason if why in reason else "; ".join(filter(None, (reason, why)))
+    return replace(summary, reason=reason, incomplete=why)

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -92,6 +93,8 @@ class RunJournal:
         self._points = 0
         self._last_ns = 0
         self._failure: StorageError | None = None
+        self._hangs = False
+        """Whether a thread still waits for the disk."""
 
     @property
     def points(self) -> int:
@@ -138,9 +141,17 @@ class RunJournal:
         await self._append(lambda: self._encoder.blocks(blocks), large=large)
 
     async def append_stop(self, stop: RunStop) -> None:
-        """How the run ended: the last record."""
+        """How the run ended: the last record, for which a disk that was full may still have room.
+
+        Raises StorageError when the disk refuses it, and had refused nothing before.
+        """
         stopped = encode_record(Kind.STOP, records.encode_stop(stop, self._points))
-        await self._append(lambda: stopped)
+        if self._failure is None:
+            await self._append(lambda: stopped)
+        elif not self._hangs:
+            with suppress(StorageError):
+                async with self._turn:
+                    await self._bounded(lambda: self._writer.write(stopped))
 
     async def _append(self, encode: Callable[[], list[Buffer]], *, large: bool = False) -> None:
         """Encode and write as one step, in turn, that no cancellation can split.
@@ -214,6 +225,7 @@ class RunJournal:
         """In a thread, beyond the reach of the caller's cancellation, but not for ever."""
         with trio.move_on_after(_WRITE_TIMEOUT_S, shield=True):
             return await in_thread(work)
+        self._hangs = True
         error = StorageError(
             f"{self._writer.path}: the disk took no data for {_WRITE_TIMEOUT_S:g} s",
             advice="check the disk, or the connection to it",

@@ -66,6 +66,7 @@ async def check_recovery(directory: Path, acknowledged: dict[str, int]) -> None:
     storage = Storage(directory, Bus())
     async with trio.open_nursery() as nursery:
         await nursery.start(storage.run)
+        await storage.wait_recovered()
         (summary,) = storage.recovered
         assert summary.outcome is RunOutcome.INTERRUPTED
         description = await storage.describe_run("victim")

@@ -57,6 +57,7 @@ async def test_frames_are_stored_compressed_and_read_back_the_same(
     storage = Storage(tmp_path, Bus(), compression=name)
     async with trio.open_nursery() as nursery:
         await nursery.start(storage.run)
+        await storage.wait_recovered()
         run = await storage.open_run(START)
         for number in range(4):
             await run.append(event(number))

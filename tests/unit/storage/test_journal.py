@@ -92,7 +92,8 @@ def test_a_stretch_that_is_overwritten_costs_the_records_that_it_touches(
     ]
     with TemporaryDirectory() as directory:
         path = Path(directory, "run.journal")
-        path.write_bytes(file_header() + whole[:begin] + b"\xd1" * (end - begin) + whole[end:])
+        junk = bytes(byte ^ 0x5A for byte in whole[begin:end])
+        path.write_bytes(file_header() + whole[:begin] + junk + whole[end:])
         found, _, damages = read_damaged(path)
     assert found == untouched
     assert sum(size for _, size in damages) >= end - begin

@@ -28,6 +28,7 @@ async def storing(directory):
     storage = Storage(directory, Bus())
     async with trio.open_nursery() as nursery:
         await nursery.start(storage.run)
+        await storage.wait_recovered()
         yield storage
         nursery.cancel_scope.cancel()
 

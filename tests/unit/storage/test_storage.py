@@ -66,6 +66,7 @@ async def storing(directory: Path, bus: Bus | None = None) -> AsyncIterator[Stor
     storage = Storage(directory, bus or Bus())
     async with trio.open_nursery() as nursery:
         await nursery.start(storage.run)
+        await storage.wait_recovered()
         yield storage
         nursery.cancel_scope.cancel()
 
@@ -206,6 +207,7 @@ async def test_an_owner_still_closes_its_run_while_everything_is_cancelled(tmp_p
 
     async with trio.open_nursery() as nursery:
         await nursery.start(storage.run)
+        await storage.wait_recovered()
         nursery.start_soon(owner, await storage.open_run(start()))
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
