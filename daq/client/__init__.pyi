@@ -2,6 +2,7 @@
 from .bench.bench import Bench as Bench, RemoteFunction as RemoteFunction
 from .bench.camera import Camera as Camera, Digitizer as Digitizer
 from .bench.connecting import connect as connect
+from .bench.current import run as run, scan as scan
 from .bench.detector import Detector as Detector, Signal as Signal, Subscription as Subscription
 from .bench.device import Device as Device
 from .bench.light import Laser as Laser, Shutter as Shutter

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
+from daq.client.bench import current
 from daq.client.bench.camera import Camera, Digitizer
 from daq.client.bench.detector import Detector
 from daq.client.bench.device import Device, missing_capability
@@ -80,9 +81,11 @@ class Bench(Scans):
         return devices_html((info.description, info.snapshot) for info in listing.devices)
 
     def __enter__(self) -> Self:
+        current.enter(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        current.leave(self)
         self.close()
 
     def close(self) -> None:
@@ -142,29 +145,30 @@ class Bench(Scans):
 
     def motor(self, name: str) -> Motor:
         """A device that moves; CapabilityError for another, here and below."""
-        return self._of_class(name, Motor)
+        return self.of_class(name, Motor)
 
     def detector(self, name: str) -> Detector:
         """A device that is read."""
-        return self._of_class(name, Detector)
+        return self.of_class(name, Detector)
 
     def camera(self, name: str) -> Camera:
         """A device that delivers images."""
-        return self._of_class(name, Camera)
+        return self.of_class(name, Camera)
 
     def shutter(self, name: str) -> Shutter:
         """A device that opens and closes."""
-        return self._of_class(name, Shutter)
+        return self.of_class(name, Shutter)
 
     def laser(self, name: str) -> Laser:
         """A source that can be switched and tuned."""
-        return self._of_class(name, Laser)
+        return self.of_class(name, Laser)
 
     def digitizer(self, name: str) -> Digitizer:
         """A device with an unbroken series of samples."""
-        return self._of_class(name, Digitizer)
+        return self.of_class(name, Digitizer)
 
-    def _of_class(self, name: str, wanted: type[DeviceType]) -> DeviceType:
+    def of_class(self, name: str, wanted: type[DeviceType]) -> DeviceType:
+        """The device of this name, which has to be of this class."""
         device = self[name]
         if not isinstance(device, wanted):
             assert wanted.capability is not None  # noqa: S101 - of every class that is asked for

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar, cast
 
+from daq.client.bench.current import DeviceClass
 from daq.client.blocking.call import Action
 from daq.client.blocking.portal import Portal
 from daq.client.blocking.status import MotionProgress, Status
@@ -44,8 +45,10 @@ class MissingParameterError(ParameterError, AttributeError):
     """The device has no parameter of that name."""
 
 
-class Device:
+class Device(metaclass=DeviceClass):
     """A device. `bench["stage"]` gives one of the class that fits what it can do.
+
+    So does `Motor("stage")` inside of `with connect():`.
 
     It also satisfies `bluesky.protocols` as far as its capabilities go.
     """

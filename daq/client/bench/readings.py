@@ -41,6 +41,12 @@ class Readings(dict[str, dict[str, Any]]):
     def __float__(self) -> float:
         return float(self.value)
 
+    def __format__(self, spec: str) -> str:
+        """The number alone, in `units`: `f"{meter.read()} {meter.units}"`."""
+        if getattr(self.value, "shape", ()):
+            return format(repr(self), spec)
+        return format(float(self.value), spec or ".6g")
+
     def _repr_html_(self) -> str:
         return reading_html(self.name, self.value, self.units)
 
