@@ -27,3 +27,17 @@ def test_the_modules_that_it_names_exist(readme):
     names = set(re.findall(r"`([\w/]+\.py)`", readme.read_text()))
     modules = [f"/{relative(path)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     assert {n for n in names if not any(path.endswith(f"/{n}") for path in modules)} == set()
+
+
+NAME = r"`((?![\w./]+\.py`)[\w.]+)`"
+STEP = re.compile(rf"`([\w/]+\.py)`, {NAME}(?: and {NAME})?")
+
+
+@pytest.mark.parametrize("readme", READMES, ids=relative)
+def test_the_functions_that_it_names_are_in_their_files(readme):
+    for file, *names in STEP.findall(readme.read_text()):
+        found = [p for folder in FOLDERS for p in (ROOT / folder).rglob(Path(file).name)]
+        texts = [p.read_text() for p in found if str(p).endswith(f"/{file}")]
+        for name in filter(None, names):
+            words = [rf"\b(?:def|class) {part}\b" for part in name.split(".")]
+            assert any(all(re.search(w, text) for w in words) for text in texts), (file, name)
