@@ -10,9 +10,18 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from daq.client.figures.choice import LARGEST
+from daq.client.figures.labels import safe_text
+
 __all__ = ["Curve", "Image", "Map", "Waveform", "panels"]
 
 Array = npt.NDArray[Any]
+
+
+def drawable(values: Array) -> Array:
+    """The same with nothing (NaN) for what no picture has room for."""
+    numbers = values.astype(np.float64)
+    return np.where(np.abs(numbers) < LARGEST, numbers, np.nan)
 
 
 def panels(figure: Figure, count: int) -> Sequence[Axes]:
@@ -28,12 +37,12 @@ class Curve:
     def __init__(self, panel: Axes, xlabel: str, ylabel: str, style: str = ".-") -> None:
         self._panel = panel
         (self._line,) = panel.plot([], [], style, linewidth=1.0, markersize=4.0)
-        panel.set(xlabel=xlabel, ylabel=ylabel)
+        panel.set(xlabel=safe_text(xlabel), ylabel=safe_text(ylabel))
         panel.grid(visible=True, alpha=0.3)
 
     def show(self, x: Array, y: Array) -> None:
         """Draw these points instead of what was there."""
-        self._line.set_data(x, y)
+        self._line.set_data(drawable(x), drawable(y))
         self._panel.relim()
         self._panel.autoscale_view()
 
@@ -57,12 +66,13 @@ class Map:
         self._panel = panel
         self._points: Any = panel.scatter([], [], c=[], s=40.0, marker="s")
         _colour_bar(panel, self._points, label)
-        panel.set(xlabel=xlabel, ylabel=ylabel)
+        panel.set(xlabel=safe_text(xlabel), ylabel=safe_text(ylabel))
 
     def show(self, x: Array, y: Array, values: Array) -> None:
         """Draw these points instead of what was there."""
+        x, y = drawable(x), drawable(y)
         self._points.set_offsets(np.column_stack([x, y]))
-        self._points.set_array(values)
+        self._points.set_array(drawable(values))
         self._points.autoscale()
         # matplotlib's limits do not follow the offsets of a scatter.
         for numbers, set_limits in ((x, self._panel.set_xlim), (y, self._panel.set_ylim)):
@@ -89,10 +99,10 @@ class Image:
             _colour_bar(self._panel, self._shown, self._label)
         self._shown.set_data(flat)
         self._shown.autoscale()
-        self._panel.set_title(title)
+        self._panel.set_title(safe_text(title))
 
 
 def _colour_bar(panel: Axes, drawn: Any, label: str) -> None:
     figure = panel.get_figure(root=True)
     if figure is not None:
-        figure.colorbar(drawn, ax=panel, label=label)
+        figure.colorbar(drawn, ax=panel, label=safe_text(label))

@@ -13,14 +13,15 @@ from daq.core import Column, Grid, NotFoundError, did_you_mean, find_grid, plann
 from daq.core.columns import filled_up, is_ragged, with_nan
 from daq.wire.convert import RecordedRun
 
-__all__ = ["Drawn", "Table", "choose", "numbers", "problem"]
+__all__ = ["LARGEST", "Drawn", "Table", "choose", "numbers", "problem"]
 
 Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.float64]
 Table = Mapping[str, Array]
 
 TIME = "time"
-_LARGEST = 1e300
+LARGEST = 1e300
+"""Beyond it the range of an axis is no number any more."""
 _STANDS = 1e-4
 """A motor that varied by so little of where it is stood still."""
 _STRAIGHT = 0.999
@@ -82,7 +83,7 @@ def problem(name: str, values: Numbers, *, positive: bool = False) -> str:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return f"{name}: none of {values.size} values is a finite number"
-    if np.abs(finite).max() > _LARGEST:
+    if np.abs(finite).max() > LARGEST:
         return f"{name}: values of {np.abs(finite).max():.3g} are too large to be drawn"
     if positive and not np.any(finite > 0):
         return f"{name}: no value is positive, so there is nothing on a logarithmic axis"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from daq.client.figures.artists import Curve, Image, Map, Waveform, panels
 from daq.client.figures.charts import Points
+from daq.client.figures.labels import safe_text
 from daq.core import axis_label
 
 __all__ = ["RunChart"]
@@ -61,7 +62,7 @@ class RunChart:
             case "event_page" if document["descriptor"] == self._stream:
                 self._take_page(document)
             case "stop":
-                self._title += f"  ({document.get('outcome', '')}, {self.points} points)"
+                self._title += f" ({document.get('outcome', '')}, {self.points} points)"
 
     def take_array(self, name: str, value: Array | None) -> None:
         """The newest waveform or image of a channel."""
@@ -100,7 +101,7 @@ class RunChart:
             return False
         if not self._parts:
             self._set_up(figure)
-        figure.suptitle(self._title)
+        figure.suptitle(safe_text(self._title))
         time, *columns = self._points.columns()
         axes, scalars = columns[: len(self._axes)], columns[len(self._axes) :]
         values = dict(zip(self._scalars, scalars, strict=True)) | self._newest

@@ -147,7 +147,12 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _is_library(function: FunctionType) -> bool:
-    """Whether it belongs to an installed package, whose functions do not travel."""
+    """Whether it belongs to an installed package, whose functions do not travel.
+
+    Those of `daq` itself have the names of the script language, and mean that there.
+    """
+    if function.__module__.partition(".")[0] == "daq":
+        return True
     module = sys.modules.get(function.__module__)
     path = getattr(module, "__file__", "") or ""
     return "site-packages" in path or path.startswith(sys.base_prefix + "/lib/")

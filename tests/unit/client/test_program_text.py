@@ -36,6 +36,17 @@ def test_a_function_travels_with_what_it_uses() -> None:
     assert "LIMIT = 3.5\n" in text.source
 
 
+def test_a_scan_of_the_client_is_that_of_the_language_in_a_script() -> None:
+    from daq.client import scan
+
+    def measure():
+        return scan(["meter"], "stage", 0, 1, 3)
+
+    text = ProgramText("a scan")
+    text.add_function(measure)
+    assert text.source.count("def ") == 1
+
+
 def test_closures_travel_and_decorators_stay() -> None:
     factor = 2
 

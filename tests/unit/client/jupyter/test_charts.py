@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from daq.client.figures.charts import ImageChart, Points, TraceChart
+from daq.client.figures.picture import figure_png
 from daq.client.figures.run_chart import RunChart
 
 
@@ -44,7 +45,7 @@ def test_one_motor_gives_curves_that_grow() -> None:
     (panel,) = figure.axes
     assert panel.lines[0].get_xydata().tolist() == [[0, 5], [1, 6], [2, 7]]
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("stage (mm)", "meter (W)")
-    assert figure.get_suptitle() == "knife  (completed, 3 points)"
+    assert figure.get_suptitle() == "knife (completed, 3 points)"
 
 
 def test_a_new_sweep_begins_a_new_line() -> None:
@@ -156,3 +157,17 @@ def test_points_stay_within_their_bound_and_cover_everything(count: int) -> None
     assert kept[0] == 0
     assert kept[-1] >= count * 0.95 - 1
     assert len(set(np.diff(kept))) == 1
+
+
+@pytest.mark.parametrize("axes", [["stage"], ["y", "x"], []])
+@pytest.mark.parametrize(
+    "values", [[1e308, -1e308, 1.0], [np.nan] * 3, [np.inf, 1.0, -np.inf], [2.0, 2.0, 2.0]]
+)
+def test_awkward_numbers_and_names_can_be_drawn(axes: list[str], values: list[float]) -> None:
+    roles = dict.fromkeys(axes, "positioner") | {"$x^$": "detector"}
+    columns = {name: [0.0, 1.0, 2.0] for name in axes} | {"$x^$": values}
+    figure = Figure()
+    chart = run_chart(descriptor(**roles), page(**columns))
+    chart.take_document("start", {"time": 100.0, "daq": {"name": "$_{"}})
+    chart.draw(figure)
+    assert figure_png(figure).startswith(b"\x89PNG")
