@@ -112,8 +112,9 @@ class DocumentComposer:
         """What to plot against."""
         hints: dict[str, Any] = {"dimensions": [([_key(axis)], "primary") for axis in self._axes]}
         metadata = self._start.metadata
-        is_grid = str(metadata.get("plan_name", "")).endswith("grid_scan")
-        if is_grid and len(self._axes) > 1 and {"shape", "extents"} <= metadata.keys():
+        shape = metadata.get("shape")  # of a grid it has a number for each motor
+        is_grid = isinstance(shape, list) and len(shape) == len(self._axes) > 1
+        if is_grid and "extents" in metadata:
             hints["gridding"] = "rectilinear"
         return hints
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from daq.core import Column, Grid, NotFoundError, did_you_mean, find_grid, planned_axes
 from daq.core.columns import filled_up, is_ragged, with_nan
+from daq.core.names import table_names
 from daq.wire.convert import RecordedRun
 
 __all__ = ["LARGEST", "Drawn", "Table", "choose", "numbers", "problem"]
@@ -56,7 +57,7 @@ def choose(run: RecordedRun, table: Table, wanted: Sequence[str] = ()) -> Drawn:
 
     Raises NotFoundError when there is nothing to draw, or no column of a name that is wanted.
     """
-    table = {n: filled_up(v)[0] if is_ragged(v) else v for n, v in table.items()}
+    table = {n: with_nan(filled_up(v)[0] if is_ragged(v) else v) for n, v in table.items()}
     columns = [c for c in _columns(run, table) if table[c.name].dtype.kind in "biufc"]
     planned = planned_axes(run.summary.metadata)
     moved = [c for c in columns if c.role == "positioner" and not c.shape]
@@ -94,8 +95,10 @@ def _columns(run: RecordedRun, table: Table) -> tuple[Column, ...]:
     """The described columns of the stream that the table comes from."""
     wanted = set(table) - {TIME}
     for stream in run.streams:
-        if wanted <= {column.name for column in stream.columns}:
-            return tuple(column for column in stream.columns if column.name in wanted)
+        names = table_names(column.name for column in stream.columns)
+        if wanted <= set(names.values()):
+            columns = (replace(column, name=names[column.name]) for column in stream.columns)
+            return tuple(column for column in columns if column.name in wanted)
     return tuple(Column(n, "", table[n].dtype.str, table[n].shape[1:]) for n in sorted(wanted))
 
 

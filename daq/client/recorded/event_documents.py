@@ -7,12 +7,14 @@ file in which they lie may be on another machine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from daq.core import EventBlock, RunStop
+from daq.core import EventBlock, RunStart, RunStop, find_grid, planned_axes
+from daq.core.columns import with_nan
 from daq.core.names import table_names
 from daq.wire.convert import RecordedRun, RecordedStream
 from daq.wire.event_model import Document, compose_documents, unpack_page
@@ -44,7 +46,8 @@ def run_documents(
         if stream.name in streams
         for block in _blocks(stream, streams[stream.name])
     )
-    for name, document in compose_documents(run.start, blocks, stop, axes=_axes(run)):
+    start = _with_grid(run, streams.get("primary", {}))
+    for name, document in compose_documents(start, blocks, stop, axes=_axes(run)):
         if name == "event_page" and not pages:
             yield from unpack_page(document)
         else:
@@ -65,6 +68,22 @@ def _blocks(stream: RecordedStream, table: Mapping[str, Array]) -> Iterator[Even
         values = {column: table[name][rows] for column, name in names.items()}
         read_at = {column: moments[rows] for column, moments in known.items()}
         yield EventBlock(stream.name, first, stream.columns, times[rows], values, read_at)
+
+
+def _with_grid(run: RecordedRun, table: Mapping[str, Array]) -> RunStart:
+    """How the run began, with the grid that its events lie on where no plan noted one."""
+    metadata, axes = run.start.metadata, _axes(run)
+    if planned_axes(metadata) or not all(name in table for name in axes):
+        return run.start
+    grid = find_grid(metadata, {name: with_nan(table[name]) for name in axes}, axes)
+    if grid is None:
+        return run.start
+    found = {
+        "motors": list(grid.axes),
+        "shape": list(grid.shape),
+        "extents": [[float(axis[0]), float(axis[-1])] for axis in grid.positions],
+    }
+    return replace(run.start, metadata={**found, **metadata})
 
 
 def _axes(run: RecordedRun) -> list[str]:

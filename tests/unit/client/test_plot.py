@@ -157,6 +157,15 @@ def test_axes_are_logarithmic_on_request() -> None:
         draw_run(run(STAGE, METER), table(STAGE, METER), log="z")
 
 
+def test_a_column_called_time_and_missing_positions_are_drawn() -> None:
+    mine = Column("time", "", "<f8")
+    rows = table(STAGE, METER, rows=4) | {"time_": np.arange(4.0)}
+    rows["stage"] = np.ma.array(np.arange(4.0), mask=[True, False, False, False])
+    panels = draw_run(run(STAGE, METER, mine), rows).axes
+    assert [panel.get_ylabel() for panel in panels] == ["power_meter (W)", "time_"]
+    assert "not finite, not drawn: 1 of 4 of stage" in panels[0].get_title(loc="right")
+
+
 def test_waveforms_are_a_family_and_images_have_their_aspect() -> None:
     figure = draw_run(run(STAGE, WAVE, FRAME), table(STAGE, WAVE, FRAME))
     waves, image = figure.axes[:2]

@@ -71,6 +71,17 @@ def test_a_grid_that_was_drawn_by_hand_is_one_in_xarray_too() -> None:
     assert grid["good"].dtype == bool  # nothing is missing
 
 
+def test_a_grid_without_a_plan_is_one_in_documents_too() -> None:
+    path = [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]
+    run = recorded(6, RunOutcome.COMPLETED)
+    start = dict(run_documents(run, {"primary": table(path)}))["start"]
+    assert start["hints"]["gridding"] == "rectilinear"
+    assert start["hints"]["dimensions"] == [(["y"], "primary"), (["x"], "primary")]
+    assert (start["shape"], start["extents"]) == ([3, 2], [[0, 2], [0, 1]])
+    line = dict(run_documents(run, {"primary": table([(0, 0), (1, 1)])}))["start"]
+    assert "gridding" not in line["hints"]
+
+
 def test_events_that_claim_one_place_are_shown_one_by_one() -> None:
     path = [(0, 0), (0, 1), (0, 1), (1, 2)]
     events = make_table("auto", recorded(4, RunOutcome.FAILED, **GRID), "primary", table(path))
