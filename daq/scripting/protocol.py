@@ -352,6 +352,7 @@ def describe(description: DeviceDescription) -> dict[str, Any]:
                 "limits": [row.limits.low, row.limits.high] if row.limits else None,
                 "choices": list(row.choices),
                 "argument": row.argument if row.writable else "",
+                "is_axis": row.is_axis,
             }
             for row in d.parameters
         },

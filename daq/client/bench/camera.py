@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from daq.client.bench.axis_value import AxisValue
 from daq.client.bench.device import Device
 from daq.client.bench.readings import Readings
 from daq.client.blocking.blocking_stream import BlockingStream
@@ -28,8 +29,9 @@ class Exposing(Device):
 
     @property
     def exposure(self) -> float:
-        """In seconds, asked of the instrument; set it to change it."""
-        return self._ask(lambda client: client.devices.exposure(self.name))
+        """In seconds, asked of the instrument; set it to change it. It is an axis of scans too."""
+        seconds = self._ask(lambda client: client.devices.exposure(self.name))
+        return AxisValue(seconds, f"{self.name}.exposure")
 
     @exposure.setter
     def exposure(self, seconds: float) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar, cast
 
+from daq.client.bench.axis_value import AxisValue
 from daq.client.bench.current import DeviceClass
 from daq.client.blocking.call import Action
 from daq.client.blocking.portal import Portal
@@ -245,9 +246,12 @@ class Parameters:
         return self._by_name[name]
 
     def __getitem__(self, name: str) -> Scalar:
-        dtype = self.describe(name).dtype
+        row = self.describe(name)
         reading = self._portal.call(lambda client: client.devices.get(self._device, name))
-        return parse_scalar(reading.value, dtype)
+        value = parse_scalar(reading.value, row.dtype)
+        if isinstance(value, float) and row.is_axis:
+            return AxisValue(value, f"{self._device}.{name}")
+        return value
 
     def __setitem__(self, name: str, value: Scalar) -> None:
         self.describe(name)

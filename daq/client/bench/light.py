@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daq.client.bench.axis_value import AxisValue
 from daq.client.bench.device import Device
 from daq.core import Capability, Limits
 
@@ -49,8 +50,12 @@ class Tunable(Device):
 
     @property
     def wavelength(self) -> float:
-        """In nm, asked of the instrument. To set it is to tune and wait until tuned."""
-        return self._ask(lambda client: client.devices.wavelength(self.name))
+        """In nm, asked of the instrument. To set it is to tune and wait until tuned.
+
+        It is an axis too: `bench.scan([meter], laser.wavelength, 750, 850, 11)`.
+        """
+        nm = self._ask(lambda client: client.devices.wavelength(self.name))
+        return AxisValue(nm, f"{self.name}.wavelength")
 
     @wavelength.setter
     def wavelength(self, nm: float) -> None:

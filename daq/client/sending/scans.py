@@ -96,8 +96,10 @@ class Scans:
 
 
 def _name(device: object) -> str:
-    name = device_name(device)
-    if name is None:
+    name = getattr(device, "axis", None) or device_name(
+        device
+    )  # of a parameter's value, or a device
+    if not isinstance(name, str):
         raise ParameterError(
             f"{device!r:.80} is no device", advice="scans take devices of the bench, or their ids"
         )

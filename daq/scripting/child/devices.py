@@ -14,7 +14,9 @@ from daq.core import (
     Describe,
     Limits,
     ListDevices,
+    NotFoundError,
     did_you_mean,
+    split_target,
 )
 from daq.scripting.child.session import Session
 
@@ -57,7 +59,7 @@ class DeviceOperation:
 class DeviceParameter(DeviceOperation):
     """A parameter of a device: called to get or set it, given to `record` and to scans as it is."""
 
-    __slots__ = ("choices", "limits", "units")
+    __slots__ = ("choices", "is_axis", "limits", "units")
 
     def __init__(
         self, session: Session, device: str, name: str, signature: str, row: Mapping[str, Any]
@@ -66,6 +68,8 @@ class DeviceParameter(DeviceOperation):
         self.units: str = row["units"]
         self.limits = tuple(row["limits"]) if row["limits"] else None
         self.choices = tuple(row["choices"])
+        self.is_axis: bool = row["is_axis"]
+        """Whether it can be scanned as a motor's position can."""
 
     @property
     def id(self) -> str:
@@ -147,15 +151,26 @@ class Devices:
         """One operation by names."""
         return _writable(self._session.request(Call(device, operation, list(arguments))))
 
-    def require_range(self, motor: str, ends: Sequence[float]) -> None:
+    def find(self, target: str) -> DeviceProxy | DeviceParameter:
+        """The device of that id, or the parameter of `laser.wavelength`."""
+        device, parameter = split_target(target)
+        proxy = self.device(device)
+        if not parameter:
+            return proxy
+        found = getattr(proxy, parameter, None)
+        if not isinstance(found, DeviceParameter):
+            raise NotFoundError(f"{device!r} has no parameter {parameter!r}; it is {proxy!r}")
+        return found
+
+    def require_range(self, axis: str, ends: Sequence[float]) -> None:
         """Raise CapabilityError or LimitError, unless it may move to both of these."""
-        proxy = self.device(motor)
-        if not hasattr(proxy, "move_abs"):
-            raise CapabilityError(f"{motor}: cannot be moved; it is {proxy!r}")
-        limits = getattr(proxy, "limits", None)
+        found = self.find(axis)
+        if not getattr(found, "is_axis", hasattr(found, "move_abs")):
+            raise CapabilityError(f"{axis}: cannot be moved; it is {found!r}")
+        limits = getattr(found, "limits", None)
         if limits is not None:
             for position in ends:
-                Limits(*limits).require(motor, "position", position, getattr(proxy, "units", ""))
+                Limits(*limits).require(axis, "position", position, getattr(found, "units", ""))
 
 
 def device_id(device: object) -> str:

@@ -119,7 +119,7 @@ class _Host:
         self._tracker = tracker
 
     def name(self, device: object) -> str:
-        return str(self._devices.device(device_id(device)).id)
+        return str(self._devices.find(device_id(device)).id)
 
     def call(self, device: str, operation: str, *arguments: Any) -> Any:
         return self._devices.call(device, operation, *arguments)

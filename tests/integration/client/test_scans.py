@@ -188,6 +188,37 @@ def test_what_a_function_records_beside_a_plan_has_a_stream_of_its_own(bench: Be
     assert "per_point" in bench.runs[-1].streams
 
 
+def test_a_parameter_is_an_axis_as_a_motor_is(bench: Bench) -> None:
+    meter, laser = bench["power_meter"], bench.laser("laser")
+    laser.wavelength = 800.0
+    data = bench.scan([meter], laser.wavelength, 790, 810, 3)
+    assert data["laser.wavelength"].to_numpy() == pytest.approx([790, 800, 810], abs=0.5)
+    roles = {c.name: c.role for c in bench.runs[-1].detail.streams[0].columns}
+    assert roles == {"laser.wavelength": "positioner", "power_meter": "detector"}
+    assert bench.runs[-1].metadata["extents"] == [[790, 810]]
+
+    @bench.remote
+    def both():
+        rel_scan(["power_meter"], device("laser").wavelength, -5, 5, 2)  # noqa: F821
+        columns = grid_scan(  # noqa: F821
+            ["power_meter"], "laser.wavelength", 790, 810, 2, "stage", 0, 0.1, 2
+        )
+        return columns["laser.wavelength"]
+
+    laser.wavelength = 800.0
+    assert both() == pytest.approx([790, 790, 810, 810], abs=0.5)
+    assert dict(bench.runs[-1].to_xarray().sizes) == {"laser.wavelength": 2, "stage": 2}
+    assert bench.runs[-2].to_dict()["laser.wavelength"] == pytest.approx([795, 805], abs=0.5)
+    known = len(bench.runs)
+    for axis, error in [("laser.wavelength", LimitError), ("laser.emission", CapabilityError)]:
+        with pytest.raises(error, match=axis):
+            bench.scan([meter], axis, 0, 1e6, 3)
+    with pytest.raises(NotFoundError, match="no parameter 'colour'"):
+        bench.scan([meter], "laser.colour", 0, 1, 3)
+    assert len(bench.runs) == known
+    laser.wavelength = 800.0
+
+
 def test_what_is_only_read_along_is_no_axis(bench: Bench) -> None:
     bench.motor("rotator").position = 1.0
     bench.scan(["power_meter", "rotator"], "stage", 0, 0.2, 3)
