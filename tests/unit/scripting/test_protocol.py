@@ -185,7 +185,7 @@ def test_each_field_is_checked(message) -> None:
     [
         b"\x91" * 100_000,
         msgpack.packb(["log", 0, False, msgpack.Timestamp(1), "output", 0]),
-        msgpack.packb(["record", 1, False, [], {"a": msgpack.ExtType(5, b"")}, "primary"]),
+        msgpack.packb(["record", 1, False, [], {"a": msgpack.ExtType(5, b"")}, "primary", False]),
         b"\xdd\xff\xff\xff\xff",
         b"\xc6\xff\xff\xff\xff",
         b"\xdf\x7f\xff\xff\xff\x01\x02",
