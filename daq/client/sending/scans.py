@@ -38,7 +38,9 @@ def _signature(plan: Plan) -> inspect.Signature:
 
 
 def _parameter(parameter: PlanParameter, kind: Any) -> inspect.Parameter:
-    default = inspect.Parameter.empty if parameter.needed else parameter.default
+    default = inspect.Parameter.empty
+    if not parameter.needed:
+        default = parameter.default if parameter.name != "metadata" else {}
     return inspect.Parameter(parameter.name, kind, default=default)
 
 

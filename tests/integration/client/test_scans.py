@@ -99,6 +99,22 @@ def test_relative_scans_return_to_where_they_began(bench: Bench) -> None:
     assert bench.runs[-1].name == "rel_spiral_scan"
 
 
+def test_a_relative_scan_that_is_stopped_returns_too(bench: Bench) -> None:
+    stage = bench.motor("stage")
+    stage.position = 0.5
+
+    def slow():
+        rel_scan(["power_meter"], "stage", 1, 2, 1000, dwell=0.05)  # noqa: F821
+
+    execution = bench.submit(slow)
+    for update in execution.updates():
+        if update.view.record.run_ids:
+            break
+    execution.stop()
+    assert execution.wait().record.state == "STOPPED"
+    assert stage.position == pytest.approx(0.5, abs=0.01)
+
+
 def test_steps_before_and_after_and_at_each_point_are_functions(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
