@@ -363,9 +363,7 @@ class DeviceTask:
 
     def _is_looked_at(self) -> bool:
         """Whether a command looks at its motion all the time, which tells all that a poll does."""
-        seen = trio.current_time() - self._status.looked_at
-        recent = seen < self._timing.active_poll_s
-        return recent and self.command is not None and self._status.tells_only_motion()
+        return self._status.is_followed and self._status.tells_only_motion()
 
     def _pay_soon(self) -> None:
         """Try again what could not be done when it came back."""
@@ -381,8 +379,8 @@ class DeviceTask:
 
     def _is_commanded(self) -> bool:
         """Whether it moves by a command that does not look at it by itself yet."""
-        seen = trio.current_time() - self._status.looked_at
-        return self.command is not None and self.command.is_motion and seen >= self._timing.follow_s
+        command = self.command
+        return command is not None and command.is_motion and not self._status.is_followed
 
     async def _follow(self) -> None:
         try:

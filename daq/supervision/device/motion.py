@@ -136,7 +136,11 @@ async def carry_out_motion(
     timing, tolerance = context.driver.motion_timing, _tolerance(context)
     judged = target if tolerance < math.inf else None
     judge = MotionJudge(timing, tolerance, judged, sent_at, context.driver.distance, start)
-    verdict, position = await _follow(context, timing, judge)
+    context.status.is_followed = True
+    try:
+        verdict, position = await _follow(context, timing, judge)
+    finally:
+        context.status.is_followed = False
     if verdict is Verdict.OVER:
         return position
     raise _failure(context, what, target, position, verdict)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-
-import trio
 
 from daq.core import DeviceSnapshot, DeviceState, Invalid, OfflineError, Scalar
 from daq.drivers import Timebase
@@ -26,8 +23,8 @@ class DeviceStatus:
         """What helps while it is offline."""
         self.failed_questions = 0
         """Counts the answers that could not be understood."""
-        self.looked_at = -math.inf
-        """When its motion was looked at last, Trio's time."""
+        self.is_followed = False
+        """A command looks at its motion all the time: nobody else has to ask where it is."""
         self._misunderstood = False
         self._timebase = timebase
         self._on_change = on_change
@@ -109,7 +106,6 @@ class DeviceStatus:
 
     def note_motion(self, moving: bool) -> None:
         """A look at its motion understood what it said."""
-        self.looked_at = trio.current_time()
         if "moving" in self._fields:
             self.note("moving", moving)
         self.understand()

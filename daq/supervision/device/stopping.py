@@ -52,6 +52,7 @@ class _Done:
     position: float | None
     commands: int
     """How many commands the device had been given by then."""
+    took_s: float
 
 
 class Stopper:
@@ -100,9 +101,10 @@ class Stopper:
             if owe and self._context.status.state is not DeviceState.DISABLED:
                 self._debts.add(self._context.id, safe=safe, reason=reason)
             return self._answer(StopOutcome.UNREACHABLE, began, reason)
-        if self._is_done(safe, since):
+        if (done := self._find_done(safe, since)) is not None:
             await trio.lowlevel.checkpoint()
-            return self._answer(StopOutcome.STOPPED, began, since=since)
+            outcome = StopOutcome.STOPPED if done.changed else StopOutcome.IDLE
+            return self._answer(outcome, trio.current_time() - done.took_s, since=since)
         attempt = self._attempts.get(True) or self._attempts.get(safe) or self._start(by, safe=safe)
         with trio.move_on_after(timeout):
             await attempt.wait_answer()
@@ -183,7 +185,8 @@ class Stopper:
                 self._stopped_at = began_at
                 status.forget_older(notes)
                 self._task.refresh()
-            self._done = _Done(began_at, safe, changed, position, commands)
+            took_s = trio.current_time() - began_at
+            self._done = _Done(began_at, safe, changed, position, commands, took_s)
             self._debts.settle(self._context.id, safe=safe)
             return self._done
         finally:
@@ -240,16 +243,12 @@ class Stopper:
 
     # ------------------------------------------------------------------------------ the answer
 
-    def _is_done(self, safe: bool, since: float) -> bool:
-        """Whether it was stopped since, and has been asked for nothing after that."""
+    def _find_done(self, safe: bool, since: float) -> _Done | None:
+        """What was done since, when it has been asked for nothing after that."""
         done = self._done
-        return (
-            done is not None
-            and done.began_at >= since
-            and done.safe >= safe
-            and done.commands == self._task.commands
-            and not self._attempts
-        )
+        if done is None or self._attempts or done.commands != self._task.commands:
+            return None
+        return done if done.began_at >= since and done.safe >= safe else None
 
     def _conclude(
         self, attempt: Job, began: float, timeout: float, *, safe: bool, since: float, owe: bool
