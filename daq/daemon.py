@@ -12,8 +12,11 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import FrameType
 
 import trio
 
@@ -35,6 +38,14 @@ DESCRIPTORS = 16384
 """Files, sockets and serial ports that may be open at the same time, where the system allows it."""
 SAFE_S = 2.0
 """What each device gets to reach its safe state when the daemon ends."""
+ENDING_S = 45.0
+"""What an end may take beyond the grace of a script, closing a large file included."""
+LET_GO_S = 8.0
+"""What all drivers get to let go of their instruments."""
+DRAIN_S = 20.0
+"""What the storage gets after that; it has a deadline of its own before."""
+AT_ONCE_S = 3.0
+"""The same for everything, after a second signal."""
 
 
 async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
@@ -44,7 +55,10 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     await trio.to_thread.run_sync(keep_private, config.storage)
     parts = assemble(config, access)
     # A signal that comes before all is ready ends the daemon as soon as it is.
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with (
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        _last_resort(config.scripts.grace_s + ENDING_S) as last_resort,
+    ):
         async with trio.open_nursery() as storing:
             await storing.start(parts.storage.run)
             storing.start_soon(parts.timebase.follow_wall_clock, parts.storage.is_idle)
@@ -67,9 +81,70 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
                         executions.cancel_scope.cancel()
                 finally:
                     await _leave_safe(parts.supervisor, parts.guard)
+                last_resort.leave_in(LET_GO_S)
                 devices.cancel_scope.cancel()
+            last_resort.leave_in(DRAIN_S)
             storing.cancel_scope.cancel()
     log.info("ended cleanly")
+
+
+class _LastResort:
+    """Ends the process when a driver holds its thread, or the loop's own, for ever.
+
+    A thread cannot be ended, and neither Trio nor Python goes on without it: it is left behind.
+    What was acknowledged is in the journal, and the guard carries out the last wills where it was
+    not dismissed.
+    """
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+        self.signals = 0
+
+    def leave_in(self, seconds: float) -> None:
+        """From now on so long, whatever was said before; a second signal is not taken back."""
+        if self.signals > 1:
+            seconds = min(seconds, AT_ONCE_S)
+        self.cancel()
+        self._timer = threading.Timer(seconds, _leave, [seconds])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+@contextmanager
+def _last_resort(usual_s: float) -> Iterator[_LastResort]:
+    """Counts from the first signal on, also when that finds the loop blocked."""
+    last_resort = _LastResort()
+    passed_on = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        last_resort.signals += 1
+        if last_resort.signals <= 2:
+            last_resort.leave_in(usual_s)
+        handler = passed_on[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in passed_on:
+        signal.signal(number, heed)
+    try:
+        yield last_resort
+    finally:
+        last_resort.cancel()
+        for number, handler in passed_on.items():
+            signal.signal(number, handler)
+
+
+def _leave(after_s: float) -> None:
+    names = ", ".join(
+        thread.name for thread in threading.enumerate() if thread.name != "MainThread"
+    )
+    log.error("a driver does not let go within %g s; the process ends without: %s", after_s, names)
+    logging.shutdown()
+    os._exit(1)
 
 
 async def _make_ring(config: Config) -> RingWriter | None:
