@@ -109,6 +109,8 @@ def _walk(value: object, budget: int, depth: int) -> int:
             _require_key(key)
         items = value.values()
     for item in items:
+        if isinstance(item, bytes | bytearray | memoryview):
+            raise CodecError("bytes cannot leave the script here; a text or an array of uint8 can")
         if isinstance(item, dict | list | tuple | str):
             budget = _walk(item, budget, depth + 1)
     return budget

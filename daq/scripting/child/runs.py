@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import numpy as np
+
 from daq.core import CloseRun, OpenRun, Point, Record
+from daq.core.values import plain_mapping, recordable
 from daq.scripting.child.devices import device_id
 from daq.scripting.child.session import ScriptStop, Session
 
@@ -69,7 +72,7 @@ class Runs:
 
     def begin(self, name: str, metadata: Mapping[str, Any], durability: str) -> str:
         """Open a run; returns its id."""
-        run_id = str(self._session.request(OpenRun(name, metadata, durability)))
+        run_id = str(self._session.request(OpenRun(name, plain_mapping(metadata), durability)))
         self._open = True
         return run_id
 
@@ -107,7 +110,7 @@ class Runs:
         With `no_value` a reading that is invalid now, such as an overload, is stored as nan.
         """
         names, named = list(map(device_id, devices)), stream or self._stream
-        return self._record(Record(names, values, named, bool(no_value)))
+        return self._record(Record(names, _recordable(values), named, bool(no_value)))
 
     def point(
         self,
@@ -119,10 +122,16 @@ class Runs:
         """Move all, settle, dwell, read all and store, in one request."""
         positions = {device: float(position) for device, position in moves.items()}
         return self._record(
-            Point(positions, list(devices), float(dwell), values or {}, self._stream)
+            Point(positions, list(devices), float(dwell), _recordable(values or {}), self._stream)
         )
 
     def _record(self, request: Record | Point) -> dict[str, Any]:
         stored: dict[str, Any] = self._session.request(request)
         self._open = True  # by the engine, if it was not: a script that records has a run
         return stored
+
+
+def _recordable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an event; numbers as arrays, so that they keep their type on the way."""
+    kept = {name: recordable(value, f"record({name}=...)") for name, value in values.items()}
+    return {n: v if v is None or isinstance(v, str) else np.asarray(v) for n, v in kept.items()}

@@ -284,3 +284,8 @@ def test_plain_data_is_bounded_in_depth() -> None:
 def test_a_forged_check_is_refused(rest) -> None:
     with pytest.raises(ProtocolError):
         decode(msgpack.packb(["checked", *rest]))
+
+
+def test_bytes_are_refused_where_they_are_sent_not_taken_for_an_attack() -> None:
+    with pytest.raises(CodecError, match="bytes cannot leave the script"):
+        encode_request(1, False, Call("stage", "set", ["name", b"abc"]))
