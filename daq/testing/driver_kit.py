@@ -13,6 +13,7 @@ from daq.testing.driver_checks import ALWAYS, Check
 from daq.testing.driver_checks_acquire import ACQUIRING
 from daq.testing.driver_checks_motion import MOVING
 from daq.testing.driver_checks_parameters import SETTING
+from daq.testing.driver_checks_trouble import TROUBLED
 from daq.testing.driver_subject import ConformanceError, DriverFactory, Subject
 
 __all__ = ["CheckResult", "ConformanceError", "check_driver", "run_checks"]
@@ -69,7 +70,7 @@ async def check_driver(
 async def run_checks(subject: Subject, timeout: float = 60.0) -> AsyncGenerator[CheckResult, None]:
     """Run the checks that the subject's capabilities ask for, one by one, whatever fails."""
     offered = subject.build().description.capabilities
-    for capability, check in (*ALWAYS, *MOVING, *ACQUIRING, *SETTING):
+    for capability, check in (*ALWAYS, *MOVING, *ACQUIRING, *SETTING, *TROUBLED):
         if capability is None or capability in offered:
             yield await _run(check, subject, timeout)
 

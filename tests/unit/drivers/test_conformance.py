@@ -32,6 +32,8 @@ ALWAYS = {
     "poll_tells_the_state",
     "poll_survives_cancellation",
     "stop_when_idle_says_so",
+    "garbled_answer",
+    "owed_safe_state",
 }
 SETTING = {
     "parameters_keep_their_word",
@@ -45,8 +47,9 @@ MOVING = {
     "limits_hold",
     "stop_ends_a_move_half_way",
     "is_stopped_when_its_caller_goes",
+    "late_flag",
 }
-READING = {"readings_are_true_and_in_order", "a_cancelled_read_spoils_nothing"}
+READING = {"readings_are_true_and_in_order", "a_cancelled_read_spoils_nothing", "overload"}
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.003])
