@@ -68,7 +68,7 @@ def _require_bounded(data: bytes | bytearray | memoryview) -> None:
 
 def plain(value: object, depth: int = 0) -> Any:
     """The value itself, if it is None, a scalar, a text, an array, or lists and maps of these."""
-    if value is None or isinstance(value, bool | int | float | str | np.ndarray):
+    if value is None or isinstance(value, bool | int | float | complex | str | np.ndarray):
         return value
     if depth < _MAX_DEPTH:
         if type(value) is list:
@@ -134,6 +134,8 @@ def _too_long(text: str) -> str:
 def _encode(value: object) -> object:
     if isinstance(value, np.ndarray):
         return msgpack.ExtType(_ARRAY, _encode_array(value))
+    if isinstance(value, complex | np.complexfloating):
+        return msgpack.ExtType(_ARRAY, _encode_array(np.asarray(value, np.complex128)))
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, int):
@@ -157,7 +159,7 @@ def _encode_array(array: npt.NDArray[Any]) -> bytes:
     return header + np.ascontiguousarray(array, dtype).tobytes()
 
 
-def _decode(code: int, payload: bytes) -> npt.NDArray[Any]:
+def _decode(code: int, payload: bytes) -> npt.NDArray[Any] | complex:
     if code != _ARRAY:
         raise CodecError(f"extension type {code} is unknown")
     try:
@@ -176,7 +178,8 @@ def _decode(code: int, payload: bytes) -> npt.NDArray[Any]:
     dtype = np.dtype(text)
     if math.prod(shape) * dtype.itemsize != len(payload) - offset:
         raise CodecError(f"an array of shape {shape} in {len(payload) - offset} bytes")
-    return np.frombuffer(payload, dtype, offset=offset).reshape(shape)
+    array = np.frombuffer(payload, dtype, offset=offset).reshape(shape)
+    return complex(array[()]) if dtype.kind == "c" and not shape else array
 
 
 _STRICT: dict[str, Any] = {

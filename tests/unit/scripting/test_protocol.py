@@ -289,3 +289,7 @@ def test_a_forged_check_is_refused(rest) -> None:
 def test_bytes_are_refused_where_they_are_sent_not_taken_for_an_attack() -> None:
     with pytest.raises(CodecError, match="bytes cannot leave the script"):
         encode_request(1, False, Call("stage", "set", ["name", b"abc"]))
+
+
+def test_a_complex_number_crosses_as_one() -> None:
+    assert unpack(pack([1j, np.complex64(2 + 1j)])) == [1j, 2 + 1j]
