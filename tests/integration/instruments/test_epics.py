@@ -17,6 +17,7 @@ from daq.core import Capability, DeviceError, OfflineError
 from daq.drivers import DriverContext, Timebase
 from daq.drivers.epics import epics
 from daq.testing import check_driver
+from daq.testing.moving import move
 
 FACTOR = float(os.environ.get("DAQ_SLOW_FACTOR", "1.0"))
 IOC = Path(__file__).with_name("epics_ioc.py")
@@ -110,7 +111,7 @@ async def test_process_variables_are_read_moved_and_set(ioc):
     offered = {Capability.MOVABLE, Capability.SHUTTER_CONTROLLABLE, Capability.PARAMETERIZED}
     assert driver.description.capabilities == offered
     await driver.connect()
-    await driver.move_abs(1.5)
+    await move(driver, 1.5)
     assert (await driver.position()).value == pytest.approx(1.5)
     assert await driver.get_parameter("power") == 1.25e-3
     await driver.set_parameter("mode", "fast")
@@ -120,11 +121,11 @@ async def test_process_variables_are_read_moved_and_set(ioc):
     assert await driver.make_safe() is True
     async with trio.open_nursery() as nursery:
 
-        async def move():
-            with pytest.raises(DeviceError, match="stopped half way"):
-                await driver.move_abs(5.0)
+        async def go_far():
+            with pytest.raises(DeviceError, match="came to rest elsewhere"):
+                await move(driver, 5.0)
 
-        nursery.start_soon(move)
+        nursery.start_soon(go_far)
         while not await driver.is_moving():
             await trio.sleep(0.01)
         assert await driver.stop() is True
@@ -151,7 +152,7 @@ async def returns(driver):
 async def test_a_server_that_is_gone_is_offline_and_is_found_when_it_is_back(ioc):
     driver = make(ioc.prefix, timeout=1.0)
     await driver.connect()
-    await driver.move_abs(2.0)
+    await move(driver, 2.0)
     ioc.kill()
     with pytest.raises(OfflineError, match=r"motor: .*m1.RBV"):
         await driver.poll()
@@ -168,7 +169,7 @@ async def test_a_server_may_come_and_go_as_often_as_it_likes(ioc):
     driver = make(ioc.prefix, timeout=1.0)
     for _ in range(max(1, round(20 * FACTOR))):
         await returns(driver)
-        await driver.move_abs(1.0)
+        await move(driver, 1.0)
         ioc.kill()
         with pytest.raises(OfflineError):
             await driver.poll()
