@@ -41,6 +41,7 @@ __all__ = [
     "plain",
     "plain_mapping",
     "recordable",
+    "strict_json",
     "to_json",
     "to_jsonable",
 ]
@@ -283,7 +284,12 @@ def to_json(value: Any, *, typed: bool = True) -> str:
 
     Raises ParameterError for what the rule refuses.
     """
-    text = json.dumps(to_jsonable(plain(value), typed=typed), ensure_ascii=True)
+    return strict_json(to_jsonable(plain(value), typed=typed))
+
+
+def strict_json(value: Any) -> str:
+    """JSON of what it is made of: infinity as a number that is read as infinity, NaN as null."""
+    text = json.dumps(value, ensure_ascii=True)
     if "Infinity" not in text and "NaN" not in text:
         return text
     return _TOKEN.sub(lambda token: _WORDS.get(token[0], token[0]), text)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.core import Scalar
+from daq.core.values import strict_json
 
 __all__ = [
     "ArrayParts",
@@ -53,11 +54,9 @@ def json_to_wire(value: object) -> str:
     """Any plain value as strict JSON.
 
     JSON has no word for a number that is not finite: NaN becomes `null`, infinity `1e999`, which
-    every parser reads as infinity; inside of a list or an object both become `null`.
+    every parser reads as infinity.
     """
-    if isinstance(value, float | np.floating) and math.isinf(value):
-        return "1e999" if value > 0 else "-1e999"
-    return json.dumps(_jsonable(value), ensure_ascii=True, allow_nan=False)
+    return strict_json(_jsonable(value))
 
 
 def _jsonable(value: object) -> object:
@@ -65,7 +64,7 @@ def _jsonable(value: object) -> object:
         case None | bool() | int() | str():
             return value
         case float():
-            return value if math.isfinite(value) else None
+            return None if math.isnan(value) else value
         case np.generic() | np.ndarray():
             return _jsonable(value.tolist())
         case Mapping():
