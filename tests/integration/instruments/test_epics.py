@@ -116,8 +116,8 @@ async def test_process_variables_are_read_moved_and_set(ioc):
     assert await driver.get_parameter("power") == 1.25e-3
     await driver.set_parameter("mode", "fast")
     assert await driver.get_parameter("mode") == "fast"
-    await driver.set_shutter(True)
-    assert await driver.shutter() is True
+    await driver.set_parameter("shutter", True)
+    assert await driver.get_parameter("shutter") is True
     assert await driver.make_safe() is True
     async with trio.open_nursery() as nursery:
 
