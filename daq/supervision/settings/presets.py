@@ -40,6 +40,9 @@ __all__ = ["Presets"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
+_VERSION = 1
+"""Of a preset's file; one without was written before there were versions, and says the same."""
+
 Wanted = tuple[BenchSetting, Scalar]
 Seen = tuple[Wanted, SettingChange]
 """A setting with its value, and how it is now."""
@@ -91,7 +94,9 @@ class Presets:
         if silent:
             note = f"{note} (without {', '.join(silent)})".strip()
         preset = Preset(name, self._timebase.now_ns(), by, note, settings)
-        await trio.to_thread.run_sync(write_json, path, dataclasses.asdict(preset))
+        await trio.to_thread.run_sync(
+            write_json, path, {"version": _VERSION, **dataclasses.asdict(preset)}
+        )
         return preset
 
     async def list(self) -> builtins.list[Preset]:
@@ -293,7 +298,15 @@ def _ids(seen: Sequence[Seen]) -> set[str]:
 def _read(path: Path) -> Preset:
     document = read_json(path)
     try:
-        preset = Preset(**document)
+        version = document.get("version", 1)
+        if version > _VERSION:
+            raise StorageError(
+                f"{path} is of version {version}, which a newer daq wrote; this one reads up to "
+                f"version {_VERSION}",
+                advice="start the newer version, or save the preset anew",
+            )
+        names = [each.name for each in dataclasses.fields(Preset)]
+        preset = Preset(**{name: document[name] for name in names if name in document})
         if not all(isinstance(values, dict) for values in preset.settings.values()):
             raise TypeError("a device has no settings")
     except (TypeError, AttributeError) as error:

@@ -284,3 +284,18 @@ async def test_a_broken_file_hides_no_other(tmp_path):
         bad, good = await presets.list()
         assert (bad.name, good.name) == ("bad", "good")
         assert "is no preset" in bad.note
+
+
+async def test_unknown_fields_are_left_out_and_a_newer_preset_is_refused_by_its_version(tmp_path):
+    async with bench_with_presets(tmp_path) as (_, presets):
+        await presets.save("good")
+        (good_file,) = tmp_path.rglob("good.json")
+        folder, good = good_file.parent, good_file.read_text()
+        (folder / "newer.json").write_text(good.replace('"version": 1', '"version": 2'))
+        (folder / "odd.json").write_text("[]")
+        (folder / "torn.json").write_text(good[:20])
+        (folder / "more.json").write_text(good.replace("{", '{"colour": "blue",', 1))
+        listed = {preset.name: preset for preset in await presets.list()}
+        assert listed["good"].settings == (await presets.get("more")).settings
+        with pytest.raises(StorageError, match="version 2, which a newer daq wrote"):
+            await presets.get("newer")
