@@ -65,6 +65,8 @@ def _jsonable(value: object) -> object:
             return value
         case float():
             return None if math.isnan(value) else value
+        case np.floating():  # also a long double, for which Python has no number of its own
+            return _jsonable(float(value))
         case np.generic() | np.ndarray():
             return _jsonable(value.tolist())
         case Mapping():

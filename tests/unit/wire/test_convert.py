@@ -155,6 +155,7 @@ def test_json_comes_back_as_it_went(value):
         (-math.inf, "-1e999"),
         ([math.inf, 1.0], "[1e999, 1.0]"),
         (np.float64(2.5), "2.5"),
+        (np.longdouble(2.5), "2.5"),
         (np.bool_(True), "true"),
         (np.arange(3), "[0, 1, 2]"),
         (b"raw", '"raw"'),
