@@ -17,9 +17,9 @@ from typing import Any, cast
 import betterproto
 import trio
 
-from daq.core import DaqError, brief
+from daq.core import AuditEntry, DaqError, brief
 
-__all__ = ["Audit", "AuditEntry", "describe_call"]
+__all__ = ["Audit", "describe_call"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,31 +33,6 @@ _OBJECTS = ("device_id", "execution_id", "script_id", "run_id", "name", "interlo
 """Fields that say on what a call acts, the first that is given counts."""
 _HIDDEN = frozenset({"script_content", "user"})
 _SHOWN_FIELDS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One call that changed something, or tried to."""
-
-    timestamp_ns: int
-    """When it came, ns since the epoch."""
-    user: str
-    """Who: by a token or certificate, else as the client says."""
-    token: str
-    """Whose token it came with; empty without one."""
-    peer: str
-    """Network address, and the user of this machine where that is known."""
-    method: str
-    """What: the name of the call."""
-    target: str = ""
-    """On what: a device, an execution, a script, a run."""
-    details: str = ""
-    """The other fields of the request, in short."""
-    outcome: str = "ok"
-    """`ok`, `cancelled`, or the kind of the error."""
-    message: str = ""
-    """What the error says."""
-    duration_s: float = 0.0
 
 
 @dataclass(slots=True)

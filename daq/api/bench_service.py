@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from daq.api.door.bridge import Bridge
 from daq.api.door.call_boundary import caller
+from daq.api.door.paging import page
 from daq.api.door.trio_service import TrioService, unary
 from daq.api.parts import Parts
 from daq.core import DeviceStop
 from daq.supervision import Device
-from daq.wire.convert import clean, preset_to_wire, report_to_wire
+from daq.wire.convert import audit_to_wire, clean, preset_to_wire, report_to_wire
 from daq.wire.generated import daq as pb
 
 __all__ = ["BenchService"]
@@ -22,6 +23,8 @@ class BenchService(TrioService, pb.BenchServiceBase):
         self._supervisor = services.supervisor
         self._reloader = services.reloader
         self._presets = services.presets
+        self._audit = services.audit
+        self._queue = services.queue
 
     @unary
     async def restart_device(self, request: pb.DeviceUseRequest) -> pb.DeviceUseResponse:
@@ -85,6 +88,17 @@ class BenchService(TrioService, pb.BenchServiceBase):
     async def delete_preset(self, request: pb.PresetRequest) -> pb.DeletePresetResponse:
         await self._presets.delete(request.name)
         return pb.DeletePresetResponse()
+
+    @unary
+    async def read_audit(self, request: pb.AuditRequest) -> pb.AuditResponse:
+        entries = await self._audit.read(request.since_ns, request.until_ns, request.limit)
+        return pb.AuditResponse(await page(entries, audit_to_wire))
+
+    @unary
+    async def clear_queue(self, request: pb.ClearQueueRequest) -> pb.ClearQueueResponse:
+        return pb.ClearQueueResponse(
+            await self._queue.clear(request.user, request.reason, str(caller()))
+        )
 
 
 def _use_to_wire(device: Device, stop: DeviceStop | None) -> pb.DeviceUseResponse:

@@ -1,5 +1,6 @@
 """Pure values and contracts: no I/O, no event loop. Everything else is built on these words."""
 
+from daq.core.audit import AuditEntry
 from daq.core.bounds import brief, require_short_json, require_small
 from daq.core.capabilities import (
     OPERATIONS,
@@ -124,6 +125,7 @@ __all__ = [
     "PLANS",
     "STANDARD",
     "AmbiguousError",
+    "AuditEntry",
     "AuthenticationError",
     "BusyError",
     "Call",

@@ -164,6 +164,13 @@ class ExecutionQueue:
         if self._running is not None:
             await self.stop(self._running.execution.id, reason=reason)
 
+    async def clear(self, user: str, reason: str, by: str) -> list[str]:
+        """Take out those that wait, of one user or of all; the ids of those taken out."""
+        ids = [each.id for each in self._waiting if user in ("", each.user)]
+        for execution_id in ids:
+            await self.stop(execution_id, reason=reason or "the queue was cleared", user=by)
+        return ids
+
     def reconfigure(self, pause_rules: Mapping[str, PauseRule], grace_s: float) -> None:
         """What the configuration says now; the grace counts for stops, the rules for executions."""
         self._pause_rules = pause_rules

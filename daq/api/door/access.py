@@ -29,6 +29,7 @@ READING = frozenset(
     {
         "/daq.BenchService/ComparePreset",
         "/daq.BenchService/ListPresets",
+        "/daq.BenchService/ReadAudit",
         "/daq.ControlService/GetDaemonInfo",
         "/daq.ControlService/GetScript",
         "/daq.ControlService/GetScriptStatus",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from daq.client.rpc.service import ServiceCalls
-from daq.core import DeviceState, Preset, SettingChange
-from daq.wire.convert import preset_from_wire, report_from_wire
+from daq.core import AuditEntry, DeviceState, Preset, SettingChange
+from daq.wire.convert import audit_from_wire, preset_from_wire, report_from_wire
 from daq.wire.generated import daq as pb
 
 __all__ = ["BenchClient", "DeviceUse", "PresetsClient", "Reload"]
@@ -60,6 +60,26 @@ class BenchClient(_BenchCalls):
     async def enable(self, device: str) -> DeviceUse:
         """Take a device that was disabled into use again."""
         return await self._use("EnableDevice", pb.DeviceUseRequest(device))
+
+    async def audit(
+        self, *, since_ns: int = 0, until_ns: int = 0, limit: int = 0
+    ) -> list[AuditEntry]:
+        """Calls that changed something, or tried to: newest first, a thousand at most.
+
+        Args:
+            since_ns: From that time on, ns since the epoch; 0 for all.
+            until_ns: Before that time; 0 for all.
+            limit: How many; 0 for as many as there are.
+        """
+        request = pb.AuditRequest(since_ns, until_ns, limit)
+        answer = await self._ask("ReadAudit", request, pb.AuditResponse)
+        return [audit_from_wire(entry) for entry in answer.entries]
+
+    async def clear_queue(self, user: str = "", *, reason: str = "") -> list[str]:
+        """Take executions that wait out of the queue, of one user or of all; gives their ids."""
+        request = pb.ClearQueueRequest(user, reason)
+        answer = await self._operate("ClearQueue", request, pb.ClearQueueResponse)
+        return list(answer.execution_ids)
 
     async def reload(self, *, force: bool = False) -> Reload:
         """Let the daemon read its configuration file again; ConfigurationError changes nothing."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 from typing import Any
 
 import grpclib.client
@@ -14,25 +16,38 @@ from daq.wire.grpc_tuning import TunedChannel
 
 __all__ = ["ClientChannel"]
 
-_CONFIGURATION = Configuration(
-    # By default the window of the connection is that of one stream: a stream that nobody reads
-    # would then block every other call of its channel.
-    http2_connection_window_size=2**31 - 1,
-    http2_stream_window_size=8 << 20,
-    # Calls that follow a long operation carry no deadline, so a vanished daemon has to be noticed
-    # by pings. Both limits below would silence them after the second one.
-    _keepalive_time=15.0,
-    _keepalive_timeout=15.0,
-    _http2_max_pings_without_data=0,
-    _http2_min_sent_ping_interval_without_data=10.0,
-)
+MIN_CONNECT_S = 1.0
+"""A connection over a slow network may take so long, whoever is in a hurry."""
+
+
+def _configuration(silence_s: float) -> Configuration:
+    return Configuration(
+        # By default the window of the connection is that of one stream: a stream that nobody reads
+        # would then block every other call of its channel.
+        http2_connection_window_size=2**31 - 1,
+        http2_stream_window_size=8 << 20,
+        # Calls that follow a long operation carry no deadline, so a vanished daemon has to be
+        # noticed by pings. Both limits below would silence them after the second one.
+        _keepalive_time=silence_s / 2,
+        _keepalive_timeout=silence_s / 2,
+        _http2_max_pings_without_data=0,
+        _http2_min_sent_ping_interval_without_data=silence_s / 4,
+    )
 
 
 class ClientChannel(TunedChannel):
-    """A channel to a daemon. Needs a running asyncio loop."""
+    """A channel to a daemon. Needs a running asyncio loop.
 
-    def __init__(self, host: str, port: int, **options: Any) -> None:
-        super().__init__(host, port, configuration=_CONFIGURATION, **options)
+    Args:
+        host: Of the daemon.
+        port: Of the daemon.
+        silence_s: A daemon that says nothing for so long, while calls are open, is lost.
+        options: Of grpclib.
+    """
+
+    def __init__(self, host: str, port: int, silence_s: float, **options: Any) -> None:
+        super().__init__(host, port, configuration=_configuration(silence_s), **options)
+        self._patience_s = max(MIN_CONNECT_S, silence_s)
         self._newest: ClientProtocol | None = None
         self._is_closed = False
 
@@ -50,7 +65,12 @@ class ClientChannel(TunedChannel):
             newest.abort()
 
     async def _create_connection(self) -> H2Protocol:
-        protocol = await super()._create_connection()
+        try:
+            protocol = await asyncio.wait_for(super()._create_connection(), self._patience_s)
+        except TimeoutError as error:
+            if error.errno is not None:
+                raise
+            raise TimeoutError(errno.ETIMEDOUT, "it does not answer at all") from error
         if self._is_closed:  # while it was being made: nobody would ever close it
             self._protocol = protocol
             self.close()

@@ -36,6 +36,7 @@ __all__ = [
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_PORT = 50051
+SILENCE_S = 10.0
 FORCE_METADATA = "x-daq-force"
 
 _INFO = "/daq.ControlService/GetDaemonInfo"
@@ -100,6 +101,8 @@ class Connection:
         self.timeout = timeout
         self.resume_s = resume_s
         """How long a stream tries to come back after the connection was lost, in seconds."""
+        self.silence_s = min(SILENCE_S, resume_s / 2) if resume_s else SILENCE_S
+        """A daemon that says nothing for so long is lost; early enough to come back in time."""
         self._credentials = credentials or Credentials()
         self._metadata = self._credentials.metadata(user)
         self._host, self._port = split_address(address)
@@ -110,8 +113,9 @@ class Connection:
     def open(self) -> None:
         """Make the channels. Needs a running asyncio loop."""
         context = self._credentials.context()
-        self._control = ClientChannel(self._host, self._port, ssl=context)
-        self._data = ClientChannel(self._host, self._port, ssl=context)
+        self._credentials.warn_in_clear(self._host)
+        self._control = ClientChannel(self._host, self._port, self.silence_s, ssl=context)
+        self._data = ClientChannel(self._host, self._port, self.silence_s, ssl=context)
 
     def close(self) -> None:
         """Close both channels; calls in progress fail."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import os
 import ssl
 from collections.abc import Mapping
@@ -79,6 +81,17 @@ class Credentials:
         context.set_alpn_protocols(["h2"])
         return context
 
+    def warn_in_clear(self, host: str) -> None:
+        """Say so, once for each host, before a token is sent that the network can read."""
+        if not self.token or self.uses_tls or _is_this_machine(host) or host in _WARNED:
+            return
+        _WARNED.add(host)
+        log.warning(
+            "the token is sent to %s in clear: whoever can listen in the network can use it. "
+            "Let the daemon use TLS ([server] tls_certificate), and call it with --tls-ca",
+            host,
+        )
+
     def advice_for_silence(self) -> str:
         """What may be wrong when a daemon closes the connection at once."""
         if self.uses_tls:
@@ -93,6 +106,17 @@ class Credentials:
         if self.token:
             metadata["authorization"] = f"Bearer {self.token}"
         return metadata
+
+
+log = logging.getLogger(__name__)
+_WARNED: set[str] = set()
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def refused_by_tls(address: str, error: ssl.SSLError) -> CommunicationError:

@@ -33,19 +33,23 @@ async def resuming(
     interruptions = 0
     lost: CommunicationError | None = None
     deadline, pause, alive = 0.0, FIRST_PAUSE_S, False
+    heard_at = loop.time()
     while True:
         items = open_stream()
         try:
             async with aclosing(items):
                 async for item in items:
                     alive, lost, pause = True, None, FIRST_PAUSE_S
+                    heard_at = loop.time()
                     yield interruptions, item
         except CommunicationError as error:
             came_up = alive or isinstance(error, ConnectionLostError)
             if not came_up or not connection.is_open or not connection.resume_s:
                 raise
             if lost is None:
-                lost, deadline = error, loop.time() + connection.resume_s
+                # It went silent before that was noticed.
+                silent_s = min(loop.time() - heard_at, connection.silence_s)
+                lost, deadline = error, loop.time() - silent_s + connection.resume_s
                 interruptions += 1
                 log.warning("a stream was interrupted: %s", error.message)
             if loop.time() + pause > deadline:

@@ -1,6 +1,8 @@
 """Core values as messages (`*_to_wire`) and back (`*_from_wire`). Core never sees a message."""
 
 from daq.wire.convert.bench import (
+    audit_from_wire,
+    audit_to_wire,
     preset_from_wire,
     preset_to_wire,
     report_from_wire,
@@ -63,6 +65,8 @@ __all__ = [
     "StreamLike",
     "array_from_wire",
     "array_to_wire",
+    "audit_from_wire",
+    "audit_to_wire",
     "check_from_wire",
     "check_to_wire",
     "clean",

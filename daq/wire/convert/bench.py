@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
-from daq.core import Preset, Scalar, SettingChange, SettingOutcome
+from daq.core import AuditEntry, Preset, Scalar, SettingChange, SettingOutcome
 from daq.wire.convert.values import clean, json_from_wire, json_to_wire
 from daq.wire.generated import daq as pb
 
-__all__ = ["preset_from_wire", "preset_to_wire", "report_from_wire", "report_to_wire"]
+__all__ = [
+    "audit_from_wire",
+    "audit_to_wire",
+    "preset_from_wire",
+    "preset_to_wire",
+    "report_from_wire",
+    "report_to_wire",
+]
+
+_AUDITED = tuple(each.name for each in fields(AuditEntry))
+"""The message has the same fields."""
+
+
+def audit_to_wire(entry: AuditEntry) -> pb.AuditInfo:
+    values = {name: getattr(entry, name) for name in _AUDITED}
+    texts = {name: clean(value) for name, value in values.items() if isinstance(value, str)}
+    return pb.AuditInfo(**values | texts)
+
+
+def audit_from_wire(message: pb.AuditInfo) -> AuditEntry:
+    return AuditEntry(**{name: getattr(message, name) for name in _AUDITED})
 
 
 def preset_to_wire(preset: Preset) -> pb.PresetInfo:

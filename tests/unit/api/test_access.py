@@ -69,7 +69,8 @@ def test_without_tokens_a_certificate_says_who_calls():
 
 CHANGING = {
     "RestartDevice", "DisableDevice", "EnableDevice", "ReloadConfiguration", "SavePreset",
-    "LoadPreset", "DeletePreset", "UploadScript", "StartScript", "StopScript", "PauseScript",
+    "LoadPreset", "DeletePreset", "ClearQueue",
+    "UploadScript", "StartScript", "StopScript", "PauseScript",
     "ResumeScript", "MoveAbsolute", "MoveRelative", "StopMotion", "Arm", "Trigger", "SetExposure",
     "SetShutter", "SetWavelength", "SetEmission", "StartStream", "StopStream", "StageDevice",
     "UnstageDevice", "ExecuteDeviceCommand", "SetParameter", "ResetInterlock", "StartRun",

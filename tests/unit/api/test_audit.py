@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from daq.api import audit as module
-from daq.api.audit import Audit, AuditEntry, describe_call
-from daq.core import LimitError
+from daq.api.audit import Audit, describe_call
+from daq.core import AuditEntry, LimitError
 from daq.wire.generated import daq as pb
 
 

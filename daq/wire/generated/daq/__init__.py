@@ -47,6 +47,65 @@ class CompressionType(betterproto.Enum):
 
 
 @dataclass(eq=False, repr=False)
+class AuditRequest(betterproto.Message):
+    since_ns: int = betterproto.uint64_field(1)
+    """From then on; 0 for all."""
+
+    until_ns: int = betterproto.uint64_field(2)
+    """
+    Before then; 0 for all. For the next page, the time of the last entry.
+    """
+
+    limit: int = betterproto.uint32_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class AuditResponse(betterproto.Message):
+    entries: List["AuditInfo"] = betterproto.message_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class AuditInfo(betterproto.Message):
+    timestamp_ns: int = betterproto.uint64_field(1)
+    user: str = betterproto.string_field(2)
+    """As a token or a certificate proves, else as the client says."""
+
+    token: str = betterproto.string_field(3)
+    """Whose token came with the call; empty without one."""
+
+    peer: str = betterproto.string_field(4)
+    """
+    Network address, and the user of the daemon's machine where that is known.
+    """
+
+    method: str = betterproto.string_field(5)
+    target: str = betterproto.string_field(6)
+    """The device, execution, script or run."""
+
+    details: str = betterproto.string_field(7)
+    """The other fields of the request, in short."""
+
+    outcome: str = betterproto.string_field(8)
+    """ok, cancelled, or the kind of the error."""
+
+    message: str = betterproto.string_field(9)
+    duration_s: float = betterproto.double_field(10)
+
+
+@dataclass(eq=False, repr=False)
+class ClearQueueRequest(betterproto.Message):
+    user: str = betterproto.string_field(1)
+    """Only executions of that user; empty for all."""
+
+    reason: str = betterproto.string_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class ClearQueueResponse(betterproto.Message):
+    execution_ids: List[str] = betterproto.string_field(1)
+
+
+@dataclass(eq=False, repr=False)
 class DeviceUseRequest(betterproto.Message):
     device_id: str = betterproto.string_field(1)
     reason: str = betterproto.string_field(2)
@@ -1661,6 +1720,40 @@ class BenchServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def read_audit(
+        self,
+        audit_request: "AuditRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "AuditResponse":
+        return await self._unary_unary(
+            "/daq.BenchService/ReadAudit",
+            audit_request,
+            AuditResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def clear_queue(
+        self,
+        clear_queue_request: "ClearQueueRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "ClearQueueResponse":
+        return await self._unary_unary(
+            "/daq.BenchService/ClearQueue",
+            clear_queue_request,
+            ClearQueueResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 class ControlServiceStub(betterproto.ServiceStub):
     async def upload_script(
@@ -2694,6 +2787,14 @@ class BenchServiceBase(ServiceBase):
     ) -> "DeletePresetResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def read_audit(self, audit_request: "AuditRequest") -> "AuditResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def clear_queue(
+        self, clear_queue_request: "ClearQueueRequest"
+    ) -> "ClearQueueResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def __rpc_restart_device(
         self, stream: "grpclib.server.Stream[DeviceUseRequest, DeviceUseResponse]"
     ) -> None:
@@ -2758,6 +2859,20 @@ class BenchServiceBase(ServiceBase):
         response = await self.delete_preset(request)
         await stream.send_message(response)
 
+    async def __rpc_read_audit(
+        self, stream: "grpclib.server.Stream[AuditRequest, AuditResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.read_audit(request)
+        await stream.send_message(response)
+
+    async def __rpc_clear_queue(
+        self, stream: "grpclib.server.Stream[ClearQueueRequest, ClearQueueResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.clear_queue(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/daq.BenchService/RestartDevice": grpclib.const.Handler(
@@ -2813,6 +2928,18 @@ class BenchServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 PresetRequest,
                 DeletePresetResponse,
+            ),
+            "/daq.BenchService/ReadAudit": grpclib.const.Handler(
+                self.__rpc_read_audit,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                AuditRequest,
+                AuditResponse,
+            ),
+            "/daq.BenchService/ClearQueue": grpclib.const.Handler(
+                self.__rpc_clear_queue,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ClearQueueRequest,
+                ClearQueueResponse,
             ),
         }
 
