@@ -7,6 +7,7 @@ from daq.client.bench.detector import Detector
 from daq.client.bench.device import Device
 from daq.client.bench.light import Emitter, Laser, Shutter, Tunable
 from daq.client.bench.motor import Motor
+from daq.client.bench.source_meter import SourceMeter
 from daq.core import Capability
 
 __all__ = ["class_for"]
@@ -22,6 +23,8 @@ def class_for(capabilities: frozenset[Capability]) -> type[Device]:
     bases = [cls for cls in _CLASSES if cls.capability in capabilities]
     if Tunable in bases and Emitter in bases:
         bases = [Laser, *(cls for cls in bases if cls not in (Tunable, Emitter))]
+    if Motor in bases and Detector in bases:
+        bases = [SourceMeter, *(cls for cls in bases if cls not in (Motor, Detector))]
     if not bases:
         return Device
     if len(bases) == 1:

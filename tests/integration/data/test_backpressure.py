@@ -23,7 +23,8 @@ from daq.core import (
     RunStop,
     StorageError,
 )
-from daq.storage import Storage, run_journal
+from daq.storage import Storage
+from daq.storage.journal import run_journal
 
 FACTOR = float(os.environ.get("DAQ_SLOW_FACTOR", "1.0"))
 START = RunStart("stalled", "stalled", 1_700_000_000_000_000_000)

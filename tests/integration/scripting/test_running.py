@@ -167,7 +167,7 @@ async def test_plans_send_one_request_per_point_and_return_columns(sandbox, benc
                 meter, stage = device("meter"), device("stage")
                 first = scan([meter], stage, 0, 2, 3)
                 with open_run("both"):
-                    grid = grid_scan(meter, stage, 0, 1, 2, "stage", 0, 1, 2, snake=True)
+                    grid = grid_scan(meter, stage, 0, 1, 2, "rotator", 0, 1, 2, snake=True)
                     count([meter], 2)
                 return [first, len(grid["stage"])]
             """),
@@ -429,7 +429,7 @@ async def test_a_list_that_is_too_long_is_refused_at_its_line(sandbox, bench) ->
     async with sandbox() as box:
         end = await run(box, b, "x = [1.5] * 200_000\nrecord('meter', x=x)")
         array = await run(box, b, "import numpy as np\nrecord('meter', x=np.full(200_000, 1.5))")
-    assert "use a numpy array" in end.message
+    assert "numpy array" in end.message, end
     assert array.ending is Ending.COMPLETED
     assert b.requests[-1].values["x"].shape == (200_000,)
 
