@@ -104,7 +104,7 @@ def test_a_wrong_configuration_says_where_and_what(tmp_path):
     config.write_text("[server]\nprot = 1\n")
     done = cli("serve", "--config", config, "--data-dir", tmp_path)
     assert done.returncode == 1
-    assert f"{config}, line 2: unknown option 'prot' in [server]" in done.stderr
+    assert f"{config}:2: server.prot: there is no such key" in done.stderr
     assert "did you mean 'port'?" in done.stderr
 
 

@@ -192,9 +192,7 @@ def test_what_is_no_finite_number_moves_nothing(bench: Bench, number: float) -> 
         lambda: bench.fly_scan([], stage, before, number, interval=0.1),
     ]
     for attempt in attempts:
-        with pytest.raises(
-            LimitError, match="which is no position; nothing has moved|not a finite number"
-        ):
+        with pytest.raises(LimitError, match=r"is no position; nothing has moved|not a finite"):
             attempt()
     assert stage.position == pytest.approx(before, abs=0.01)
     with bench.run("numbers") as run:
