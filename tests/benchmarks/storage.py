@@ -239,7 +239,7 @@ async def _timed_page(storage: Storage, **asked) -> float:
 
 
 def _fill(connection) -> None:
-    from daq.storage.catalogue.catalogue import _to_row
+    from daq.storage.catalogue.catalogue import _PUT, _to_row
 
     rows = (
         _to_row(
@@ -248,5 +248,4 @@ def _fill(connection) -> None:
         )
         for n in range(RUNS)
     )  # fmt: skip
-    marks = ", ".join("?" * 13)
-    connection.executemany(f"INSERT INTO runs VALUES ({marks})", rows)
+    connection.executemany(_PUT, rows)

@@ -137,7 +137,7 @@ async def test_process_variables_are_read_moved_and_set(ioc):
 @pytest.mark.slow
 async def test_epics_keeps_every_contract(ioc):
     options = {"prefix": ioc.prefix, "timeout": 10.0, **TABLES}
-    assert "a_cancelled_move_can_be_stopped" in await check_driver(epics, options)
+    assert "is_stopped_when_its_caller_goes" in await check_driver(epics, options)
 
 
 async def returns(driver):
