@@ -52,9 +52,13 @@ class Pausing:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry out, at once, what a pause means for devices; until cancelled."""
-        async with trio.open_nursery() as self._nursery:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # the end of the execution makes its devices safe itself
 
     def request(self, who: str, reason: str, devices: Sequence[str] = ()) -> None:
         """Ask for a pause: now where the call in flight can be repeated, else at a checkpoint.
