@@ -157,7 +157,6 @@ def _make(root: DescriptionTable, source: str, text: str, mistakes: Mistakes) ->
         errors=errors,
         values=values,
         actions=actions,
-        callable_actions={n: table.description for n, table in root.actions.items() if table.call},
         reading=roles.reading(),
         standard=roles.standard(),
         motion=roles.motion(),

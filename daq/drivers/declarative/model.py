@@ -151,8 +151,6 @@ class Motion:
     """The setpoint goes in steps of at most this, one each `interval_s`."""
     requires: Expression | None = None
     """By the names of values: what has to be true before it may move."""
-    referenced: Expression | None = None
-    """By the names of values: whether it knows where it is."""
 
     def distance(self, position: float, other: float) -> float:
         """Between two positions; on a circle by the shortest way."""
@@ -237,8 +235,6 @@ class Description:
     errors: ErrorRules
     values: Mapping[str, Value]
     actions: Mapping[str, tuple[Command, ...]]
-    callable_actions: Mapping[str, str]
-    """Those that scripts and clients may call, and what they are for."""
     reading: str
     """The value that is its reading; empty when it has none."""
     standard: Mapping[str, StandardValue]

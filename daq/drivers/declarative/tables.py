@@ -249,9 +249,6 @@ class ValueTable:
 class ActionTable(CommandTable):
     """Something that it does."""
 
-    call: bool = key("Whether scripts and clients may call it, by `act`", False)
-    description: str = key("For people", "")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadableTable:
@@ -302,9 +299,6 @@ class MovableTable:
     )
     requires: str = key(
         "An expression that has to be true before it may move", "", default_rule="nothing"
-    )
-    referenced: str = key(
-        "An expression that is true while it knows where it is", "", default_rule="always"
     )
 
 

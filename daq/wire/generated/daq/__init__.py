@@ -1404,12 +1404,6 @@ class RunInfo(betterproto.Message):
     metadata_json: Dict[str, str] = betterproto.map_field(
         13, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
-    other_points: Dict[str, int] = betterproto.map_field(
-        50, betterproto.TYPE_STRING, betterproto.TYPE_UINT64
-    )
-    """
-    Events of the streams beside the primary one; `points` counts that alone.
-    """
 
 
 @dataclass(eq=False, repr=False)
