@@ -173,6 +173,21 @@ async def uses_laser(program, interpreter):
     await checkpoints(program, interpreter, "laser")
 
 
+async def test_a_pause_that_comes_while_an_execution_ends_changes_nothing(autojump_clock):
+    async def body(program, interpreter):
+        await trio.sleep(1.0)
+        await interpreter.perform(Call("stage", "position"))
+        bench.stage.make_safe = bench.stage.stop = trio.sleep_forever
+        raise DeviceError("the meter is broken")
+
+    async with running(body) as (execution, control, bench, _):
+        await trio.sleep(1.2)  # its end waits for the stage, which does not stop
+        assert execution.state is ExecutionState.RUNNING
+        control.pause("ada")
+        await execution.finished.wait()
+        assert execution.state is ExecutionState.ERROR
+
+
 # ------------------------------------------------------------------------------------------ at once
 
 
