@@ -6,7 +6,6 @@ or gives a module object. `scripts/README.md` shows the table.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -29,7 +28,10 @@ LIBRARY: Mapping[str, str] = {
         cycle dropwhile filterfalse groupby islice pairwise permutations product repeat starmap
         takewhile tee zip_longest""",
     "json": "dumps loads",
-    "math": " ".join(name for name in vars(math) if not name.startswith("_")),
+    "math": """acos acosh asin asinh atan atan2 atanh cbrt ceil comb copysign cos cosh degrees dist
+        e erf erfc exp exp2 expm1 fabs factorial floor fma fmod frexp fsum gamma gcd hypot inf
+        isclose isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf nan nextafter
+        perm pi pow prod radians remainder sin sinh sqrt sumprod tan tanh tau trunc ulp""",
     "random": """betavariate choice choices expovariate gauss normalvariate randint random
         randrange sample seed shuffle triangular uniform""",
     "statistics": """correlation fmean linear_regression mean median pstdev pvariance quantiles
@@ -141,11 +143,19 @@ _OURS: Mapping[str, Mapping[str, Any]] = {
 """What is not the module's own: safer, or renamed by a newer version."""
 
 
+_NEWER = frozenset({"math.fma", "math.sumprod"})
+"""Of Python 3.13 and 3.12: older ones do without."""
+
+
 def _load() -> dict[str, Facade]:
     found: dict[str, Facade] = {"scipy": Facade("scipy", {})}
     for title, words in LIBRARY.items():
         module, ours = import_module(title), _OURS.get(title, {})
-        names = words.split()
+        names = [
+            name
+            for name in words.split()
+            if f"{title}.{name}" not in _NEWER or hasattr(module, name)
+        ]
         found[title] = Facade(
             title, {name: ours.get(name) or getattr(module, name) for name in names}
         )

@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from scipy import fft
 
 from daq.scripting.child.library import module_names
 from daq.scripting.policy import compile_script
@@ -51,6 +52,7 @@ def warm_up() -> None:
         ),
         lambda: np.linalg.norm(np.linalg.inv(square + np.eye(2))),
         lambda: np.fft.fft(array),
+        lambda: fft.fft(array),  # scipy 1.18 asks once for its processors, which is then forbidden
         lambda: (np.percentile(array, 50), np.median(array), np.histogram(array), np.unique(array)),
         lambda: (np.interp(1, [0, 2], [0, 1]), np.polyfit([0, 1, 2], [0, 1, 2], 1)),
         lambda: np.random.default_rng().normal(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class Daemon:
 
 
 def _glob(text: str, pattern: str) -> bool:
-    with sqlite3.connect(":memory:") as db:
+    with closing(sqlite3.connect(":memory:")) as db:
         return bool(db.execute("SELECT ? GLOB ?", (text, pattern)).fetchone()[0])
 
 
