@@ -96,8 +96,8 @@ async def meet(lab: Lab, script: Hostile, *, force: bool, after_s: float = 0.02)
     return meeting
 
 
-async def _wait_for_worst(lab: Lab, execution_id: str, line: int = PREFACE_LINES) -> None:
-    """Until it has printed something, and stands behind that line."""
+async def _wait_for_worst(lab: Lab, execution_id: str) -> None:
+    """Until it has printed something, and stands behind its preface."""
     version = -1
     while True:
         view = lab.queue.view(execution_id)
@@ -106,7 +106,7 @@ async def _wait_for_worst(lab: Lab, execution_id: str, line: int = PREFACE_LINES
             break
         version = await lab.queue.wait_changed(execution_id, version)
     while not lab.queue.view(execution_id).record.state.is_final:
-        if await lab.queue.locate(execution_id) > line:
+        if await lab.queue.locate(execution_id) > PREFACE_LINES:
             return
         await trio.sleep(0.001)
 
@@ -196,11 +196,11 @@ async def _stop_blocked(lab: Lab) -> tuple[float, float]:
     execution_id = await lab.submit(
         "device('slow_stage').position()\nprint('go')\ndevice('stuck_stage').move_abs(1.0)"
     )
-    await _wait_for_worst(lab, execution_id, line=2)
+    await lab.stuck_stage.is_stuck.wait()
     began = trio.current_time()
     report = await lab.queue.stop(execution_id)
     outcomes = {stop.device: stop.outcome for stop in report.devices}
-    assert outcomes["stuck_stage"] is StopOutcome.UNREACHABLE
+    assert outcomes["stuck_stage"] is StopOutcome.UNREACHABLE, outcomes
     stopped_at = lab.slow_stage.stopped_at
     assert stopped_at is not None
     lab.stuck_stage.let_go.set()

@@ -76,10 +76,13 @@ class StuckStage(InstantStage):
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)
         self.let_go = threading.Event()
+        self.is_stuck = trio.Event()
 
     async def move_abs(self, position: float) -> None:
+        self.is_stuck.set()
         await trio.to_thread.run_sync(self.let_go.wait)
         self.let_go.clear()
+        self.is_stuck = trio.Event()
 
 
 class InstantMeter(Driver):
