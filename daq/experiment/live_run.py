@@ -32,6 +32,8 @@ MAX_STREAMS = 1000
 """In one run; a script that makes a new one for each event has made a mistake."""
 MAX_COLUMNS = 4096
 """Of one event; each is a dataset of the file. What belongs together is one column: an array."""
+_INLINE_VALUES = 256
+"""To look at them takes some milliseconds."""
 MAX_NAME = 500
 """Characters in the name of a column or a stream."""
 
@@ -88,13 +90,11 @@ class LiveRun:
                 raise OverloadError(
                     f"the name {brief(name)!r} is too long: the limit is {MAX_NAME} characters"
                 )
-        own = [
-            (clean_text(name), recordable(value, f"record({name}=...)"))
-            for name, value in values.items()
-        ]
-        columns = tuple(self._column(block) for block in blocks) + tuple(
-            _own_column(name, value) for name, value in own
-        )
+        if len(values) > _INLINE_VALUES:
+            own, own_columns = await trio.to_thread.run_sync(_described, values)
+        else:
+            own, own_columns = _described(values)
+        columns = tuple(self._column(block) for block in blocks) + own_columns
         row = {block.channel: _measured(block) for block in blocks} | dict(own)
         if len(row) != len(columns):
             raise ScriptError(
@@ -164,6 +164,15 @@ def _measured(block: Measurement) -> Any:
     """What a device gave; a long double as the nearest float, which is all that files know."""
     value = block.last()
     return recordable(value, block.channel) if block.values.dtype.char in "gG" else value
+
+
+def _described(values: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], tuple[Column, ...]]:
+    """The caller's own values as they are stored, by name, and the column of each."""
+    own = [
+        (clean_text(name), recordable(value, f"record({name}=...)"))
+        for name, value in values.items()
+    ]
+    return own, tuple(_own_column(name, value) for name, value in own)
 
 
 def _own_column(name: str, value: Any) -> Column:

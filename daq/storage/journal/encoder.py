@@ -6,6 +6,7 @@ there is one, writes anything itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,7 +59,8 @@ class RunEncoder:
 
     def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
         """Every stream so far: its columns, and how many events were encoded."""
-        return {name: (s.layout.columns, s.count) for name, s in self._streams.items()}
+        streams = tuple(self._streams.items())  # a thread may add to them
+        return {name: (s.layout.columns, s.count) for name, s in streams}
 
     def places(self, event: Event) -> bool:
         """Whether the event has samples for the placer: encoding it then blocks."""
@@ -161,9 +163,9 @@ class RunEncoder:
 
 
 def _check_columns(event: Event) -> None:
-    names = [column.name for column in event.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not names or twice:
+    counts = Counter(column.name for column in event.columns)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if not counts or twice:
         what = f"columns {twice} occur twice" if twice else "an event has at least one column"
         raise StorageError(f"stream {event.stream!r}: {what}")
     for column in event.columns:

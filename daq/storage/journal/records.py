@@ -119,7 +119,12 @@ def known_fields(model: type[Any], fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode_stream(index: int, name: str, columns: Sequence[Column]) -> bytes:
-    return _pack([index, name, [asdict(column) for column in columns]])
+    return _pack([index, name, [_fields(column) for column in columns]])
+
+
+def _fields(column: Column) -> dict[str, Any]:
+    """As `asdict`, which takes ten times as long for the thousands that there may be."""
+    return {name: getattr(column, name) for name in column.__dataclass_fields__}
 
 
 def decode_stream(payload: Buffer) -> tuple[int, str, tuple[Column, ...]]:

@@ -91,12 +91,16 @@ class RowLayout:
         self._scalars = [c for c in columns if not c.shape and c.dtype in _CODES]
         placed = {c.name for c in (*self._strings, *self._scalars)}
         arrays = [c for c in columns if c.name not in placed]
-        self._large = {columns.index(c): c for c in arrays if _size(c) >= LARGE_BYTES}
+        self._large = {
+            number: column
+            for number, column in enumerate(columns)
+            if column.name not in placed and _size(column) >= LARGE_BYTES
+        }
         self.has_large = bool(self._large)
         """Whether it has columns whose samples may lie elsewhere."""
         small = [c for c in arrays if _size(c) < LARGE_BYTES]
         self._loose = [c for c in small if c.varies or c.optional]
-        self._arrays = [c for c in small if c not in self._loose]
+        self._arrays = [c for c in small if not (c.varies or c.optional)]
         self._scalar_names = [c.name for c in self._scalars]
         codes = "".join(_CODES[c.dtype] for c in self._scalars)
         bits = (len(self._optional) + 7) // 8
