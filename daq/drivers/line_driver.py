@@ -32,6 +32,7 @@ _DATA_BITS = Limits(min(DATA_BITS), max(DATA_BITS))
 _STOP_BITS = Limits(min(STOP_BITS), max(STOP_BITS))
 _BAUDRATES = Limits(50, 4_000_000)
 _TIMEOUTS = Limits(0.01, 600.0)
+_OPEN_WAIT = Limits(0.0, 600.0)
 _WRONG_ANSWERS = 4
 """So often a question is asked whose answers cannot be understood."""
 _NOISE_S = 0.06
@@ -76,8 +77,17 @@ def _read_port(options: Options, usual: PortSettings) -> PortSettings:
         parity=options.choice("parity", usual.parity, PARITIES),
         stop_bits=stop_bits,
         flow_control=options.choice("flow_control", usual.flow_control, FLOW_CONTROLS),
+        dtr=_read_signal(options, "dtr", usual.dtr),
+        rts=_read_signal(options, "rts", usual.rts),
+        open_wait_s=options.number("open_wait", usual.open_wait_s, "s", _OPEN_WAIT),
         visa_library=options.text("visa_library", "", "of a VISA resource, such as @py"),
     )
+
+
+def _read_signal(options: Options, name: str, usual: bool | None) -> bool | None:
+    """True, False, or None for what the system makes of it."""
+    given = options.boolean(name, bool(usual))
+    return given if options.has(name) else usual
 
 
 def last_wills(
@@ -102,7 +112,7 @@ class LineDriver(ConfiguredDriver):
     `self.line`.
 
     Options of all of them: `port`, `baudrate`, `data_bits`, `parity`, `stop_bits`, `flow_control`,
-    `visa_library`, and `timeout` (of a reply, s).
+    `dtr`, `rts`, `open_wait` (s), `visa_library`, and `timeout` (of a reply, s).
     """
 
     usual_port: ClassVar[PortSettings]

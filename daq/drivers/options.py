@@ -113,6 +113,10 @@ class Options:
         self._inner.append(inner)
         return inner
 
+    def has(self, name: str) -> bool:
+        """Whether it is given."""
+        return name in self._values
+
     def plain(self, name: str, expected: str) -> Any:
         """Whatever stands there, for who checks it himself; None when not given."""
         return self._take(name, None, expected, None, lambda v: v)

@@ -11,7 +11,7 @@ import numpy as np
 import trio
 
 from daq.bus import Bus
-from daq.core import DaqError, Reading
+from daq.core import DaqError, DeviceState, Reading
 from daq.drivers import Driver, DriverContext, Timebase
 from daq.supervision import Device, Supervisor
 
@@ -24,6 +24,8 @@ __all__ = [
     "expect",
     "expect_error",
 ]
+
+_CONNECT_S = 30.0
 
 DriverFactory = Callable[[DriverContext], Driver]
 
@@ -80,13 +82,25 @@ class Subject:
 
     @asynccontextmanager
     async def supervised(self, extra: Mapping[str, Any] | None = None) -> AsyncIterator[Supervised]:
-        """A fresh driver as the daemon has it: connected, polled, commanded and stopped."""
+        """A fresh driver as the daemon has it: connected, polled, commanded and stopped.
+
+        One that does not get there is given all the same, as it is.
+        """
         driver = self.build(extra)
         supervisor = Supervisor({self.device_id: driver}, Bus(), driver.context.timebase)
         async with trio.open_nursery() as nursery:
             await nursery.start(supervisor.run)
+            await _wait_connected(supervisor, self.device_id)
             yield Supervised(driver, supervisor.device(self.device_id), supervisor)
             nursery.cancel_scope.cancel()
+
+
+async def _wait_connected(supervisor: Supervisor, device_id: str) -> None:
+    """The daemon serves meanwhile; an instrument that has to boot first takes longer."""
+    device, seen = supervisor.device(device_id), 0
+    with trio.move_on_after(_CONNECT_S):
+        while device.snapshot().state is DeviceState.CONNECTING:
+            seen = await supervisor.wait_changed(seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class Terminated(_NoSilence):
     end in `\n`, `\r\n` and `\n\r` all come out the same.
 
     Where a reply may end in several ways, with one of `others` too, how it ended says something, so
-    that stays in the frame, without its carriage return and line feed.
+    that stays in the frame, without its carriage return and line feed. Where each of them is a line
+    end, such as `\r` and `\n`, what is left of a longer one is no empty frame.
     """
 
     end: bytes = b"\n"
@@ -64,6 +65,8 @@ class Terminated(_NoSilence):
             raise ValueError("a terminator has at least one byte")
 
     def split(self, buffer: bytearray) -> bytes | None:
+        if self.others and not b"".join((self.end, *self.others)).strip(b"\r\n"):
+            del buffer[: len(buffer) - len(buffer.lstrip(b"\r\n"))]
         places = [(buffer.find(end), end) for end in (self.end, *self.others)]
         found, end = min(((place, end) for place, end in places if place >= 0), default=(-1, b""))
         if found < 0:

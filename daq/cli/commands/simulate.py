@@ -24,6 +24,14 @@ from daq.simulators import (
     parse_fault,
     run_schedule,
 )
+from daq.simulators.described import (
+    LakeShore335Simulator,
+    LinkamT95Simulator,
+    RigolScopeSimulator,
+    SerialBoardSimulator,
+    SmartlineSimulator,
+    Sr830Simulator,
+)
 
 __all__ = ["simulate"]
 
@@ -32,6 +40,12 @@ _INSTRUMENTS: dict[str, Callable[[tuple[str, ...]], SimulatedInstrument]] = {
     "1830c": lambda _: Meter1830cSimulator(trio.current_time),
     "maitai": lambda _: MaiTaiSimulator(trio.current_time),
     "ell14": lambda addresses: Ell14Bus(trio.current_time, addresses or ("2", "3", "8")),
+    "lakeshore_335": lambda _: LakeShore335Simulator(trio.current_time),
+    "linkam_t95": lambda _: LinkamT95Simulator(trio.current_time),
+    "rigol_ds1000z": lambda _: RigolScopeSimulator(trio.current_time),
+    "serial_board": lambda _: SerialBoardSimulator(trio.current_time),
+    "stanford_sr830": lambda _: Sr830Simulator(trio.current_time),
+    "thyracont_smartline": lambda _: SmartlineSimulator(trio.current_time),
 }
 
 

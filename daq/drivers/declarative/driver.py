@@ -20,9 +20,10 @@ def declarative(context: DriverContext) -> Driver:
     """Make the driver of a described instrument: with the methods of its capabilities only.
 
     Options: `description`, the name of one that is shipped or the path of a file; `port`, a serial
-    port or `host:port`; `baudrate`, `data_bits`, `parity`, `stop_bits`, `flow_control`, `timeout`
-    where they differ from the description's; `limits`, narrower ones of a movable; `serial`, the
-    serial number that it has to have; `label`; and the options that the description declares.
+    port or `host:port`; `baudrate`, `data_bits`, `parity`, `stop_bits`, `flow_control`, `dtr`,
+    `rts`, `open_wait`, `timeout` where they differ from the description's; `limits`, narrower ones
+    of a movable; `serial`, the serial number that it has to have; `label`; and the options that the
+    description declares.
 
     Raises:
         ConfigurationError: An option is wrong, or the description: file, line and reason.

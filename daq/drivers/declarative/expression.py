@@ -98,12 +98,13 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "cos": math.cos,
         "float": float,
         "int": int,
+        "ord": ord,
         "bit": _bit,
         "signed": _signed,
     }
 )
-"""What may be called: `int(text, 16)` reads hexadecimal, `bit(status, 3)` tests a bit, and
-`signed(n, 32)` reads a two's complement."""
+"""What may be called: `int(text, 16)` reads hexadecimal, `ord(text)` a byte that came as a character,
+`bit(status, 3)` tests a bit, and `signed(n, 32)` reads a two's complement."""
 
 _CONSTANTS: Mapping[str, float] = MappingProxyType({"pi": math.pi})
 

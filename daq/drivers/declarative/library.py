@@ -14,7 +14,14 @@ from daq.drivers.declarative.conversation import Conversation, UnreadableError
 from daq.drivers.declarative.described import DescribedDriver, read_limits, with_capabilities
 from daq.drivers.declarative.loader import FOREIGN_TABLES, read_tables
 from daq.drivers.declarative.model import Command, Description, Value
-from daq.drivers.declarative.replies import NoMeasurementError, encode, points_of, scaled, typed
+from daq.drivers.declarative.replies import (
+    NoMeasurementError,
+    encode,
+    points_of,
+    require_value,
+    scaled,
+    typed,
+)
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.options import Options
 
@@ -128,6 +135,8 @@ class LibraryConversation(Conversation):
             if value.shape:
                 return scaled(value, points_of(value, answer), others)
             raw = _single(answer)
+            if value.read is not None:
+                require_value(value.read, str(raw))
             if value.read is not None and value.read.convert is not None:
                 raw = value.read.convert.evaluate({"value": raw, "text": str(raw)})
             result = typed(value, raw)

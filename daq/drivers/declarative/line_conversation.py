@@ -35,6 +35,10 @@ _MOST_ERRORS = 20
 """An instrument's queue of errors that does not get empty is broken off after so many."""
 
 
+class _StrangeAnswerError(DeviceError):
+    """What came is not what the described instrument says of itself."""
+
+
 class LineConversation(Conversation):
     """Text that is sent, and text that comes back.
 
@@ -99,7 +103,7 @@ class LineConversation(Conversation):
             answer = await self._line.query(sent, accepts=fits, timeout_s=question.timeout_s)
         except UnfitReplyError as error:
             expected = reply.pattern.pattern if reply.pattern else f"{reply.field} fields"
-            raise DeviceError(
+            raise _StrangeAnswerError(
                 f"{self.device_id}: {sent!r}{self.place} is answered with {error.replies[-1]!r}; "
                 f"{self._description.name} answers as {expected!r}",
                 advice="is it another instrument, or the wrong port or address?",
@@ -108,14 +112,12 @@ class LineConversation(Conversation):
         self._require_serial(extract(reply, answer) or {})
 
     async def _identify(self) -> None:
-        """Some boards reset when their port is opened, and are deaf for a while then."""
+        """Some boards reset when their port is opened, and are deaf until they greet."""
         attempts = _DEAF_ATTEMPTS if self._line.has_opened_port else 1
         for attempt in range(attempts):
             try:
                 await self.check()
-            except UnfitReplyError:
-                raise
-            except OfflineError:
+            except (OfflineError, _StrangeAnswerError):
                 if attempt == attempts - 1 or not self._line.is_open:
                     raise
             else:
@@ -143,6 +145,8 @@ class LineConversation(Conversation):
         read = partial(decode_points, value, answer)
         try:
             return await trio.to_thread.run_sync(read) if len(answer) > _LONG else read()
+        except NoMeasurementError as error:
+            raise self.no_measurement(value, error) from error
         except ValueError as error:
             raise self._unreadable(value, answer, error) from error
 

@@ -53,6 +53,8 @@ class Question:
     timeout_s: float | None = None
     block: str | None = None
     """numpy's type string of the numbers in a block of IEEE 488.2; None for text."""
+    no_value: Pattern | None = None
+    """What the whole reply fits when there is no value now: an overload, an open sensor."""
 
 
 @dataclass(frozen=True, slots=True)

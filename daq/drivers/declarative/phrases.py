@@ -85,6 +85,7 @@ class Phrases:
             self.expression((*at, "convert"), table.convert, known),
             self.bounded((*at, "timeout"), table.timeout),
             table.block,
+            self.pattern((*at, "no_value"), table.no_value),
         )
 
     def _reply(self, at: KeyPath, table: QuestionTable) -> Reply:

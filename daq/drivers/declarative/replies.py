@@ -20,6 +20,7 @@ __all__ = [
     "encode",
     "extract",
     "points_of",
+    "require_value",
     "scaled",
     "typed",
 ]
@@ -55,6 +56,7 @@ def extract(reply: Reply, text: str) -> dict[str, str] | None:
 def decode(value: Value, text: str) -> Scalar:
     """The value that a reply tells. Raises ValueError saying why it does not."""
     question = value.read or Question(Template("", {}))
+    require_value(question, text)
     groups = extract(question.reply, text)
     if groups is None:
         raise ValueError(_misfit(question.reply))
@@ -72,6 +74,7 @@ def decode_points(value: Value, reply: str) -> Points:
     Raises ValueError saying why there are none. May take long.
     """
     question = value.read or Question(Template("", {}))
+    require_value(question, reply)
     if question.block is not None:
         points = _block_points(reply.encode("latin-1"), question.block)
     else:
@@ -83,9 +86,17 @@ def decode_points(value: Value, reply: str) -> Points:
         except ValueError as error:
             raise ValueError(f"its numbers cannot be read: {error}") from None
     wanted = math.prod(value.shape)
+    if not points.size:
+        raise NoMeasurementError("it has no points")
     if points.size != wanted:
         raise ValueError(f"it has {points.size} points, not {wanted}")
     return points.reshape(value.shape)
+
+
+def require_value(question: Question, reply: str) -> None:
+    """Raise NoMeasurementError for a reply that says that there is no value now."""
+    if question.no_value is not None and question.no_value.fullmatch(reply.strip()):
+        raise NoMeasurementError(f"it answers {reply.strip()!r}")
 
 
 def points_of(value: Value, raw: Any) -> Points:

@@ -176,6 +176,9 @@ class QuestionTable:
         "",
         default_rule="as it stands there",
     )
+    no_value: str = key(
+        "A pattern of the whole reply, such as `OVLD`: it is well, and has no value now", ""
+    )
     timeout: Positive | None = key("For the reply, s, at most 600", None, default_rule="the line's")
 
 

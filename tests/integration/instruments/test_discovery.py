@@ -11,8 +11,8 @@ from daq.simulators import (
     MaiTaiSimulator,
     Meter1830cSimulator,
 )
+from daq.simulators.scpi import ScpiInstrument
 from daq.testing.instruments import plug_pty
-from tests.unit.drivers.declarative.instruments import ScpiInstrument
 
 
 async def found_on(instrument, link):

@@ -95,7 +95,8 @@ def require_whole(error, kind):
     """Device, port, command, and what came of the reply."""
     told = {
         "silence": r"no reply to '\S+.*' within [\d.]+ s on loopback$",
-        "garbage": r"'\S+.*' on loopback (was answered with|got the reply) '\xff",
+        "garbage": r"'\S+.*' on loopback (was answered with|got the reply) '\xff"
+        r"|the reply b'.xff.*' on loopback is garbled",
         "partial": r"no reply to '\S+.*' within .* on loopback; an incomplete reply came: b'.",
         "unplug": r"the connection to loopback was lost.*(in '\S+.*': )?.* closed",
     }

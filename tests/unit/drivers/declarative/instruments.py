@@ -245,52 +245,6 @@ class Ramp:
         return self.now() != self._target
 
 
-class ScpiInstrument(LineInstrument):
-    """Knows its identity, settings that are set and asked, and computed answers; queues errors."""
-
-    end = b"\n"
-
-    def __init__(
-        self,
-        clock: Clock,
-        identity: str,
-        settings: dict[str, str],
-        answers: dict[str, Callable[[dict[str, str]], str]] | None = None,
-        end: bytes = b"\n",
-    ) -> None:
-        super().__init__(clock)
-        self.end = end
-        self.settings = settings
-        self._identity = identity
-        self._answers = answers or {}
-        self.errors: list[str] = []
-
-    @property
-    def name(self) -> str:
-        return self._identity
-
-    def command(self, text: str) -> None:
-        if text in self._answers:
-            self.reply(self._answers[text](self.settings))
-        elif text == "*IDN?":
-            self.reply(self._identity)
-        elif text == "SYST:ERR?":
-            self.reply(self.errors.pop(0) if self.errors else '+0,"No error"')
-        elif text == "*CLS":
-            self.errors.clear()
-        elif text.endswith("?") and text[:-1] in self.settings:
-            self.reply(self.settings[text[:-1]])
-        else:
-            self._set(text)
-
-    def _set(self, text: str) -> None:
-        for key in sorted(self.settings, key=len, reverse=True):
-            if text.startswith(key + " "):
-                self.settings[key] = text[len(key) + 1 :]
-                return
-        self.errors.append('-113,"Undefined header"')
-
-
 class Bench:
     """An instrument on a loopback, and drivers for it."""
 

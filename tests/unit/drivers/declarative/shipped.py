@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from daq.simulators import SimulatedInstrument
+from daq.simulators.described import (
+    LakeShore335Simulator,
+    LinkamT95Simulator,
+    RigolScopeSimulator,
+    SerialBoardSimulator,
+    SmartlineSimulator,
+    Sr830Simulator,
+)
 from daq.simulators.instrument import Clock
-from tests.unit.drivers.declarative.instruments import Ramp, ScpiInstrument
+from daq.simulators.scpi import ScpiInstrument
+from tests.unit.drivers.declarative.instruments import Ramp
 
 __all__ = ["SHIPPED"]
 
@@ -78,10 +87,25 @@ class PowerSupply(ScpiInstrument):
         self.settings["OUTP"] = "1"
 
 
+class WarmCryostat(LakeShore335Simulator):
+    """Somebody switches its heaters on before each conversation."""
+
+    def plugged_in(self):
+        super().plugged_in()
+        for output in "12":
+            self.settings["RANGE", output] = "3"
+
+
 SHIPPED: dict[str, tuple[Callable[[Clock], SimulatedInstrument], dict[str, object]]] = {
     "scpi_multimeter": (lambda clock: _scpi(clock, *MULTIMETER), {}),
     "scpi_lock_in": (lambda clock: _scpi(clock, *LOCK_IN), {}),
     "scpi_power_supply": (PowerSupply, {"limits": [0.0, 30.0]}),
     "scpi_temperature_controller": (Oven, {"limits": [250.0, 400.0]}),
+    "lakeshore_335": (WarmCryostat, {"limits": [250.0, 400.0]}),
+    "linkam_t95": (LinkamT95Simulator, {"limits": [20.0, 60.0], "rate": 150}),
+    "rigol_ds1000z": (RigolScopeSimulator, {}),
+    "serial_board": (SerialBoardSimulator, {}),
+    "stanford_sr830": (Sr830Simulator, {}),
+    "thyracont_smartline": (SmartlineSimulator, {"address": 2}),
 }
 """Each with the options of a device's table; by the name of the description."""

@@ -20,13 +20,13 @@ from daq.core import (
 )
 from daq.drivers import DriverContext, Timebase
 from daq.drivers.declarative.reference import replace_reference
+from daq.simulators.scpi import ScpiInstrument
 from daq.testing import check_driver
 from daq.testing.moving import move
 from tests.unit.drivers.declarative.instruments import (
     ODD,
     OddInstrument,
     Ramp,
-    ScpiInstrument,
     on_loopback,
 )
 
