@@ -25,7 +25,7 @@ class LakeShore335Simulator(LineInstrument):
 
     def __init__(self, clock: Clock, kelvin_per_s: float = 20.0, latency: float = 0.002) -> None:
         super().__init__(clock, latency)
-        self.sensors = {name: "" for name in "AB"}
+        self.sensors = dict.fromkeys("AB", "")
         """What a sensor says instead of its temperature, such as `OVLD`."""
         self.settings = {(word, out): start for out in "12" for word, start in _STARTS.items()}
         self._samples = {out: Axis(_ROOM_K, kelvin_per_s, 1e6, clock) for out in "12"}

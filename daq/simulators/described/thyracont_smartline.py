@@ -33,7 +33,7 @@ class SmartlineSimulator(LineInstrument):
         latency: float = 0.002,
     ) -> None:
         super().__init__(clock, latency)
-        self.millibar = {address: millibar for address in addresses}
+        self.millibar = dict.fromkeys(addresses, millibar)
         self.noise = 0
         """So many of the next answers are hit by noise: a digit is another."""
 

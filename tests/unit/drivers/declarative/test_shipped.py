@@ -46,7 +46,7 @@ async def test_a_temperature_that_cannot_be_measured_is_no_error_of_the_controll
 ):
     async with connected("lakeshore_335", LakeShore335Simulator) as (driver, instrument):
         instrument.sensors["A"] = word
-        with pytest.raises(InvalidReadingError, match="temperature: 'KRDG. A'"):
+        with pytest.raises(InvalidReadingError, match=r"temperature: 'KRDG. A'"):
             await driver.position()
         state = await driver.poll()
         assert isinstance(state["position"], Invalid)
