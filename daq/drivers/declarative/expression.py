@@ -103,8 +103,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "signed": _signed,
     }
 )
-"""What may be called: `int(text, 16)` reads hexadecimal, `ord(text)` a byte that came as a character,
-`bit(status, 3)` tests a bit, and `signed(n, 32)` reads a two's complement."""
+"""What may be called: `int(text, 16)` reads hexadecimal, `ord(text)` a byte that came as a
+character, `bit(status, 3)` tests a bit, and `signed(n, 32)` reads a two's complement."""
 
 _CONSTANTS: Mapping[str, float] = MappingProxyType({"pi": math.pi})
 
