@@ -114,6 +114,8 @@ class DeviceState(StrEnum):
     """It works, but answers late."""
     STALE = "stale"
     """It owes an answer for so long that what is known of it is old."""
+    BUSY = "busy"
+    """It waits for what was declared to take long; what is known of it is from before."""
     OFFLINE = "offline"
     DISABLED = "disabled"
     """A person has taken it out of use; nobody tries to reach it."""
@@ -121,7 +123,10 @@ class DeviceState(StrEnum):
     @property
     def is_online(self) -> bool:
         """Whether it takes commands."""
-        return self in (DeviceState.READY, DeviceState.DEGRADED, DeviceState.STALE)
+        return self in _ONLINE
+
+
+_ONLINE = (DeviceState.READY, DeviceState.DEGRADED, DeviceState.STALE, DeviceState.BUSY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from daq.drivers.motion import MotionLook, MotionTiming
 from daq.drivers.options import NOT_NEGATIVE, REQUIRED, Options
 from daq.drivers.registry import build_drivers, known_drivers
 from daq.drivers.timebase import Timebase
+from daq.transport import Busy
 
 __all__ = [
     "NOT_NEGATIVE",
     "REQUIRED",
+    "Busy",
     "Driver",
     "DriverContext",
     "LastWill",

@@ -21,8 +21,12 @@ from daq.core import (
 from daq.drivers.last_will import LastWill
 from daq.drivers.motion import MotionLook, MotionTiming
 from daq.drivers.timebase import Timebase
+from daq.transport import Busy, FairTimeout
 
-__all__ = ["Driver", "DriverContext"]
+__all__ = ["SEEMS_S", "Driver", "DriverContext"]
+
+SEEMS_S = 0.5
+"""So long a stop waits for the answer whether there is something to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,14 @@ class Driver(ABC):
         return MotionLook(moving, await self.position())
 
     async def seems_moving(self) -> bool:
-        """For `stop`: an answer that cannot be understood is no reason not to stop a movable."""
+        """For `stop`: an answer that is late or not understood is no reason not to stop it."""
+        if not isinstance(self, Movable):
+            return False
         try:
-            return isinstance(self, Movable) and await self.is_moving()
+            return await FairTimeout(SEEMS_S).wait(self.is_moving)
         except OfflineError:
             raise
-        except DeviceError:
+        except (DeviceError, trio.TooSlowError):
             return True
 
     def distance(self, position: float, other: float) -> float:
@@ -132,6 +138,14 @@ class Driver(ABC):
         A device whose fingerprint has changed is built anew when the configuration is read again.
         """
         return ""
+
+    def busy(self) -> Busy | None:
+        """What it waits for that was declared to take long: it is then busy, not silent.
+
+        Such as a `home` that is answered at its end, or a spectrum of 7 s. Asked when an answer is
+        late, and answered at once, from what the driver knows. By default it never is.
+        """
+        return None
 
     def pause_veto(self) -> str:
         """Why a program that uses the instrument must not pause now; empty when it may.

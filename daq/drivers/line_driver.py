@@ -20,6 +20,7 @@ from daq.transport import (
     FLOW_CONTROLS,
     PARITIES,
     STOP_BITS,
+    Busy,
     Dialect,
     Line,
     Ports,
@@ -139,6 +140,9 @@ class LineDriver(ConfiguredDriver):
 
     async def wait_plugged_in(self) -> None:
         await self.line.wait_port()
+
+    def busy(self) -> Busy | None:
+        return self.line.busy()
 
     @abstractmethod
     async def identify(self) -> None:

@@ -1,6 +1,7 @@
 """Bytes to instruments: ports, one exchange at a time, framing, serial lines and TCP."""
 
 from daq.transport.checksum import CHECKSUM_FORMS, CHECKSUMS, Checksum
+from daq.transport.exchange import LONG_S, Busy, urgently
 from daq.transport.fair_timeout import FairTimeout
 from daq.transport.framing import Block, FixedLength, Framing, IdleGap, Terminated, UntilRefused
 from daq.transport.inbox import ConnectionLostError
@@ -18,9 +19,11 @@ __all__ = [
     "CHECKSUM_FORMS",
     "DATA_BITS",
     "FLOW_CONTROLS",
+    "LONG_S",
     "PARITIES",
     "STOP_BITS",
     "Block",
+    "Busy",
     "ByteStream",
     "Checksum",
     "ConnectionLostError",
@@ -44,4 +47,5 @@ __all__ = [
     "open_serial_loop",
     "open_stream",
     "trace_device",
+    "urgently",
 ]

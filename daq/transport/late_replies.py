@@ -22,7 +22,8 @@ class LateReply:
     due: float
     """Until when it may well come, s."""
     lost_by: float
-    """When it will not come any more over a connection that was opened anew, s."""
+    """When it will not come any more, s: not over a connection that was opened anew, and not
+    while something is waited for that takes long."""
     awaited: bool = False
     """Somebody has listened for it once more, in vain."""
 
@@ -79,9 +80,13 @@ class LateReplies:
         But not for ever: no reply is taken to need twice as long as it was given, counted from
         when the instrument was done with the one before.
         """
-        self._owed = [owed for owed in self._owed if owed.lost_by > now]
+        self.forget_lost(now)
         for owed in self._owed:
             owed.awaited = False
+
+    def forget_lost(self, now: float) -> None:
+        """What has needed more than twice its time will not come any more."""
+        self._owed = [owed for owed in self._owed if owed.lost_by > now]
 
     def listen_until(self) -> float | None:
         """When nobody needs to listen for late replies any more, s; None when nothing is owed."""

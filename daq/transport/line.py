@@ -11,13 +11,14 @@ from typing import Final
 
 import trio
 
-from daq.core import DeviceError, OfflineError
+from daq.core import BusyError, DeviceError, OfflineError
 from daq.transport.checksum import Checksum, WrongChecksumError
+from daq.transport.exchange import LONG_S, Busy, Exchange, is_urgent
 from daq.transport.fair_timeout import FairTimeout
 from daq.transport.framing import Framing, Terminated
 from daq.transport.inbox import ConnectionLostError
 from daq.transport.late_replies import Accepts, LateReply
-from daq.transport.port import Connection, Exchange, Port
+from daq.transport.port import Connection, Port
 from daq.transport.settings import PortSettings
 from daq.transport.trace import Trace
 
@@ -120,21 +121,19 @@ class Line:
         """Whose line it is."""
         return self._device_id
 
-    def busy(self) -> tuple[str, float] | None:
-        """What the port is busy with, for people, and until when at the latest, Trio's time.
+    def busy(self) -> Busy | None:
+        """What the port is busy with, when that may take long.
 
         None when it is not, or when that is over its time.
         """
         exchange = self._port.exchange
-        if exchange is None or exchange.until < trio.current_time():
+        if exchange is None or not exchange.is_long or exchange.until <= trio.current_time():
             return None
-        spent = trio.current_time() - exchange.began
-        times = f"{spent:.0f} of {exchange.seconds:g} s"
-        if exchange.user is self:
-            return f"waits for {exchange.what} ({times})", exchange.until
-        owner = getattr(exchange.user, "device_id", "another device")
-        what = f"waits for {owner} on {self.address}, which waits for {exchange.what} ({times})"
-        return what, exchange.until
+        waits = f"it waits for {exchange.what}, which may take {exchange.seconds:g} s"
+        if exchange.user is not self:
+            owner = getattr(exchange.user, "device_id", "another device")
+            waits = f"it waits for its turn on {self.address}: {owner}: {waits}"
+        return Busy(waits, exchange.until)
 
     async def open(self) -> None:
         """Open the port, or join those who have it open. Raises OfflineError."""
@@ -218,14 +217,18 @@ class Line:
             connection = self._require(command)
             connection.tap = self._trace.received
             self._passed_over = []
-            what, now = f"the answer to {command!r}", trio.current_time()
-            # Twice more where it has to be told from an earlier one.
-            until = now + 3 * seconds + self.dialect.quiet_s
-            self._port.exchange = Exchange(self, what, now, seconds, until)
+            exchange = self._port.exchange = self._announced(connection, command, seconds)
             try:
-                if connection.not_before > trio.current_time():
-                    await trio.sleep_until(connection.not_before)
-                yield connection
+                with exchange.scope:
+                    if connection.not_before > trio.current_time():
+                        await trio.sleep_until(connection.not_before)
+                    yield connection
+                if exchange.scope.cancelled_caught:
+                    self._trace.event(f"broken off for a stop: {command!r}")
+                    raise BusyError(
+                        f"{self._device_id}: {command!r} on {self.address} was broken off: "
+                        "a stop on that line could not wait for it"
+                    )
             except trio.TooSlowError:
                 raise self._silent(connection, command, seconds) from None
             except ConnectionLostError as error:
@@ -238,6 +241,24 @@ class Line:
                 self._port.exchange = None
                 connection.tap = None
                 connection.not_before = trio.current_time() + self.dialect.pause_s
+
+    def _announced(self, connection: Connection, command: str, seconds: float) -> Exchange:
+        """What others are told while it goes on."""
+        now, quiet_s = trio.current_time(), self.dialect.quiet_s
+        what, late = f"the answer to {command!r}", self._late_for(connection)
+        if late > LONG_S:
+            what = f"a late answer and {what}"
+        # Twice more where it has to be told from an earlier one.
+        until = now + late + 3 * seconds + quiet_s
+        return Exchange(self, what, late + seconds, until)
+
+    def _late_for(self, connection: Connection) -> float:
+        """How long is listened for late replies before a command is sent, s."""
+        due = connection.owed.listen_until()
+        if due is None:
+            return 0.0
+        wait_s = 0.0 if is_urgent() else max(due - trio.current_time(), 0.0)
+        return wait_s + self.dialect.quiet_s
 
     def _require(self, command: str) -> Connection:
         connection = self._connection
@@ -270,15 +291,13 @@ class Line:
 
     async def _collect_late(self, connection: Connection) -> None:
         """Listen a moment for replies that earlier exchanges did not wait for."""
-        owed = connection.owed
-        due = owed.listen_until()
-        if due is None:
+        late = self._late_for(connection)
+        if not late:
             return
         try:
-            patience = FairTimeout(max(due - trio.current_time(), 0.0) + self.dialect.quiet_s)
-            await patience.wait(partial(self._take_owed, connection))
+            await FairTimeout(late).wait(partial(self._take_owed, connection))
         except trio.TooSlowError:
-            owed.give_up()
+            connection.owed.give_up()
 
     async def _take_owed(self, connection: Connection) -> None:
         while connection.owed.listen_until() is not None:
@@ -334,6 +353,8 @@ class Line:
         one before: an instrument that is busy with one question begins the next after it.
         """
         owed = connection.owed
+        if certain_s > 2 * LONG_S:  # else the answer to `HOME` would be sure after 20 minutes only
+            owed.forget_lost(trio.current_time())
         while owed.is_ambiguous(reply):
             try:
                 newer = await FairTimeout(certain_s).wait(partial(self._reply, connection, accepts))

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -15,6 +14,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from daq.core import ConfigurationError, OfflineError
+from daq.transport.exchange import Exchange, is_urgent
 from daq.transport.fair_timeout import FairTimeout
 from daq.transport.framing import Framing
 from daq.transport.inbox import ConnectionLostError
@@ -22,7 +22,7 @@ from daq.transport.late_replies import LateReplies
 from daq.transport.settings import PortSettings
 from daq.transport.stream import ByteStream, OpenStream, open_stream
 
-__all__ = ["Connection", "Exchange", "Port", "Ports"]
+__all__ = ["Connection", "Port", "Ports"]
 
 _CLOSE_S = 2.0
 _LOOK_S = 0.2
@@ -33,23 +33,6 @@ _ADVICE = {
     errno.EINVAL: "it cannot be set up like this: baud rate, data bits, parity, stop bits",
     errno.ECONNREFUSED: "nothing listens there: is the serial server or the instrument on?",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """What a port is busy with."""
-
-    user: object
-    """Whose it is."""
-    what: str
-    """For people: `the answer to 'HOME'`."""
-    began: float
-    """Trio time."""
-    seconds: float
-    """What it may take."""
-
-    until: float
-    """Trio time when it is over at the latest, with all that it may have to wait for before."""
 
 
 class Connection:
@@ -139,6 +122,8 @@ class Port:
         self.settings = settings
         self._opener = opener
         self._turn = trio.Lock()
+        self._urgent = 0
+        """How many wait for their turn with what is urgent."""
         self._connection: Connection | None = None
         self._users: set[object] = set()
         self._file: tuple[int, ...] | None = None
@@ -173,7 +158,7 @@ class Port:
         if settle_s:
             now = trio.current_time()
             what = "its start after the port was opened"
-            self.exchange = Exchange(user, what, now, settle_s, now + settle_s)
+            self.exchange = Exchange(user, what, settle_s, now + settle_s)
             try:
                 await trio.sleep(settle_s)
                 connection.discard()
@@ -203,9 +188,28 @@ class Port:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """For one exchange; in the order in which they were asked for."""
-        async with self._turn:
+        """For one exchange; in the order in which they were asked for, what is urgent first."""
+        urgent = is_urgent()
+        self._urgent += urgent
+        try:
+            if urgent:
+                self._make_way()
+            await self._turn.acquire()
+            while self._urgent and not urgent:  # to the end of the queue
+                self._turn.release()
+                await self._turn.acquire()
+        finally:
+            self._urgent -= urgent
+        try:
             yield
+        finally:
+            self._turn.release()
+
+    def _make_way(self) -> None:
+        """Break off what may take long; its reply is owed."""
+        exchange = self.exchange
+        if exchange is not None and exchange.is_long and not exchange.urgent:
+            exchange.scope.cancel()
 
     def _find_file(self) -> tuple[int, ...] | None:
         """What tells the device file that is there from an earlier one of that name."""

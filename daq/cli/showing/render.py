@@ -67,6 +67,7 @@ _DEVICE_STYLES = {
     DeviceState.READY: "green",
     DeviceState.DEGRADED: "yellow",
     DeviceState.STALE: "bold yellow",
+    DeviceState.BUSY: "cyan",
     DeviceState.DISABLED: "magenta",
     DeviceState.CONNECTING: "yellow",
     DeviceState.OFFLINE: "bold red",

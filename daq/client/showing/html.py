@@ -43,6 +43,7 @@ _STATE_COLOURS: Mapping[str, str] = {
     DeviceState.CONNECTING: _BUSY,
     DeviceState.DEGRADED: _BUSY,
     DeviceState.STALE: _BUSY,
+    DeviceState.BUSY: _BUSY,
     DeviceState.OFFLINE: _BAD,
     ExecutionState.COMPLETED: _GOOD,
     ExecutionState.PENDING: _BUSY,

@@ -13,7 +13,7 @@ from daq.core import DeviceError, Invalid, InvalidReadingError, LimitError, Scal
 from daq.drivers.declarative.expression import Expression, ExpressionError
 from daq.drivers.declarative.model import Value
 from daq.drivers.declarative.values import fits
-from daq.transport import GarbledReplyError
+from daq.transport import Busy, GarbledReplyError
 
 __all__ = ["Conversation", "Look", "UnreadableError"]
 
@@ -59,6 +59,10 @@ class Conversation(ABC):
     async def wait_plugged_in(self) -> None:
         """As `Driver.wait_plugged_in`."""
         await trio.sleep_forever()
+
+    def busy(self) -> Busy | None:
+        """As `Driver.busy`."""
+        return None
 
     @abstractmethod
     async def check(self) -> None:

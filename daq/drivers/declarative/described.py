@@ -25,6 +25,7 @@ from daq.drivers.declarative.model import Description, StandardValue, Value
 from daq.drivers.declarative.motion import Mover
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.options import Options
+from daq.transport import Busy
 
 __all__ = ["DescribedDriver", "read_limits", "with_capabilities"]
 
@@ -131,6 +132,9 @@ class DescribedDriver(Driver):
 
     async def wait_plugged_in(self) -> None:
         await self.conversation.wait_plugged_in()
+
+    def busy(self) -> Busy | None:
+        return self.conversation.busy()
 
     async def stop(self) -> bool:
         """End what moves, and disarm. True if there was any of it."""

@@ -24,6 +24,7 @@ from daq.drivers.declarative.replies import (
 )
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.options import Options
+from daq.transport import LONG_S, Busy
 
 __all__ = ["LibraryConversation", "build_driver", "read_description"]
 
@@ -70,6 +71,8 @@ class LibraryConversation(Conversation):
         super().__init__(device_id, description.values)
         self._description = description
         self._timeout_s = timeout_s
+        self._busy: Busy | None = None
+        """With the call that was begun last."""
         self._library = threading.Lock()
         self._limiter = trio.CapacityLimiter(2)
 
@@ -115,6 +118,9 @@ class LibraryConversation(Conversation):
                 await self._perform("disconnect", self.close_blocking)
             except DeviceError:
                 return
+
+    def busy(self) -> Busy | None:
+        return self._busy
 
     async def check(self) -> None:
         await self._perform("check", self.check_blocking)
@@ -187,6 +193,11 @@ class LibraryConversation(Conversation):
             finally:
                 self._library.release()
 
+        busy = None
+        if self._timeout_s > LONG_S:
+            said = f"it waits for {what}, which may take {self._timeout_s:g} s"
+            busy = Busy(said, trio.current_time() + within)
+        self._busy = busy
         with trio.move_on_after(within):
             try:
                 return await trio.to_thread.run_sync(
@@ -196,6 +207,9 @@ class LibraryConversation(Conversation):
                 raise
             except Exception as error:
                 raise self.translate(f"{self.device_id}: {what}", error) from error
+            finally:
+                if self._busy is busy:
+                    self._busy = None
         raise OfflineError(f"{self.device_id}: {what} did not end within {within:g} s")
 
 

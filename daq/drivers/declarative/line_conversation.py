@@ -22,7 +22,7 @@ from daq.drivers.declarative.replies import (
     extract,
     scaled,
 )
-from daq.transport import Block, Framing, Line, Terminated, UnfitReplyError
+from daq.transport import Block, Busy, Framing, Line, Terminated, UnfitReplyError
 
 __all__ = ["LineConversation"]
 
@@ -85,6 +85,9 @@ class LineConversation(Conversation):
 
     async def wait_plugged_in(self) -> None:
         await self._line.wait_port()
+
+    def busy(self) -> Busy | None:
+        return self._line.busy()
 
     async def check(self) -> None:
         """DeviceError when what it says that it is does not fit the description."""

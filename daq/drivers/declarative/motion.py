@@ -9,7 +9,9 @@ import trio
 from daq.core import DeviceError, Invalid, Limits, OfflineError, Scalar
 from daq.drivers.declarative.conversation import Conversation, Look
 from daq.drivers.declarative.model import Motion
+from daq.drivers.driver import SEEMS_S
 from daq.drivers.motion import MotionTiming
+from daq.transport import FairTimeout
 
 __all__ = ["Mover"]
 
@@ -35,6 +37,8 @@ class Mover:
         """Where it was sent and has not been seen to have settled."""
         self._settled_since: float | None = None
         self._on_ramp = False
+        self._searches = False
+        """It was sent home, and has not been seen to have settled."""
         settles_by_flag = "setpoint" not in motion.settled.names
         self.timing = MotionTiming(
             # What is settled by its readback alone neither lags nor blinks.
@@ -50,7 +54,7 @@ class Mover:
 
     def forget(self) -> None:
         """The instrument was away: nobody knows where it was sent."""
-        self._setpoint = None
+        self._setpoint, self._searches = None, False
 
     def distance(self, position: float, other: float) -> float:
         """Between two positions: by the shortest way, and nothing where `settled` says so."""
@@ -87,7 +91,7 @@ class Mover:
             await self.move(home)
             return
         await self._check_requirement()
-        self._setpoint = None
+        self._setpoint, self._searches = None, True
         await self._talk.act(home)
 
     async def position(self) -> float:
@@ -98,6 +102,7 @@ class Mover:
         """Whether it is on its way: to where it was sent, or as it tells by itself."""
         if self._on_ramp or (self._setpoint is None and "setpoint" in self._motion.settled.names):
             await trio.lowlevel.checkpoint()
+            self._searches = False  # nothing tells when it has ended
             return self._on_ramp
         settled = await self._is_settled(look, self._setpoint)
         now = trio.current_time()
@@ -106,7 +111,7 @@ class Mover:
         elif self._settled_since is None:
             self._settled_since = now
         if settled and now - (self._settled_since or now) >= self.timing.rest_s:
-            self._setpoint = None
+            self._setpoint, self._searches = None, False
         return not settled
 
     async def look(self) -> tuple[bool, float]:
@@ -130,18 +135,18 @@ class Mover:
             here = await self.position()
             nearest = min(max(here, self._limits.low), self._limits.high)
             await self._talk.write(motion.setpoint, nearest, verify=False)
-        self._setpoint = None
+        self.forget()
         return moving
 
     async def _seems_moving(self) -> bool:
-        """When that cannot be understood it is stopped as if it did."""
-        if self._setpoint is not None:
-            return True
+        """When that is late, or cannot be understood, it is stopped as if it did."""
+        if self._setpoint is not None or self._searches:
+            return True  # nothing is asked before it is told
         try:
-            return await self.is_moving(self._talk.look())
+            return await FairTimeout(SEEMS_S).wait(lambda: self.is_moving(self._talk.look()))
         except OfflineError:
             raise
-        except DeviceError:
+        except (DeviceError, trio.TooSlowError):
             return True
 
     async def _is_settled(self, look: Look, setpoint: float | None) -> bool:

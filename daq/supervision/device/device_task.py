@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from daq.core import BusyError, DaqError, DeviceError, DeviceState, Invalid, OfflineError, Scalar
-from daq.drivers import Driver
+from daq.drivers import Busy, Driver
 from daq.supervision.device.answers import checked_fields
 from daq.supervision.device.debts import Debts
 from daq.supervision.device.job import Job
@@ -28,6 +28,7 @@ __all__ = ["DeviceTask"]
 
 logger = logging.getLogger(__name__)
 
+_MOST_ALONE_S = 10.0
 _LET_GO = "the daemon has let it go"
 
 Step = Callable[..., Awaitable[Any]]
@@ -168,15 +169,32 @@ class DeviceTask:
         return job.answer(self._status.id)
 
     async def _is_answered(self, job: Job, within_s: float) -> bool:
-        """Whether a started job is, then at the latest. Cancelled, it breaks the job off."""
+        """Whether a started job is, then at the latest. Cancelled, it breaks the job off.
+
+        What was declared to take longer gets its time, its own and that of who comes before it.
+        """
         try:
-            await FairTimeout(within_s).wait(job.wait_answer)
-        except trio.TooSlowError:
-            return False
+            while True:
+                with suppress(trio.TooSlowError):
+                    await FairTimeout(within_s).wait(job.wait_answer)
+                    return True
+                busy = self._what_takes_long()
+                if busy is None:
+                    return False
+                self._status.busy(busy.what)
+                within_s = busy.until - trio.current_time()
         except BaseException:
             job.scope.cancel()
             raise
-        return True
+
+    def _what_takes_long(self) -> Busy | None:
+        try:
+            busy = self._driver.busy()
+        except Exception:  # a foreign driver may raise anything
+            logger.exception("%s: the driver could not tell whether it is busy", self._status.id)
+            return None
+        is_now = isinstance(busy, Busy) and busy.until > trio.current_time()
+        return busy if is_now else None
 
     def require_free(self, job: Job) -> None:
         """Raise BusyError, naming who has the device, when `job` cannot begin now."""
@@ -321,9 +339,10 @@ class DeviceTask:
         period = self._timing.active_poll_s
         # Spread, so that devices that were connected together are not asked all in one moment.
         due = polled_at = trio.current_time() - self._rng.random() * period
+        alone_s = 0.0
         while True:
             # At its time, however long the last one took; a slow device is left alone for a while.
-            due = max(due + period, trio.current_time() + period / 2)
+            due = max(due + period, trio.current_time() + max(alone_s, period / 2))
             await trio.sleep_until(due)
             if not self._is_active() and due - polled_at < self._timing.idle_poll_s - period / 2:
                 continue
@@ -340,6 +359,11 @@ class DeviceTask:
             except DaqError as error:  # counted: a wrong answer is not to be lost
                 logger.debug("%s: %s", self._status.id, error.message)
                 self._status.forget_older(notes)
+                if self._status.state is DeviceState.BUSY:  # it is over, one way or another
+                    self._status.judge(DeviceState.READY)
+            took = trio.current_time() - due
+            # Whoever has a question to one that takes long finds it free half of the time.
+            alone_s = min(took, _MOST_ALONE_S) if took > self._timing.stale_s else 0.0
 
     async def _ask_in_time(self) -> None:
         """One poll, and what its answer, or the time that it takes, says about the device."""

@@ -131,8 +131,9 @@ async def carry_out_motion(
         DeviceError: It did not begin, ended elsewhere or took too long, or what it answers cannot
             be understood. Whoever asked for the motion then stops it.
     """
-    sent_at, start = trio.current_time(), context.status.position
-    await send()
+    start = context.status.position
+    await send()  # what the instrument needs for its answer is not the motion's time
+    sent_at = trio.current_time()
     timing, tolerance = context.driver.motion_timing, _tolerance(context)
     judged = target if tolerance < math.inf else None
     judge = MotionJudge(timing, tolerance, judged, sent_at, context.driver.distance, start)

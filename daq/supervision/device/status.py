@@ -170,6 +170,13 @@ class DeviceStatus:
             self.reason = reason
             self.touch()
 
+    def busy(self, reason: str) -> None:
+        """It waits for what was declared to take long: that is not to be silent."""
+        if self.state is DeviceState.CONNECTING and self.reason != reason:
+            self.reason = reason
+            self.touch()
+        self.judge(DeviceState.BUSY, reason)
+
     def attempt_in(self, seconds: float | None) -> None:
         """After how long it will be tried again; None when nobody waits for that."""
         after = 0 if seconds is None else self._timebase.now_ns() + round(seconds * 1e9)
@@ -211,7 +218,7 @@ class DeviceStatus:
         if self.state.is_online:
             return ""
         if self.state is DeviceState.CONNECTING:
-            return f"{self.id}: still being connected"
+            return f"{self.id}: still being connected{self.reason and f': {self.reason}'}"
         since = datetime.fromtimestamp(self._away_since_ns / 1e9, UTC)
         return f"{self.id}: {self.state} since {since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}"
 

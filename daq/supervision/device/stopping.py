@@ -32,6 +32,7 @@ from daq.supervision.device.job import Job
 from daq.supervision.device.motion import wait_rest
 from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.timing import Timing
+from daq.transport import urgently
 
 __all__ = ["Stopper"]
 
@@ -220,7 +221,7 @@ class Stopper:
 
     async def _tell(self, *, safe: bool) -> bool:
         driver = self._context.driver
-        with trio.move_on_after(self._timing.stop_s):
+        with trio.move_on_after(self._timing.stop_s), urgently():
             return bool(await (driver.make_safe() if safe else driver.stop()))
         raise DeviceError(
             f"{self._context.id}: the stop did not end within {self._timing.stop_s:g} s"
@@ -235,7 +236,7 @@ class Stopper:
         rest_s = timing.rest_s if timing.begin_s else 0.0  # else one look says it
         unsure_s = min(timing.begin_s, UNSURE_S)
         stop_again = context.driver.stop
-        with trio.move_on_after(stop_s):
+        with trio.move_on_after(stop_s), urgently():
             position = await wait_rest(context, rest_s, unsure_s=unsure_s, moved_again=stop_again)
             await context.publisher.publish(position)
             return float(position.last())

@@ -28,6 +28,7 @@ from daq.core import (
 )
 from daq.drivers import Driver, DriverContext, MotionTiming, Timebase
 from daq.supervision import OutOfUse, RestartPolicy, Supervisor, Timing
+from daq.testing.instruments import PluggedInstrument
 
 NO_JITTER = RestartPolicy(first_s=1.0, factor=2.0, longest_s=8.0, jitter=0.0)
 
@@ -341,6 +342,7 @@ class Bench:
     supervisor: Supervisor
     bus: Bus
     timebase: Timebase
+    plugged: PluggedInstrument | None = None
 
 
 @asynccontextmanager

@@ -775,7 +775,8 @@ class DeviceInfo(betterproto.Message):
     capabilities: List[str] = betterproto.string_field(100)
     state: str = betterproto.string_field(150)
     """
-    connecting, ready, degraded (works, answers late), stale (owes an answer), offline or disabled.
+    connecting, ready, degraded (works, answers late), stale (owes an answer), busy (waits for what
+     was declared to take long), offline or disabled.
     """
 
     reason: str = betterproto.string_field(151)
