@@ -8,6 +8,7 @@ goes inside out, so that whoever still produces data finds somebody to store it.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -26,7 +27,7 @@ from daq.bus import feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
 from daq.core import DeviceState, StopOutcome, StorageError
-from daq.storage import keep_private
+from daq.storage import keep_memory_low, keep_private
 from daq.supervision import Guard, Supervisor, reload_on_hangup
 from daq.transport import open_serial_loop
 
@@ -62,6 +63,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
         async with trio.open_nursery() as storing:
             await storing.start(parts.storage.run)
             storing.start_soon(parts.timebase.follow_wall_clock, parts.storage.is_idle)
+            storing.start_soon(keep_memory_low)
             if ring := await _make_ring(config):
                 await storing.start(feed_ring, parts.bus, ring)
             async with open_serial_loop(), trio.open_nursery() as devices:
@@ -214,9 +216,17 @@ async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
 def serve(config: Config, announce: Callable[[str], None]) -> None:
     """Run a daemon until SIGINT or SIGTERM; `announce` is called once with the address."""
     _allow_many_descriptors()
+
+    def ready(address: str) -> None:
+        # What is there now stays: 80,000 objects more to look through in each full collection held
+        # the loop for 50 ms, and under load for 150.
+        gc.collect()
+        gc.freeze()
+        announce(address)
+
     # What the daemon writes is its user's, and a group's where one is configured.
     os.umask(0o077 if config.storage.group is None else 0o027)
-    trio.run(run_daemon, config, announce)
+    trio.run(run_daemon, config, ready)
 
 
 def _allow_many_descriptors() -> None:

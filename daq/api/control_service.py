@@ -11,7 +11,6 @@ import trio
 
 from daq.api.door.bridge import Bridge, Emit
 from daq.api.door.call_boundary import caller
-from daq.api.door.memory import resident_mb
 from daq.api.door.paging import MAX_PAGE, page
 from daq.api.door.trio_service import TrioService, immediate, streaming, unary
 from daq.api.parts import Parts
@@ -20,6 +19,7 @@ from daq.api.streams.measurement_stream import stream_measurements
 from daq.api.streams.watching import located, watch_execution
 from daq.core import ExecutionState, ExecutionView, NotFoundError
 from daq.scripting import SandboxStatistics
+from daq.storage.memory import resident_mb
 from daq.supervision import GuardStatistics
 from daq.wire.convert import (
     check_to_wire,

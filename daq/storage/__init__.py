@@ -5,6 +5,7 @@ from daq.storage.catalogue.rebuild import Rebuilding
 from daq.storage.files.hdf5_reader import StreamInfo
 from daq.storage.files.privacy import keep_private
 from daq.storage.journal.records import clean_text
+from daq.storage.memory import keep_memory_low
 from daq.storage.recorder import RunRecorder
 from daq.storage.run_reader import RunDescription
 from daq.storage.storage import Storage
@@ -17,5 +18,6 @@ __all__ = [
     "Storage",
     "StreamInfo",
     "clean_text",
+    "keep_memory_low",
     "keep_private",
 ]

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daq.api.door.memory import resident_mb
 from daq.client import Bench, connect
 from daq.client.bench.progress import display_for_terminal
+from daq.storage.memory import resident_mb
 from tests.benchmarks.stream import generate_stubs
 from tests.benchmarks.table import Row, summary
 

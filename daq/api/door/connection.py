@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import quote
@@ -31,6 +30,7 @@ from h2.events import (
 from daq.api.door.admission import Admission
 from daq.api.door.grpc_sending import FairStream
 from daq.api.door.local_peers import is_loopback, owner_of_peer
+from daq.api.door.turns import FrameCutter, Turns
 from daq.core import OverloadError
 from daq.wire.gathering import GatheringTransport
 from daq.wire.grpc_tuning import TolerantProcessor, TunedProtocol
@@ -41,11 +41,7 @@ __all__ = ["Connections", "ServerProtocol"]
 logger = logging.getLogger(__name__)
 
 READ_BYTES = 32 << 10
-PIECE_BYTES = 4 << 10
-"""What is taken at a time: some hundred small frames, of 15 to 60 us of the loop each."""
 MAX_UNREAD_BYTES = 1 << 20
-CALLS_A_TURN = 8
-"""Requests of one connection that begin before others get a turn."""
 LOOP_SHARE = 0.15
 BURST_S = 0.1
 """What one connection may spend of the loop's time on frames that are no calls: whoever sends more
@@ -72,33 +68,22 @@ class _ServerProcessor(TolerantProcessor):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.protocol: ServerProtocol
-        self._deferred: deque[Event] = deque()
-        self._begun = 0
+        self._came: list[Event] = []
 
     def process(self, event: Event) -> None:
-        if self._deferred or self._begun >= CALLS_A_TURN:
-            if not self._deferred:
-                asyncio.get_running_loop().call_soon(self._go_on)
-            self._deferred.append(event)
-            return
-        self.protocol.spent_s += _COST_S.get(type(event), 0.0)
-        super().process(event)
+        self._came.append(event)
 
-    def _go_on(self) -> None:
-        """Take what waits since the last turn, in its order."""
-        self._begun = 0
-        waiting, self._deferred = self._deferred, deque()
-        for event in waiting:
-            self.protocol.process_safely(event)
-        self.protocol.flush_safely()
-
-    def end_turn(self) -> None:
-        """What came was taken."""
-        if not self._deferred:
-            self._begun = 0
+    def end_piece(self) -> None:
+        """Act on what one piece brought; a call that it takes back as well is never begun."""
+        came, self._came = self._came, []
+        taken_back = {event.stream_id for event in came if isinstance(event, StreamReset)}
+        for event in came:
+            if isinstance(event, RequestReceived) and event.stream_id in taken_back:
+                continue
+            self.protocol.spent_s += _COST_S.get(type(event), 0.0)
+            super().process(event)
 
     def process_request_received(self, event: RequestReceived) -> None:
-        self._begun += 1
         number = event.stream_id
         protocol = self.protocol
         refusal = protocol.refusal or protocol.admission.begin_call(protocol.peer)
@@ -113,11 +98,14 @@ class _ServerProcessor(TolerantProcessor):
         stream.headers = headers
         release = self.register(stream)
 
-        def end() -> None:
+        def end(_: object) -> None:
             protocol.admission.end_call(protocol.peer)
             release()
 
-        self.handler.accept(stream, headers, end)
+        # grpclib's task lets go of its stream by itself, but not when it is cancelled before its
+        # first step: it would be counted for ever.
+        self.handler.accept(stream, headers, _nothing)
+        cast("Any", self.handler)._tasks[stream].add_done_callback(end)  # noqa: SLF001
 
     def process_data_received(self, event: DataReceived) -> None:
         stream = cast("FairStream | None", self.streams.get(event.stream_id))
@@ -127,6 +115,10 @@ class _ServerProcessor(TolerantProcessor):
                 self.protocol.send_away("a request in frames of some bytes each")
                 return
         super().process_data_received(event)
+
+
+def _nothing() -> None:
+    pass
 
 
 class ServerProtocol(TunedProtocol):
@@ -153,8 +145,9 @@ class ServerProtocol(TunedProtocol):
         """Of the loop's time, which it may spend slowly."""
         self._slowed_s = 0.0
         self._settled_at = 0.0
-        self._waiting: bytearray = bytearray()
-        self._resuming = False
+        self._cutter = FrameCutter()
+        self._is_taken = False
+        """A piece of what came waits for its turn, or for later; no more is read meanwhile."""
         self._owner: asyncio.Future[int | None] | None = None
 
     # what asyncio says
@@ -178,37 +171,51 @@ class ServerProtocol(TunedProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at, self.asked_at = asyncio.get_running_loop().time(), 0.0
-        self._waiting += data
-        if not self._resuming:
-            self._take()
+        self._cutter.feed(data)
+        if not self._is_taken:
+            self._is_taken = True
+            self._connections.turns.take(self._take)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connections.discard(self)
         self.admission.disconnect(self.peer)
-        self._waiting.clear()
-        super().connection_lost(exc)
+        self._cutter.clear()
+        # To end what it had open takes a while, and many may go together.
+        self._connections.turns.take(lambda: super(ServerProtocol, self).connection_lost(exc))
 
     # what it may spend
 
     def _take(self) -> None:
-        """One piece of what came; then the next, at once or later."""
-        piece = bytes(self._waiting[:PIECE_BYTES])
-        del self._waiting[:PIECE_BYTES]
-        super().data_received(piece)
+        """Act on one piece of what came; the next one has its turn, or comes later."""
+        self._is_taken = False
         if self.transport.is_closing():
             return
-        cast("_ServerProcessor", self.processor).end_turn()
+        if piece := self._cutter.take():
+            self._act_on(piece)
+        delay = self._delay()
+        if self.transport.is_closing():
+            return
+        if not delay and not self._cutter.has_piece:
+            self.transport.resume_reading()
+            return
+        self._is_taken = True
+        self.transport.pause_reading()
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self._take)
+        else:
+            self._connections.turns.take(self._take)
+
+    def _act_on(self, piece: bytes) -> None:
+        super().data_received(piece)
+        self.guarded(cast("_ServerProcessor", self.processor).end_piece)
+        if self.transport.is_closing():
+            return
+        self.guarded(self.connection.flush)
         # Streams wait for room before they write; what HTTP/2 itself answers, to pings and
         # settings, does not.
         if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             logger.warning("cutting off a client that asks without end and reads nothing")
             self.transport.abort()
-            return
-        delay = self._delay()
-        if delay or self._waiting:
-            self._resuming = True
-            self.transport.pause_reading()
-            asyncio.get_running_loop().call_later(delay, self._resume)
 
     def _delay(self) -> float:
         """How long this client has to wait before more of it is read."""
@@ -224,25 +231,6 @@ class ServerProtocol(TunedProtocol):
         if self._slowed_s > PATIENCE_S:
             self.send_away("a flood of settings, pings or calls that are taken back")
         return delay
-
-    def _resume(self) -> None:
-        self._resuming = False
-        if self.transport.is_closing():
-            return
-        if self._waiting:
-            self._take()
-        if not self._resuming and not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    def process_safely(self, event: Event) -> None:
-        """As `data_received` does; nothing of the peer's breaks more than its own connection."""
-        if not self.transport.is_closing():
-            self.guarded(self.processor.process, event)
-
-    def flush_safely(self) -> None:
-        """Send what was said meanwhile."""
-        if not self.transport.is_closing():
-            self.guarded(self.connection.flush)
 
     # ending
 
@@ -344,6 +332,7 @@ class Connections(set[ServerProtocol]):
     def __init__(self, admission: Admission) -> None:
         super().__init__()
         self.admission = admission
+        self.turns = Turns()
         self._none_left = asyncio.Event()
         self._swept_at = 0.0
         self._next: asyncio.TimerHandle | None = None

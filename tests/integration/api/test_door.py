@@ -153,6 +153,37 @@ async def test_one_call_too_many_is_refused_in_words_and_the_others_go_on(tmp_pa
     assert "3 open calls already" in details
 
 
+def take_back(together):
+    """A client that takes back 400 calls as soon as they are begun."""
+
+    def client(port):
+        peer = Rude(port)
+        for _ in range(400 // together):
+            numbers = []
+            for _ in range(together):
+                number = peer.h2.get_next_available_stream_id()
+                peer.h2.send_headers(number, HEADERS)
+                numbers.append(number)
+            for number in numbers:
+                peer.h2.reset_stream(number)
+            peer.flush()
+        peer.h2.ping(b"all seen")
+        peer.flush()
+        seen = b""
+        while b"all seen" not in seen:
+            seen += peer.socket.recv(65536)
+        peer.socket.close()
+
+    return client
+
+
+@pytest.mark.parametrize("together", [1, 16], ids=["in a piece", "over two pieces"])
+async def test_calls_that_are_taken_back_at_once_are_not_counted_for_ever(tmp_path, together):
+    async with door(tmp_path, calls_of_one=20) as served:
+        await in_thread(take_back(together), served.port)
+        await still_serves(served)
+
+
 async def test_who_floods_with_settings_is_slowed_down_and_then_sent_away(tmp_path):
     def client(port):
         peer = Rude(port)

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from daq.api.door.memory import resident_mb
 from daq.client import Bench
+from daq.storage.memory import resident_mb
 
 FACTOR = float(os.environ.get("DAQ_SLOW_FACTOR", "1.0"))
 

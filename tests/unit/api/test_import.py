@@ -11,7 +11,7 @@ from asyncio import events
 policy = asyncio.get_event_loop_policy()
 names = [name for name in dir(events) if name.endswith(("_loop", "_policy"))]
 before = {name: getattr(events, name) for name in names}
-import daq.api, daq.api.flight.flight, daq.api.door.memory, daq.cli.main, daq.daemon
+import daq.api, daq.api.flight.flight, daq.storage.memory, daq.cli.main, daq.daemon
 assert asyncio.get_event_loop_policy() is policy
 assert {name: getattr(events, name) for name in names} == before
 assert "trio_asyncio" not in sys.modules
