@@ -111,6 +111,7 @@ def parse_config(text: str, path: Path | None) -> Config:
         name: _absolute(_section(document, name, model, mistakes), document, name, path)
         for name, model in _SECTIONS.items()
     }
+    _check_guard(sections["guard"], mistakes)
     interlocks = _interlocks(document, path, mistakes)
     devices = _devices(document, path, mistakes)
     mistakes.finish()
@@ -120,6 +121,15 @@ def parse_config(text: str, path: Path | None) -> Config:
     }
     sections["server"] = replace(sections["server"], places=places)
     return Config(**sections, interlocks=interlocks, devices=devices, source=path)
+
+
+def _check_guard(guard: GuardConfig, mistakes: Mistakes) -> None:
+    """Heartbeats that come as rarely as they may be missing would kill every scan."""
+    if guard.timeout_s < 2 * guard.heartbeat_s:
+        mistakes.note(
+            ("guard", "timeout_s"),
+            f"{guard.timeout_s:g} s is less than two heartbeats of {guard.heartbeat_s:g} s",
+        )
 
 
 def _table(document: Table, name: str) -> Mapping[str, Any]:

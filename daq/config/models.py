@@ -132,9 +132,13 @@ class GuardConfig:
     """`[guard]`: the process that makes instruments safe when the daemon dies or hangs."""
 
     enabled: bool = True
-    heartbeat_s: float = 0.25
-    timeout_s: float = 1.5
-    """After so long without a heartbeat the daemon hangs, and the last wills are carried out."""
+    heartbeat_s: Positive = 0.25
+    timeout_s: Positive = 3.0
+    """A daemon that gave no heartbeat and stood still for so long hangs: the last wills are carried
+    out."""
+    busy_s: Positive = 10.0
+    """One that computes without a heartbeat hangs after so much processor time, and after six times
+    as long if it does not get a processor."""
     kill_frozen: bool = True
     """Kill it then, if it stands between the guard and an instrument that has one line only."""
 

@@ -11,9 +11,12 @@ import threading
 import time
 import tty
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
+
+from daq.supervision.guard.process.daemon import is_connected
 
 from .daemon_process import ROOT, DaemonProcess
 
@@ -154,11 +157,38 @@ def test_a_daemon_that_stood_still_finds_out_and_kills_what_ran(start, laser, st
         assert len(info.warnings) == 1
 
 
+def test_an_overloaded_daemon_is_left_alone(tmp_path):
+    config = tmp_path / "bench.toml"
+    lines = BENCH.format(port=f"file://{tmp_path}/laser")
+    config.write_text(f"{lines}[guard]\nheartbeat_s = 0.1\ntimeout_s = 0.5\n")
+    with DaemonProcess(tmp_path / "data", "--config", config) as daemon, overload(daemon.process):
+        time.sleep(4)
+    assert "the guard acted" not in daemon.log
+    assert list((tmp_path / "data" / "guard").glob("report*")) == []
+
+
+@contextmanager
+def overload(process):
+    """Sixteen others compute, and the daemon comes last: it gets the processor once a second."""
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
+    # They end by themselves, should nobody come to end them.
+    command = [sys.executable, "-S", "-c", "import signal; signal.alarm(20)\nwhile True: pass"]
+    burners = [subprocess.Popen(command) for _ in range(16)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
 ONE_LINE = """
 [devices.maitai]
 driver = "spectra_physics.maitai"
 port = "{address}"
 [guard]
+timeout_s = 1.0
 kill_frozen = {kill}
 """
 
@@ -181,14 +211,29 @@ def ask(address, question):
         return connection.recv(100).strip()
 
 
+def stop_in_front_of(daemon, address):
+    """Stop the daemon while it is connected: one that was just connecting leaves the line free."""
+    port = int(address.rpartition(":")[2])
+    pid = daemon.process.pid
+
+    def stands_on_the_line():
+        daemon.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+        if is_connected(pid, "127.0.0.1", port):
+            return True
+        daemon.process.send_signal(signal.SIGCONT)
+        return False
+
+    eventually(stands_on_the_line)
+
+
 def test_a_daemon_that_stands_still_in_front_of_a_laser_is_killed(one_line, tmp_path):
     ask(one_line, b"SHUT 1\nSHUT?\n")
     eventually(lambda: ask(one_line, b"SHUT?\n") == b"1")
     config = tmp_path / "bench.toml"
     config.write_text(ONE_LINE.format(address=one_line, kill="true"))
     with DaemonProcess(tmp_path / "data", "--config", config) as daemon:
-        eventually(lambda: "ready" in daemon.client("devices").stdout)
-        daemon.process.send_signal(signal.SIGSTOP)
+        stop_in_front_of(daemon, one_line)
         assert daemon.process.wait(20) == -signal.SIGKILL
         eventually(lambda: ask(one_line, b"SHUT?\n") == b"0")
     with DaemonProcess(tmp_path / "data", "--config", config) as daemon:
@@ -200,8 +245,7 @@ def test_a_daemon_that_may_not_be_killed_is_reported(one_line, tmp_path):
     config = tmp_path / "bench.toml"
     config.write_text(ONE_LINE.format(address=one_line, kill="false"))
     with DaemonProcess(tmp_path / "data", "--config", config) as daemon:
-        eventually(lambda: "ready" in daemon.client("devices").stdout)
-        daemon.process.send_signal(signal.SIGSTOP)
+        stop_in_front_of(daemon, one_line)
         eventually(lambda: list((tmp_path / "data" / "guard").glob("report-*")))
         daemon.process.send_signal(signal.SIGCONT)
         eventually(lambda: "NOT MADE SAFE" in daemon.client("info").stdout)

@@ -36,7 +36,7 @@ GOODBYE_S = 2.0
 LEAVE_S = 3.0
 """What the guard may take to end; it acts within 2 s."""
 
-_PROGRAM = Path(__file__).with_name("process.py")
+_PROGRAM = Path(__file__).with_name("process")
 
 
 class Killer(Protocol):
@@ -248,6 +248,7 @@ class Guard:
             "directory": str(self._directory),
             "pid": os.getpid(),
             "timeout_s": self._settings.timeout_s,
+            "busy_s": self._settings.busy_s,
             "kill_frozen": self._settings.kill_frozen,
         }
 

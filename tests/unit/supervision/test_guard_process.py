@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from daq.drivers import LastWill, SerialSettings, WillFrame
-from daq.supervision.guard.process import Daemon, Watch, act, blank_report, fill_in
+from daq.supervision.guard.process.daemon import Daemon
+from daq.supervision.guard.process.wills import act, blank_report, fill_in
 from daq.supervision.guard.report import file_away, read_report, unseen_reports
 
 DEAD = Daemon({"pid": 4711, "kill_frozen": True}, lambda: False)
@@ -197,75 +198,3 @@ def test_a_daemon_that_has_come_back_or_may_not_be_killed_lives(held_by_this_pro
 
 def test_a_daemon_that_is_gone_is_not_in_the_way():
     assert DEAD.give_way()
-
-
-class Conversation:
-    """A watch in a thread, and the daemon's end of the line."""
-
-    def __init__(self):
-        ours, theirs = socket.socketpair()
-        self.acts = []
-        self.acted = threading.Event()
-        self._theirs = theirs
-        self._thread = threading.Thread(target=Watch(theirs, self._act).run)
-        self._thread.start()
-        self.link = ours
-
-    def _act(self, given, reason, daemon):
-        self.acts.append(reason)
-        self.acted.set()
-        return "report.json"
-
-    def tell(self, message):
-        self.link.sendall(json.dumps(message).encode() + b"\n")
-
-    def hear(self):
-        self.link.settimeout(20)
-        return json.loads(self.link.recv(1000).splitlines()[-1])
-
-    def ended(self):
-        self._thread.join(20)
-        self._theirs.close()
-        self.link.close()
-        return not self._thread.is_alive()
-
-
-def test_it_acts_when_the_line_ends_without_a_goodbye(tmp_path):
-    talk = Conversation()
-    talk.tell({"arm": orders(tmp_path, timeout_s=60)})
-    assert talk.hear() == {"armed": 0}
-    talk.link.close()
-    assert talk.ended()
-    assert talk.acts == ["the daemon died"]
-
-
-def test_it_goes_quietly_after_a_goodbye_also_in_one_gulp(tmp_path):
-    talk = Conversation()
-    text = [{"arm": orders(tmp_path, timeout_s=60)}, {"beat": 1}, {"bye": True}]
-    talk.link.sendall(b"".join(json.dumps(m).encode() + b"\n" for m in text))
-    assert talk.ended()
-    assert talk.acts == []
-
-
-def test_it_acts_once_in_a_silence_and_again_only_when_it_is_armed_again(tmp_path):
-    talk = Conversation()
-    talk.tell({"arm": orders(tmp_path)})
-    assert talk.hear() == {"armed": 0}
-    assert talk.hear() == {"acted": "report.json"}
-    talk.tell({"beat": 1})
-    time.sleep(1.2)
-    assert len(talk.acts) == 1
-    assert "no sign of life" in talk.acts[0]
-    talk.tell({"arm": orders(tmp_path)})
-    assert talk.hear() == {"armed": 0}
-    assert talk.hear() == {"acted": "report.json"}
-    talk.tell({"bye": True})
-    assert talk.ended()
-    assert len(talk.acts) == 2
-
-
-def test_before_it_is_armed_it_does_nothing():
-    talk = Conversation()
-    talk.link.close()
-    assert talk.ended()
-    assert talk.acts == []
