@@ -147,6 +147,13 @@ class Driver(ABC):
         """
         return None
 
+    def declared_s(self, operation: str, *arguments: str) -> float:  # noqa: ARG002
+        """How long `read`, `position` or `get` of a parameter may take, s.
+
+        0 where nobody has said so. Known from the options: what cannot work is refused by `check`.
+        """
+        return 0.0
+
     def pause_veto(self) -> str:
         """Why a program that uses the instrument must not pause now; empty when it may.
 

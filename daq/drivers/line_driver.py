@@ -144,6 +144,9 @@ class LineDriver(ConfiguredDriver):
     def busy(self) -> Busy | None:
         return self.line.busy()
 
+    def declared_s(self, operation: str, *arguments: str) -> float:  # noqa: ARG002
+        return self.line.dialect.timeout_s
+
     @abstractmethod
     async def identify(self) -> None:
         """Check that the right instrument answers, and prepare it. Raises DeviceError."""

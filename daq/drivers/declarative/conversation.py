@@ -65,6 +65,10 @@ class Conversation(ABC):
         return None
 
     @abstractmethod
+    def declared_s(self, value: Value) -> float:
+        """How long the answer to the question for a value may take, s."""
+
+    @abstractmethod
     async def check(self) -> None:
         """See that it still answers, where there is no value to be asked for."""
 

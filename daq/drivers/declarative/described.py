@@ -136,6 +136,15 @@ class DescribedDriver(Driver):
     def busy(self) -> Busy | None:
         return self.conversation.busy()
 
+    def declared_s(self, operation: str, *arguments: str) -> float:
+        name = self.instrument.reading
+        if operation == "get":
+            name = self._behind.get(arguments[0], arguments[0])
+        elif operation == "position" and self.instrument.motion is not None:
+            name = self.instrument.motion.position
+        value = self.instrument.values.get(name)
+        return 0.0 if value is None else self.conversation.declared_s(value)
+
     async def stop(self) -> bool:
         """End what moves, and disarm. True if there was any of it."""
         armed, self.armed = self.armed, False

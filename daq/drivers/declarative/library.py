@@ -122,6 +122,9 @@ class LibraryConversation(Conversation):
     def busy(self) -> Busy | None:
         return self._busy
 
+    def declared_s(self, value: Value) -> float:  # noqa: ARG002 - one for all calls
+        return self._timeout_s
+
     async def check(self) -> None:
         await self._perform("check", self.check_blocking)
 

@@ -89,6 +89,10 @@ class LineConversation(Conversation):
     def busy(self) -> Busy | None:
         return self._line.busy()
 
+    def declared_s(self, value: Value) -> float:
+        declared = None if value.read is None else value.read.timeout_s
+        return self._line.dialect.timeout_s if declared is None else declared
+
     async def check(self) -> None:
         """DeviceError when what it says that it is does not fit the description."""
         question = self._description.identify

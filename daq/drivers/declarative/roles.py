@@ -119,6 +119,10 @@ class Roles:
             self._note(("movable", "setpoint"), f"the value {motion.setpoint!r} needs `limits`")
         if not position.units:
             self._note(("movable", "position"), f"the value {motion.position!r} needs `units`")
+        look_s = (position.read.timeout_s or 0.0) if position.read else 0.0
+        if look_s >= motion.timeout_s:
+            how = f"one look at {motion.position!r} may take {look_s:g} s, as it declares"
+            self._note(("movable", "timeout"), f"{motion.timeout_s:g} s is too short: {how}")
         if motion.stop is None and not motion.hold and motion.ramp_step is None:
             how = "says not how it is stopped: give `stop`, an action, or `hold` or `ramp_step`"
             self._note(("movable",), how)

@@ -18,6 +18,7 @@ from daq.core import (
 )
 from daq.drivers import NOT_NEGATIVE, REQUIRED, Driver, Options
 from daq.supervision.settings.condition import Condition
+from daq.transport import LONG_S
 
 __all__ = ["InterlockSettings", "find_doubts", "read_interlock", "refuse_circles"]
 
@@ -88,6 +89,7 @@ def read_interlock(
         resumes_within_s=options.number("resumes_within_s", 60.0, "s", _SOME_TIME),
     )
     _refuse_impossible(options, settings)
+    _refuse_impatient(options, settings, drivers.get(settings.device_id))
     options.finish()
     return settings
 
@@ -138,6 +140,21 @@ def _refuse_impossible(options: Options, settings: InterlockSettings) -> None:
             f"{stale:g} s is below read_every_s = {every:g} s: it would trip between two readings; "
             f"left out, it is {MISSED_READS * every:g} s",
         )
+
+
+def _refuse_impatient(options: Options, settings: InterlockSettings, driver: Driver | None) -> None:
+    """What was declared to take long cannot come more often."""
+    if driver is None or not settings.reading:
+        return
+    takes_s = driver.declared_s(*settings.reading)
+    stale = math.inf if settings.adapts_stale else settings.condition.stale_s
+    for option, seconds in (("read_every_s", settings.read_every_s), ("stale_s", stale)):
+        if takes_s > LONG_S and seconds is not None and seconds < takes_s:
+            options.refuse(
+                option,
+                f"{seconds:g} s is below the {takes_s:g} s that reading {settings.channel!r} may "
+                "take, as its timeout declares",
+            )
 
 
 # ----------------------------------------------------------------------------------- the channel

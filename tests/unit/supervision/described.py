@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import trio
 
 from daq.drivers import Driver, DriverContext, Timebase
 from daq.drivers.declarative import declarative
 from daq.simulators.instrument import LineInstrument
-from daq.supervision import Device
-from daq.testing.instruments import plug_loopback
+from daq.supervision import Device, Timing
+from daq.testing.instruments import plug_loopback, plug_pty
 from tests.unit.supervision.fakes import Bench, supervised
 
 Answer = Callable[[str], "str | None"]
@@ -58,18 +59,24 @@ class Slow(LineInstrument):
 
 @asynccontextmanager
 async def described(
-    instrument: LineInstrument, descriptions: Mapping[str, str], folder
+    instrument: LineInstrument,
+    descriptions: Mapping[str, str],
+    folder: Path,
+    *,
+    on_pty: bool = False,
+    timing: Timing | None = None,
 ) -> AsyncIterator[Bench]:
     """Devices of these descriptions, all on the line of one instrument; connected or not."""
     async with AsyncExitStack() as stack:
-        plugged = await stack.enter_async_context(plug_loopback(instrument))
+        line = plug_pty(instrument, folder / "line") if on_pty else plug_loopback(instrument)
+        plugged = await stack.enter_async_context(line)
         timebase, drivers = Timebase(), list[Driver]()
         for device_id, text in descriptions.items():
             path = folder / f"{device_id}.toml"
             path.write_text(text)
             context = DriverContext(device_id, "declarative", timebase, {"description": str(path)})
             drivers.append(plugged.maker(declarative)(context))
-        bench = await stack.enter_async_context(supervised(*drivers))  # type: ignore[arg-type]
+        bench = await stack.enter_async_context(supervised(*drivers, timing=timing))
         bench.plugged = plugged
         yield bench
 

@@ -347,7 +347,7 @@ class Bench:
 
 @asynccontextmanager
 async def supervised(
-    *drivers: FakeDriver,
+    *drivers: Driver,
     failures: Mapping[str, str] | None = None,
     timing: Timing | None = None,
     out_of_use: OutOfUse | None = None,

@@ -88,6 +88,17 @@ def test_a_mistake_in_an_interlock_names_file_and_line(body, problem):
     assert problem in message
 
 
+@pytest.mark.parametrize("option", ["read_every_s = 5", "stale_s = 5"])
+async def test_an_interlock_that_is_more_impatient_than_a_reading_is_refused(option):
+    laser = FakeLaser("laser", Timebase())
+    laser.declared_s = lambda *asked: 7.0 if asked == ("get", "power") else 1.0
+    body = f'channel = "laser.power"\nabove = 1\ndevices = ["laser"]\n{option}'
+    problem = f"{option.split()[0]}: 5 s is below the 7 s that reading 'laser.power' may take"
+    assert problem in refused(interlock(body), {"laser": laser})
+    read(interlock(body.replace("laser.power", "laser.averages")), {"laser": laser})
+    read(interlock(body.replace("= 5", "= 8")), {"laser": laser})
+
+
 def test_a_pause_rule_is_read():
     rules = read(BENCH + 'on_pause = "veto"\npause_reason = "it loses its lock"').pause_rules
     assert (rules["laser"].action, rules["laser"].reason) == (PauseAction.VETO, "it loses its lock")

@@ -93,6 +93,13 @@ def test_a_movable_has_to_say_how_it_is_stopped():
     assert "meter.toml:10: movable: says not how it is stopped" in "\n".join(problems(text))
 
 
+def test_a_look_that_may_take_longer_than_the_whole_motion_is_refused():
+    text = METER.replace('read = "V?"', 'read = { send = "V?", timeout = 70 }')
+    text += '[movable]\nposition = "voltage"\ntolerance = 0.1\nhold = true\n'
+    found = "\n".join(problems(text))
+    assert "movable.timeout: 60 s is too short: one look at 'voltage' may take 70 s" in found
+
+
 def test_what_is_no_toml_is_told_with_its_line():
     assert "line 3" in problems("[instrument]\nname = 'x'\nvalue == 3\n")[0]
 
