@@ -184,17 +184,17 @@ class Line:
         async with self._exchange(command, seconds) as connection:
             await self._collect_late(connection)
             patience = FairTimeout(seconds)
-            expected = self._expect(connection, command, accepts, patience.deadline)
+            echoes = self._expect_echo(connection, command, patience.deadline, seconds)
+            expected = connection.owed.expect(accepts, patience.deadline, seconds)
             await self._send(connection, command, patience.deadline)
-            echoes = [command] if self.dialect.echoes else []
             try:
                 reply = await patience.wait(
                     partial(self._reply, connection, accepts, echoes, framing)
                 )
             except GarbledReplyError:
-                connection.owed.settled(expected)
+                connection.owed.settled([expected, *echoes])
                 raise
-            connection.owed.settled(expected)
+            connection.owed.settled([expected, *echoes])
             return await self._newest(connection, reply, 2 * seconds, accepts)
 
     async def command(self, command: str, *, timeout_s: float | None = None) -> None:
@@ -202,10 +202,11 @@ class Line:
         seconds = self.dialect.timeout_s if timeout_s is None else timeout_s
         async with self._exchange(command, seconds) as connection:
             patience = FairTimeout(seconds)
+            echoes = self._expect_echo(connection, command, patience.deadline, seconds)
             await self._send(connection, command, patience.deadline)
-            if self.dialect.echoes:
-                echo = partial(self._reply, connection, lambda text: text == command)
-                await patience.wait(echo)
+            for echo in echoes:
+                await patience.wait(partial(self._reply, connection, echo.accepts))
+                connection.owed.settled([echo])
 
     @asynccontextmanager
     async def _exchange(self, command: str, seconds: float) -> AsyncIterator[Connection]:
@@ -270,15 +271,12 @@ class Line:
             return connection
         raise OfflineError(f"{self._device_id}: {command!r} was not sent: {why}")
 
-    def _expect(
-        self, connection: Connection, command: str, accepts: Accepts, deadline: float
+    def _expect_echo(
+        self, connection: Connection, command: str, deadline: float, seconds: float
     ) -> list[LateReply]:
-        seconds = max(deadline - trio.current_time(), 0.0)
-        expected = [connection.owed.expect(accepts, deadline, seconds)]
-        if self.dialect.echoes:
-            is_echo = partial(operator.eq, command)
-            expected.append(connection.owed.expect(is_echo, deadline, seconds))
-        return expected
+        if not self.dialect.echoes:
+            return []
+        return [connection.owed.expect(partial(operator.eq, command), deadline, seconds)]
 
     async def _send(self, connection: Connection, command: str, deadline: float) -> None:
         stale = connection.discard()
@@ -307,15 +305,15 @@ class Line:
         self,
         connection: Connection,
         accepts: Accepts,
-        echoes: list[str] | None = None,
+        echoes: list[LateReply] | None = None,
         framing: Framing | None = None,
     ) -> str:
         """The next frame that it accepts; takes out of `echoes` those that came before."""
         while True:
             frame = await connection.next_frame(framing or self.dialect.framing)
             text = frame.decode(_ENCODING) if framing else self._text(frame)
-            if echoes and text in echoes:
-                echoes.remove(text)
+            if echoes and echoes[0].accepts(text):
+                connection.owed.settled([echoes.pop()])
             elif not self._is_event(text) and accepts(text):
                 return text
             else:

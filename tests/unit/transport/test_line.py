@@ -264,6 +264,43 @@ async def test_echoes_are_passed_over(autojump_clock):
         assert await line.query("c?") == "5.0"
 
 
+@pytest.mark.parametrize("cancelled_at", [0.0005, 0.0015, 0.005])
+async def test_a_cancelled_question_on_a_line_with_echo_does_not_delay_a_stop(
+    cancelled_at, autojump_clock
+):
+    """The echo of it that came already is not waited for once more."""
+
+    async def answer_in_two(stream):
+        while True:
+            command = (await stream.receive()).decode().strip()
+            await trio.sleep(0.001)
+            await stream.send(f"{command}\r\n".encode())
+            await trio.sleep(0.001)
+            await stream.send(f"<{command}>\r\n".encode())
+
+    async with instrument() as far:
+        far.live = answer_in_two
+        line = far.line(dialect=Dialect(echoes=True))
+        await line.open()
+        with trio.move_on_after(cancelled_at):
+            await line.query("S?")
+        before = trio.current_time()
+        assert await line.query("X") == "<X>"
+        assert trio.current_time() - before < 0.01
+
+
+async def test_a_late_echo_of_a_command_is_not_the_reply_to_the_next_question(autojump_clock):
+    def answer(command):
+        return f"{command}\r\n".encode() + (b"5.0\r\n" if "?" in command else b"")
+
+    async with instrument(answer=answer, delays={"b": 0.1}) as far:
+        line = far.line(dialect=Dialect(echoes=True))
+        await line.open()
+        with trio.move_on_after(0.05):
+            await line.command("b")
+        assert await line.query("c?") == "5.0"
+
+
 async def test_replies_without_marks_end_by_length_or_by_silence(autojump_clock):
     async with instrument(answer=lambda command: b"abcd") as far:
         line = far.line(dialect=Dialect(FixedLength(4)))
