@@ -3,12 +3,13 @@ from .bench.bench import Bench as Bench, RemoteFunction as RemoteFunction
 from .bench.camera import Camera as Camera, Digitizer as Digitizer
 from .bench.connecting import connect as connect
 from .bench.current import run as run, scan as scan
-from .bench.detector import Detector as Detector, Signal as Signal, Subscription as Subscription
+from .bench.detector import Detector as Detector, Signal as Signal
 from .bench.device import Device as Device
 from .bench.light import Laser as Laser, Shutter as Shutter
 from .bench.manual_run import ManualRun as ManualRun
 from .bench.motor import Motor as Motor
 from .bench.readings import Readings as Readings
+from .bench.subscription import Subscription as Subscription
 from .blocking.blocking_stream import BlockingStream as BlockingStream
 from .blocking.status import Status as Status
 from .calls.async_client import AsyncClient as AsyncClient

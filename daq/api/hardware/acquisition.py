@@ -1,4 +1,4 @@
-"""Reading, arming, triggering, exposure."""
+"""Reading, arming, triggering."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["AcquisitionMethods"]
 
 
 class AcquisitionMethods(DeviceService):
-    """Times are in seconds inside of the daemon and in milliseconds on this wire."""
+    """What makes one reading, and readings at a rate."""
 
     @unary
     async def read_value(self, request: pb.ReadValueRequest) -> pb.ReadValueResponse:
@@ -80,12 +80,3 @@ class AcquisitionMethods(DeviceService):
     async def trigger(self, request: pb.TriggerRequest) -> pb.TriggerResponse:
         triggered_ns = await self._call(request.device_id, "trigger")
         return pb.TriggerResponse(success=True, trigger_timestamp_ns=int(triggered_ns))
-
-    @unary
-    async def set_exposure(self, request: pb.SetExposureRequest) -> pb.SetExposureResponse:
-        seconds = await self._call(request.device_id, "set", "exposure", request.exposure_ms / 1e3)
-        return pb.SetExposureResponse(success=True, actual_exposure_ms=seconds * 1e3)
-
-    @unary
-    async def get_exposure(self, request: pb.GetExposureRequest) -> pb.GetExposureResponse:
-        return pb.GetExposureResponse(await self._call(request.device_id, "get", "exposure") * 1e3)

@@ -7,7 +7,7 @@ from daq.api.hardware.commands import CommandMethods
 from daq.api.hardware.frames import FrameMethods
 from daq.api.hardware.interlocks import InterlockMethods
 from daq.api.hardware.motion import MotionMethods
-from daq.api.hardware.optics import OpticsMethods
+from daq.api.hardware.older_words import OlderWords
 from daq.api.hardware.parameters import ParameterMethods
 from daq.api.hardware.state import StateMethods
 
@@ -19,7 +19,7 @@ class HardwareService(
     MotionMethods,
     AcquisitionMethods,
     FrameMethods,
-    OpticsMethods,
+    OlderWords,
     CommandMethods,
     ParameterMethods,
     InterlockMethods,

@@ -10,37 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daq.client.bench.axis_value import AxisValue
 from daq.client.bench.device import Device
 from daq.client.bench.readings import Readings
 from daq.client.blocking.blocking_stream import BlockingStream
 from daq.client.blocking.status import Status
 from daq.client.calls.async_client import AsyncClient
 from daq.client.calls.models import Block, Frame, FrameQuality
-from daq.core import Capability, CommunicationError, Limits
+from daq.core import Capability, CommunicationError
 
-__all__ = ["Camera", "Digitizer", "Exposing"]
-
-
-class Exposing(Device):
-    """A device with an exposure time."""
-
-    capability = Capability.EXPOSURE_CONTROLLABLE
-
-    @property
-    def exposure(self) -> float:
-        """In seconds, asked of the instrument; set it to change it. It is an axis of scans too."""
-        seconds = self._ask(lambda client: client.devices.exposure(self.name))
-        return AxisValue(seconds, f"{self.name}.exposure")
-
-    @exposure.setter
-    def exposure(self, seconds: float) -> None:
-        self._ask(lambda client: client.devices.exposure(self.name, float(seconds)))
-
-    @property
-    def exposure_limits(self) -> Limits | None:
-        """In seconds."""
-        return self._description.parameter("exposure").limits
+__all__ = ["Camera", "Digitizer"]
 
 
 class Camera(Device):

@@ -4,80 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
-import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
 from daq.client.bench.device import Device
 from daq.client.bench.readings import Readings
+from daq.client.bench.subscription import Subscription, Subscriptions
 from daq.client.blocking.blocking_stream import BlockingStream
 from daq.client.blocking.status import Status
 from daq.client.calls.async_client import AsyncClient
-from daq.core import Capability, DaqError
+from daq.core import Capability
 
-__all__ = ["Detector", "Signal", "Subscription"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Detector", "Signal"]
 
 RATE_HZ = 10
-
-
-class Subscription:
-    """Calls a function with each reading, in a thread of its own, until it is closed.
-
-    A callback that raises is logged, and called again with the next reading.
-    """
-
-    def __init__(
-        self, name: str, readings: BlockingStream[Readings], callback: Callable[[Readings], object]
-    ) -> None:
-        self.name = name
-        self.calls = 0
-        """How often the callback was called."""
-        self.failures = 0
-        """How often it raised."""
-        self._readings = readings
-        self._callback = callback
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name=f"daq {name}", daemon=True)
-        self._thread.start()
-
-    def __repr__(self) -> str:
-        state = "open" if self.is_open else "closed"
-        return f"<Subscription to {self.name}, {state}, {self.calls} calls>"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether readings still come."""
-        return self._thread.is_alive()
-
-    def close(self) -> None:
-        """No more calls after this, but for one that is going on."""
-        self._closed = True
-        self._readings.close()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(2.0)
-
-    def _run(self) -> None:
-        try:
-            for readings in self._readings:
-                if self._closed:
-                    return
-                self._tell(readings)
-        except DaqError as error:
-            log.error("the subscription to %s ended: %s", self.name, error)  # noqa: TRY400
-        finally:
-            self._readings.close()
-
-    def _tell(self, readings: Readings) -> None:
-        self.calls += 1
-        try:
-            self._callback(readings)
-        except Exception:
-            self.failures += 1
-            log.exception("a callback of %s failed", self.name)
 
 
 class Detector(Device):
@@ -92,7 +33,7 @@ class Detector(Device):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._subscriptions: list[tuple[Callable[..., object], Subscription]] = []
+        self._subscriptions = Subscriptions()
         self._triggered: Status[Readings] | None = None
 
     @property
@@ -143,16 +84,11 @@ class Detector(Device):
     ) -> Subscription:
         """Call `callback(readings)` at a rate until the subscription is closed; bluesky's too."""
         subscription = Subscription(self.name, self.stream(rate_hz), callback)
-        known = [(c, s) for c, s in self._subscriptions if s.is_open]
-        self._subscriptions = [*known, (callback, subscription)]
-        return subscription
+        return self._subscriptions.add(callback, subscription)
 
     def clear_sub(self, callback: Callable[..., object]) -> None:
         """bluesky: end the subscriptions of a callback."""
-        ended = [s for c, s in self._subscriptions if c == callback]
-        self._subscriptions = [(c, s) for c, s in self._subscriptions if c != callback]
-        for subscription in ended:
-            subscription.close()
+        self._subscriptions.end(callback)
 
     @functools.cached_property
     def signal(self) -> Signal:

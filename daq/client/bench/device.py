@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar, TypeVar, cast
 
-from daq.client.bench.axis_value import AxisValue
 from daq.client.bench.current import DeviceClass
+from daq.client.bench.parameters import Parameters
 from daq.client.blocking.call import Action
 from daq.client.blocking.portal import Portal
 from daq.client.blocking.status import MotionProgress, Status
 from daq.client.calls.models import DeviceInfo
 from daq.client.showing.html import device_html
 from daq.core import (
+    STANDARD,
     Capability,
     CapabilityError,
     CommunicationError,
     DeviceDescription,
-    DeviceParameter,
     DeviceSnapshot,
     DeviceStop,
-    ParameterError,
-    Scalar,
     did_you_mean,
-    parse_scalar,
+    parameter_operations,
 )
 
 __all__ = [
     "Device",
     "MissingCapabilityError",
-    "MissingParameterError",
-    "Parameters",
     "missing_capability",
 ]
 
@@ -40,10 +36,6 @@ Result = TypeVar("Result")
 
 class MissingCapabilityError(CapabilityError, AttributeError):
     """The device cannot do that. Also an AttributeError, so that `hasattr` says the truth."""
-
-
-class MissingParameterError(ParameterError, AttributeError):
-    """The device has no parameter of that name."""
 
 
 class Device(metaclass=DeviceClass):
@@ -64,7 +56,8 @@ class Device(metaclass=DeviceClass):
         self._portal = portal
         self._description = info.description
         self._source = f"daq://{address}/{info.id}"
-        self._parameters = Parameters(portal, info.description)
+        self._parameters = Parameters(portal, info.description, self._source)
+        self._named = {op.name: op for op in info.description.operations if op.parameter}
 
     def __repr__(self) -> str:
         label = f" {self._description.label!r}" if self._description.label else ""
@@ -76,24 +69,43 @@ class Device(metaclass=DeviceClass):
         except CommunicationError:
             return device_html(self._description, None)
 
+    # A parameter is an attribute by its own name, and by the words that scripts have for it.
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise self._lacks(name)
+        operation = self._named.get(name)
+        if operation is None:
+            limits_of = name.removesuffix("_limits")
+            if limits_of != name and limits_of in self._named:
+                return self._description.parameter(limits_of).limits
+            raise self._lacks(name)
+        if operation.value is None:
+            return self._parameters[operation.parameter]
+        return partial(self._parameters.__setitem__, operation.parameter, operation.value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and not hasattr(type(self), name):
+        if name.startswith("_") or hasattr(type(self), name):
+            super().__setattr__(name, value)
+        elif name in self._named and self._named[name].parameter == name:
+            self._parameters[name] = value
+        else:
             raise self._lacks(name)
-        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._named})
 
     def _lacks(self, name: str) -> AttributeError:
         """The error for an attribute that it has not: another capability's, or nobody's."""
         others = [cls.capability for cls in Device.__subclasses__() if name in vars(cls)]
-        if others:
-            needed = Capability.READABLE if Capability.READABLE in others else others[0]
+        others += [
+            op.capability for op in parameter_operations(STANDARD.values()) if op.name == name
+        ]
+        lacking = [needed for needed in others if needed not in self.capabilities]
+        if lacking:
+            needed = Capability.READABLE if Capability.READABLE in lacking else lacking[0]
             return missing_capability(self._description, cast("Capability", needed))
-        public = [n for n in dir(type(self)) if not n.startswith("_")]
-        hint = did_you_mean(name, public, "; ")
+        hint = did_you_mean(name, [n for n in dir(self) if not n.startswith("_")], "; ")
         return AttributeError(f"{self.name} has no attribute {name!r}{hint}")
 
     # ------------------------------------------------------------------------------- what it is
@@ -125,7 +137,7 @@ class Device(metaclass=DeviceClass):
 
     @property
     def parameters(self) -> Parameters:
-        """Its settings, as attributes: `laser.parameters.power = 0.01`."""
+        """Its parameters by name, also those whose name is taken here: `stage.parameters.label`."""
         return self._parameters
 
     def state(self) -> DeviceSnapshot:
@@ -207,63 +219,6 @@ class Device(metaclass=DeviceClass):
     def unstage(self) -> list[Device]:
         """bluesky: the scan is over."""
         return [self]
-
-
-class Parameters:
-    """A device's settings, to be got and set as attributes or by `[name]`."""
-
-    __slots__ = ("_by_name", "_device", "_portal")
-    _portal: Portal
-    _device: str
-    _by_name: dict[str, DeviceParameter]
-
-    def __init__(self, portal: Portal, description: DeviceDescription) -> None:
-        object.__setattr__(self, "_portal", portal)
-        object.__setattr__(self, "_device", description.id)
-        object.__setattr__(self, "_by_name", {p.name: p for p in description.parameters})
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._by_name)
-
-    def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.items())
-        return f"<parameters of {self._device}: {settings}>"
-
-    def items(self) -> list[tuple[str, Scalar]]:
-        """Names and values of those that can be read."""
-        return [(p.name, self[p.name]) for p in self._by_name.values() if p.readable]
-
-    def describe(self, name: str) -> DeviceParameter:
-        """What a parameter is: type, units, limits, choices."""
-        if name not in self._by_name:
-            raise MissingParameterError(
-                f"{self._device} has no parameter {name!r}; "
-                f"it has {', '.join(self._by_name) or 'none'}"
-            )
-        return self._by_name[name]
-
-    def __getitem__(self, name: str) -> Scalar:
-        row = self.describe(name)
-        reading = self._portal.call(lambda client: client.devices.get(self._device, name))
-        value = parse_scalar(reading.value, row.dtype)
-        if isinstance(value, float) and row.is_axis:
-            return AxisValue(value, f"{self._device}.{name}")
-        return value
-
-    def __setitem__(self, name: str, value: Scalar) -> None:
-        self.describe(name)
-        self._portal.call(lambda client: client.devices.set(self._device, name, value))
-
-    def __getattr__(self, name: str) -> Scalar:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return self[name]
-
-    def __setattr__(self, name: str, value: Scalar) -> None:
-        self[name] = value
 
 
 def missing_capability(

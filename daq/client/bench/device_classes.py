@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from daq.client.bench.camera import Camera, Digitizer, Exposing
+from daq.client.bench.camera import Camera, Digitizer
 from daq.client.bench.detector import Detector
 from daq.client.bench.device import Device
-from daq.client.bench.light import Emitter, Laser, Shutter, Tunable
+from daq.client.bench.light import Laser, Shutter
 from daq.client.bench.motor import Motor
 from daq.client.bench.source_meter import SourceMeter
 from daq.core import Capability
@@ -13,7 +13,7 @@ from daq.core import Capability
 __all__ = ["class_for"]
 
 _CLASSES: tuple[type[Device], ...] = (
-    Motor, Camera, Digitizer, Tunable, Emitter, Shutter, Exposing, Detector,
+    Motor, Camera, Digitizer, Laser, Shutter, Detector,
 )  # fmt: skip
 """The first that fits gives the device its name."""
 
@@ -21,8 +21,6 @@ _CLASSES: tuple[type[Device], ...] = (
 def class_for(capabilities: frozenset[Capability]) -> type[Device]:
     """The class that offers exactly what the capabilities allow; the first of them names it."""
     bases = [cls for cls in _CLASSES if cls.capability in capabilities]
-    if Tunable in bases and Emitter in bases:
-        bases = [Laser, *(cls for cls in bases if cls not in (Tunable, Emitter))]
     if Motor in bases and Detector in bases:
         bases = [SourceMeter, *(cls for cls in bases if cls not in (Motor, Detector))]
     if not bases:

@@ -1,4 +1,4 @@
-"""Devices by hand: states, operations, parameters."""
+"""Devices by hand: states, readings, operations, triggers."""
 
 from __future__ import annotations
 
@@ -6,28 +6,14 @@ import json
 import time
 from typing import Any
 
-from daq.client.calls.models import (
-    DeviceInfo,
-    DeviceListing,
-    ParameterReading,
-    Sample,
-)
+from daq.client.calls.models import DeviceInfo, DeviceListing, Sample
 from daq.client.calls.motion import MotionCalls
-from daq.client.calls.optics import OpticsCalls
-from daq.core import (
-    OPERATIONS,
-    DeviceParameter,
-    DeviceSnapshot,
-    DeviceStop,
-    Scalar,
-    StopOutcome,
-)
+from daq.client.calls.parameters import ParameterCalls
+from daq.core import OPERATIONS, DeviceSnapshot, DeviceStop, StopOutcome
 from daq.wire.convert import (
     array_from_wire,
     description_from_wire,
     json_from_wire,
-    parameter_from_wire,
-    scalar_to_text,
     snapshot_from_wire,
 )
 from daq.wire.generated import daq as pb
@@ -35,8 +21,8 @@ from daq.wire.generated import daq as pb
 __all__ = ["DevicesClient"]
 
 
-class DevicesClient(MotionCalls, OpticsCalls):
-    """What `client.devices` offers: this, motion and optics.
+class DevicesClient(MotionCalls, ParameterCalls):
+    """What `client.devices` offers: this, motion and parameters.
 
     Operations of an instrument take as long as they take: without `timeout` (seconds) they are
     bounded by nothing but the connection's life. Everything else follows the client's timeout.
@@ -104,23 +90,14 @@ class DevicesClient(MotionCalls, OpticsCalls):
         results = json_from_wire(answer.results)
         return results.get("result") if isinstance(results, dict) else results
 
-    async def parameters(self, device: str) -> tuple[DeviceParameter, ...]:
-        """What can be got and set."""
-        request = pb.ListParametersRequest(device)
-        answer = await self._ask("ListParameters", request, pb.ListParametersResponse)
-        return tuple(parameter_from_wire(parameter) for parameter in answer.parameters)
+    async def arm(self, device: str) -> None:
+        """Make ready for a trigger."""
+        await self._operate("Arm", pb.ArmRequest(device), pb.ArmResponse)
 
-    async def get(self, device: str, name: str) -> ParameterReading:
-        """Read a parameter."""
-        request = pb.GetParameterRequest(device, name)
-        answer = await self._operate("GetParameter", request, pb.ParameterValue, repeatable=True)
-        return ParameterReading(device, name, answer.value, answer.units)
-
-    async def set(self, device: str, name: str, value: Scalar) -> str:
-        """Set a parameter; returns the value read back, as text."""
-        request = pb.SetParameterRequest(device, name, scalar_to_text(value))
-        answer = await self._operate("SetParameter", request, pb.SetParameterResponse)
-        return answer.actual_value
+    async def trigger(self, device: str) -> int:
+        """Trigger one acquisition; returns the trigger's time, ns since the epoch."""
+        answer = await self._operate("Trigger", pb.TriggerRequest(device), pb.TriggerResponse)
+        return answer.trigger_timestamp_ns
 
     async def stage(self, device: str) -> None:
         """Make a device ready for a measurement: armed when it can be, else just reachable."""

@@ -247,15 +247,13 @@ def test_parameters_are_described_got_and_set() -> None:
 
 
 def test_setters_return_what_was_read_back() -> None:
+    readbacks = {"wavelength": "799.9", "exposure": "0.01"}
+    kept = {"shutter": "true", "emission": "true", "wavelength": "799.9", "exposure": "0.02"}
     answers = {
-        "SetShutter": lambda r: pb.SetShutterResponse(True, is_open=r.open),
-        "GetShutter": lambda r: pb.GetShutterResponse(True),
-        "SetWavelength": lambda r: pb.SetWavelengthResponse(True, actual_wavelength_nm=799.9),
-        "GetWavelength": lambda r: pb.GetWavelengthResponse(799.9),
-        "SetEmission": lambda r: pb.SetEmissionResponse(True, is_enabled=r.enabled),
-        "GetEmission": lambda r: pb.GetEmissionResponse(True),
-        "SetExposure": lambda r: pb.SetExposureResponse(True, actual_exposure_ms=r.exposure_ms),
-        "GetExposure": lambda r: pb.GetExposureResponse(20.0),
+        "SetParameter": lambda r: pb.SetParameterResponse(
+            True, actual_value=readbacks.get(r.parameter_name, r.value)
+        ),
+        "GetParameter": lambda r: pb.ParameterValue(value=kept[r.parameter_name]),
         "Arm": lambda r: pb.ArmResponse(True, armed=True),
         "Trigger": lambda r: pb.TriggerResponse(True, trigger_timestamp_ns=7),
         "StageDevice": lambda r: pb.StageDeviceResponse(True, staged=True),
