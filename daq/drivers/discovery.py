@@ -90,7 +90,7 @@ def known_probes() -> tuple[Probe, ...]:
             PortSettings("", baudrate=9600, flow_control="software"),
             Dialect(),
             "*IDN?",
-            r"Spectra Physics,\s*MaiTai.*",
+            r"Spectra Physics,\s*MaiTai,(?P<serial>[^,]*).*",
         ),
         Probe(
             (("driver", "newport.1830c"),),
@@ -145,7 +145,11 @@ async def _ask_port(
             report(Finding(port, problem=error.message))
             return
         has_opened = True
-        fitting = tuple(probe.options for probe in asked if re.fullmatch(probe.reply, reply))
+        fitting = tuple(
+            probe.options + _pin(match)
+            for probe in asked
+            if (match := re.fullmatch(probe.reply, reply))
+        )
         if fitting:
             last = asked[0]
             report(Finding(port, reply, fitting))
@@ -176,13 +180,19 @@ async def _ask(port: PortInfo, probes: Sequence[Probe], opener: OpenStream) -> s
             await line.close()
 
 
+def _pin(match: re.Match[str]) -> tuple[tuple[str, str], ...]:
+    """The option that pins the instrument, where it has told its serial number."""
+    serial = (match.groupdict().get("serial") or "").strip()
+    return (("serial", serial),) if serial else ()
+
+
 def _bus_probe(address: str) -> Probe:
     return Probe(
         (("driver", "thorlabs.ell14"), ("address", address)),
         PortSettings("", baudrate=9600),
         Dialect(end=b"", pause_s=0.015),
         f"{address}in",
-        rf"{address}IN0E\w+",
+        rf"{address}IN0E(?P<serial>\w{{8}})\w+",
     )
 
 

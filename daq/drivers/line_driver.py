@@ -27,7 +27,7 @@ from daq.transport import (
     PortSettings,
 )
 
-__all__ = ["LineDriver", "configured_line", "last_wills"]
+__all__ = ["LineDriver", "SerialPin", "configured_line", "last_wills"]
 
 _DATA_BITS = Limits(min(DATA_BITS), max(DATA_BITS))
 _STOP_BITS = Limits(min(STOP_BITS), max(STOP_BITS))
@@ -91,6 +91,50 @@ def _read_signal(options: Options, name: str, usual: bool | None) -> bool | None
     return given if options.has(name) else usual
 
 
+class _PinnedSerials(dict[str, str]):
+    """Which device has to be which instrument, of one daemon: ids by serial numbers."""
+
+
+class SerialPin:
+    """The serial number that a device's instrument has to have; two swapped cables are noticed.
+
+    Args:
+        context: What the driver lives in.
+        wanted: The serial number; empty for any.
+    """
+
+    def __init__(self, context: DriverContext, wanted: str) -> None:
+        self._device_id = context.device_id
+        self._wanted = wanted
+        self._pinned: _PinnedSerials = context.shared.setdefault(_PinnedSerials, _PinnedSerials())
+        if wanted:
+            self._pinned[wanted] = context.device_id
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it has to be a certain one."""
+        return bool(self._wanted)
+
+    def require(self, found: str, name: str, place: str) -> None:
+        """Raise DeviceError for another instrument, and tell whose it is.
+
+        Args:
+            found: The serial number that the instrument tells.
+            name: What kind of instrument it is.
+            place: Its port, and its address there.
+        """
+        found = found.strip()
+        if not self._wanted or found.casefold() == self._wanted.casefold():
+            return
+        owner = self._pinned.get(found, "")
+        whose = f", that of {owner}" if owner and owner != self._device_id else ""
+        raise DeviceError(
+            f"{self._device_id}: {place} has the {name} with the serial number {found!r}{whose}, "
+            f"not {self._wanted!r}; it is left alone",
+            advice="were two cables swapped? else change `serial` in the configuration",
+        )
+
+
 def last_wills(
     settings: PortSettings, frames: Iterable[WillFrame], summary: str
 ) -> tuple[LastWill, ...]:
@@ -113,9 +157,12 @@ class LineDriver(ConfiguredDriver):
     `self.line`.
 
     Options of all of them: `port`, `baudrate`, `data_bits`, `parity`, `stop_bits`, `flow_control`,
-    `dtr`, `rts`, `open_wait` (s), `visa_library`, and `timeout` (of a reply, s).
+    `dtr`, `rts`, `open_wait` (s), `visa_library`, `timeout` (of a reply, s), and, where the
+    instrument tells it, `serial`, the serial number that it has to have.
     """
 
+    tells_serial: ClassVar[bool] = False
+    """`identify` hears its serial number, and gives it to `serial.require`."""
     usual_port: ClassVar[PortSettings]
     """How the port is set up where the options say nothing; its address is not used."""
     usual_dialect: ClassVar[Dialect]
@@ -126,6 +173,8 @@ class LineDriver(ConfiguredDriver):
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)
         self.line = configured_line(context, self.options, self.usual_port, self.usual_dialect)
+        wanted = self.options.text("serial", "") if self.tells_serial else ""
+        self.serial = SerialPin(context, wanted)
 
     async def connect(self) -> None:
         await self.line.open()

@@ -33,6 +33,8 @@ class Ell14Bus(SimulatedInstrument):
         latency: Seconds before a unit answers.
     """
 
+    first_serial = 11400000
+
     def __init__(
         self,
         clock: Clock,
@@ -94,6 +96,8 @@ class _Unit:
     def __init__(self, bus: Ell14Bus, address: str, degrees_per_s: float) -> None:
         self.address = address
         self._bus = bus
+        self._number = ord(address)
+        """Added to the serial number of the bus; an address may be changed."""
         self._full_speed = degrees_per_s * _PULSES_PER_TURN / 360.0
         self._motor = Axis(0.0, self._full_speed, 20 * self._full_speed, clock=bus.clock)
         self._velocity = 100
@@ -121,7 +125,7 @@ class _Unit:
 
     def _ask(self, mnemonic: str) -> bool:
         answers = {
-            "in": f"IN0E1140{ord(self.address):04d}2023170101680{_PULSES_PER_TURN:07X}",
+            "in": f"IN0E{self._bus.serial + self._number:08d}2023170101680{_PULSES_PER_TURN:07X}",
             "gs": f"GS{_BUSY if self._motor.is_moving() else _OK:02X}",
             "gp": f"PO{_hex(self._pulses())}",
             "gj": f"GJ{_hex(self._jog)}",

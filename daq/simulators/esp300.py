@@ -48,6 +48,8 @@ class _Stage:
     """One axis: its mechanics and its settings."""
 
     motor: Axis
+    controller: Esp300Simulator
+    number: int
     powered: bool = False
     target: float = 0.0
     offset: float = 0.0
@@ -57,6 +59,9 @@ class _Stage:
     units: int = 2
     """Millimetres."""
     homing_velocity: float = 5.0
+
+    def serial(self) -> int:
+        return self.controller.serial + self.number - 1
 
     def position(self) -> float:
         return round(self.motor.position() + self.offset, 4)
@@ -84,7 +89,8 @@ class Esp300Simulator(LineInstrument):
     ) -> None:
         super().__init__(clock, latency)
         self.stages = {
-            number: _Stage(Axis(0.0, velocity, acceleration, clock=clock)) for number in (1, 2, 3)
+            number: _Stage(Axis(0.0, velocity, acceleration, clock=clock), self, number)
+            for number in (1, 2, 3)
         }
         self._errors: list[tuple[int, float]] = []
         self._held: deque[str] = deque()
@@ -307,7 +313,7 @@ _QUERIES: dict[str, Callable[[_Stage], str]] = {
     "SR": lambda stage: f"{stage.high:.6g}",
     "SN": lambda stage: str(stage.units),
     "DH": lambda stage: f"{stage.offset:.6g}",
-    "ID": lambda _: "ILS50CC, SN0042",
+    "ID": lambda stage: f"ILS50CC, SN{stage.serial():04d}",
 }
 
 _COMMANDS: dict[str, Callable[[Esp300Simulator, _Stage, float], None]] = {

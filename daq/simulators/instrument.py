@@ -24,9 +24,13 @@ class SimulatedInstrument(ABC):
         latency: Seconds that it thinks before it answers.
     """
 
+    first_serial = 42
+    """Its serial number, unless it is given another."""
+
     def __init__(self, clock: Clock, latency: float = 0.002) -> None:
         self.clock = clock
         self.latency = latency
+        self.serial = self.first_serial
         self.stuck = False
         """Its mechanics are jammed: it takes commands, and nothing moves or switches."""
         self._order = count()

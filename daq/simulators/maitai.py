@@ -11,7 +11,7 @@ from daq.simulators.instrument import Clock, LineInstrument
 
 __all__ = ["MaiTaiSimulator"]
 
-_IDENTITY = "Spectra Physics,MaiTai,3227/51054/40856,0245-2.00.34 / CD00000019 / 214-00.004.057"
+_IDENTITY = "Spectra Physics,MaiTai,{serial}/51054/40856,0245-2.00.34 / CD00000019 / 214-00.004.057"
 _FULL = {"WAVELENGTH": "WAV", "POWER": "POW", "SHUTTER": "SHUT", "PCTWARMEDUP": "PCTW",
          "PLASER": "PLAS", "SYSTEM": "SYST", "ERROR": "ERR"}  # fmt: skip
 _LOW, _HIGH = 690.0, 1040.0
@@ -32,6 +32,7 @@ class MaiTaiSimulator(LineInstrument):
     """
 
     end = b"\n"
+    first_serial = 3227
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class MaiTaiSimulator(LineInstrument):
 
     def _answer(self, word: str) -> str | None:
         answers = {
-            "*IDN": lambda: _IDENTITY,
+            "*IDN": lambda: _IDENTITY.format(serial=self.serial),
             "*STB": lambda: str((_EMITS | _MODELOCKED) * self._emission.is_on()),
             "WAV": lambda: f"{self._wanted:.0f}nm",
             "READ:WAV": lambda: f"{self._tuning.position():.0f}nm",

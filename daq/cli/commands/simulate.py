@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import click
 import trio
@@ -74,6 +75,11 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
     help="Of a unit on the bus (ell14); may be repeated. [default: 2, 3, 8]",
 )
 @click.option(
+    "--serial",
+    type=click.IntRange(1, 99999999),
+    help="Its serial number, of esp300, maitai and ell14 (of the first unit). [default: by its port]",
+)
+@click.option(
     "--fault",
     "faults",
     multiple=True,
@@ -86,6 +92,7 @@ def simulate(
     link: Path | None,
     tcp: int | None,
     addresses: tuple[str, ...],
+    serial: int | None,
     faults: list[Fault],
 ) -> None:
     """Simulate INSTRUMENT on a pseudo-terminal, or on a TCP port, until Ctrl-C or SIGTERM.
@@ -97,17 +104,27 @@ def simulate(
         raise click.UsageError("give either --link or --tcp")
     if addresses and instrument != "ell14":
         raise click.UsageError("--address is for ell14")
-    trio.run(_run, instrument, addresses, link, tcp, faults)
+
+    def make() -> SimulatedInstrument:
+        simulated = _INSTRUMENTS[instrument](addresses)
+        simulated.serial = serial or _serial_of(simulated, str(link or tcp or ""))
+        return simulated
+
+    trio.run(_run, make, link, tcp, faults)
+
+
+def _serial_of(simulated: SimulatedInstrument, port: str) -> int:
+    """Two that are simulated at once are two instruments: each port has one of its own."""
+    return simulated.first_serial + (crc32(port.encode()) % 1000 * 100 if port else 0)
 
 
 async def _run(
-    instrument: str,
-    addresses: tuple[str, ...],
+    make: Callable[[], SimulatedInstrument],
     link: Path | None,
     tcp: int | None,
     faults: list[Fault],
 ) -> None:
-    line = Faults(_INSTRUMENTS[instrument](addresses))
+    line = Faults(make())
     outlet: Outlet = PtyOutlet(line, link) if tcp is None else TcpOutlet(line, tcp)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:

@@ -10,7 +10,7 @@ from daq.drivers.declarative.loader import load_description, shipped_description
 from daq.drivers.declarative.model import Description
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.last_will import LastWill, WillFrame
-from daq.drivers.line_driver import configured_line, last_wills
+from daq.drivers.line_driver import SerialPin, configured_line, last_wills
 from daq.drivers.options import REQUIRED, Options
 
 __all__ = ["DeclarativeDriver", "declarative"]
@@ -49,7 +49,7 @@ class DeclarativeDriver(DescribedDriver):
         line = configured_line(context, options, description.port, description.dialect)
         given = _read_options(options, description)
         limits = read_limits(options, description)
-        serial = _read_serial(options, description)
+        serial = SerialPin(context, _read_serial(options, description))
         options.finish()
         conversation = LineConversation(description, line, context.device_id, given, serial)
         super().__init__(context, description, conversation, label, limits)

@@ -22,6 +22,7 @@ from daq.drivers.declarative.replies import (
     extract,
     scaled,
 )
+from daq.drivers.line_driver import SerialPin
 from daq.transport import Block, Busy, Framing, Line, Terminated, UnfitReplyError
 
 __all__ = ["LineConversation"]
@@ -47,8 +48,7 @@ class LineConversation(Conversation):
         line: To it; this opens and closes it.
         device_id: As errors name it.
         options: What the configuration gives for the description's options.
-        serial: The serial number that it has to have, the group `serial` of what identifies it;
-            empty for any.
+        serial: The serial number that it has to have: the group `serial` of what identifies it.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class LineConversation(Conversation):
         line: Line,
         device_id: str,
         options: Mapping[str, Any],
-        serial: str = "",
+        serial: SerialPin,
     ) -> None:
         super().__init__(device_id, description.values, f" on {line.address}")
         self._line = line
@@ -116,7 +116,8 @@ class LineConversation(Conversation):
                 advice="is it another instrument, or the wrong port or address?",
             ) from error
         self._refuse_error(sent, answer)
-        self._require_serial(extract(reply, answer) or {})
+        found = (extract(reply, answer) or {}).get("serial", "")
+        self._serial.require(found, self._description.name, self._line.address)
 
     async def _identify(self) -> None:
         """Some boards reset when their port is opened, and are deaf until they greet."""
@@ -129,16 +130,6 @@ class LineConversation(Conversation):
                     raise
             else:
                 return
-
-    def _require_serial(self, found: Mapping[str, str]) -> None:
-        wanted, is_there = self._serial, found.get("serial", "").strip()
-        if wanted and is_there != wanted:
-            raise DeviceError(
-                f"{self.device_id}: {self.place.removeprefix(' on ')} has the "
-                f"{self._description.name} with the serial number {is_there!r}, not {wanted!r}; "
-                "it is left alone",
-                advice="were two cables swapped? else change `serial` in the configuration",
-            )
 
     def key(self, value: Value) -> str:
         return "" if value.read is None else self._rendered(value.read)

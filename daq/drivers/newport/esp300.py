@@ -44,9 +44,11 @@ class Esp300Axis(LineDriver):
     switched on when they are first moved. `MD?` is 1 when the motion is done.
 
     Options: `axis` (1 to 3), `units` (mm), `limits`, `tolerance`, `motion_timeout` (s that a motion
-    may take) and those of every `LineDriver`.
+    may take) and those of every `LineDriver`. The controller tells no serial number, but its stages
+    do: `serial` is that of the stage.
     """
 
+    tells_serial = True
     # The manual: 19200 baud, 8N1, RTS/CTS. Without the handshake it may not answer at all.
     usual_port = PortSettings("", baudrate=19200, flow_control="hardware")
     usual_dialect = Dialect(end=b"\r", timeout_s=2.0)
@@ -82,6 +84,12 @@ class Esp300Axis(LineDriver):
         reply = await self.line.query("VE?")
         if "ESP300" not in reply.upper() and "ESP301" not in reply.upper():
             raise self.wrong_instrument("VE?", reply, "ESP300 Version ...")
+        if self.serial.is_wanted:
+            stage = await self._ask_axis(
+                "ID?", r".*,\s*(?:SN)?\s*([^\s,]+)", "model and serial number"
+            )
+            place = f"axis {self._axis} of {self.line.address}"
+            self.serial.require(stage[1], "stage", place)
         units = int((await self._ask_axis("SN?", r"(\d+)", "the number of its units"))[1])
         if units != _UNITS[self._units]:
             raise DeviceError(

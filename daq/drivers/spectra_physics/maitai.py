@@ -35,6 +35,7 @@ class MaiTai(TunableLaser, LineDriver):
     and `LineDriver`.
     """
 
+    tells_serial = True
     # The manual: RS-232 at 9600 baud, 8N1, XON/XOFF. Its USB port comes up at 115200 baud without.
     usual_port = PortSettings("", baudrate=9600, flow_control="software")
     usual_dialect = Dialect(end=b"\n", timeout_s=2.0, pause_s=0.02)
@@ -61,6 +62,8 @@ class MaiTai(TunableLaser, LineDriver):
         reply = await self.line.query("*IDN?")
         if "MAITAI" not in reply.upper().replace(" ", ""):
             raise self.wrong_instrument("*IDN?", reply, "Spectra Physics,MaiTai,...")
+        serial = [*reply.split(","), "", ""][2]
+        self.serial.require(serial, "Mai Tai", self.line.address)
 
     async def read(self) -> Reading:
         return self.reading(await self._quantity("READ:POW?", "W"))

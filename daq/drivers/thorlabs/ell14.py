@@ -61,6 +61,7 @@ class Ell14(LineDriver):
     every `LineDriver`.
     """
 
+    tells_serial = True
     usual_port = PortSettings("", baudrate=9600)
     usual_dialect = Dialect(end=b"", timeout_s=0.5, pause_s=0.015)
     attempts = 3
@@ -94,10 +95,12 @@ class Ell14(LineDriver):
         )
 
     async def identify(self) -> None:
-        match = await self._ask("in", r"IN([0-9A-F]{2})\w{20}([0-9A-F]{8})", "its identity")
-        pulses = int(match[2], 16)
+        identity = r"IN([0-9A-F]{2})(?P<serial>\w{8})\w{12}(?P<pulses>[0-9A-F]{8})"
+        match = await self._ask("in", identity, "its identity")
+        pulses = int(match["pulses"], 16)
         if match[1].upper() != _MODEL or pulses == 0:
             raise self.wrong_instrument(f"{self._address}in", match[0], "an ELL14 (type 0E)")
+        self.serial.require(match["serial"], "ELL14", f"{self.line.address}, {self._address}")
         self._pulses_per_degree = pulses / 360.0
 
     async def move_abs(self, position: float) -> None:

@@ -30,12 +30,15 @@ async def test_the_known_instruments_are_found(tmp_path):
     ((_, options),) = await found_on(Esp300Simulator(clock), tmp_path / "esp")
     assert options == [{"driver": "newport.esp300", "axis": "1"}]
     ((_, options),) = await found_on(MaiTaiSimulator(clock), tmp_path / "laser")
-    assert options == [{"driver": "spectra_physics.maitai"}]
+    assert options == [{"driver": "spectra_physics.maitai", "serial": "3227/51054/40856"}]
 
 
 async def test_every_unit_of_a_bus_is_found(tmp_path):
     found = await found_on(Ell14Bus(trio.current_time, ("2", "8")), tmp_path / "bus")
-    assert [options[0]["address"] for _, options in found] == ["2", "8"]
+    assert [(options[0]["address"], options[0]["serial"]) for _, options in found] == [
+        ("2", "11400050"),
+        ("8", "11400056"),
+    ]
 
 
 async def test_what_speaks_scpi_may_be_one_of_several(tmp_path):

@@ -325,6 +325,51 @@ async def test_a_unit_that_is_not_there_does_not_stop_the_others(autojump_clock)
         assert (await there.position()).value == 0.0
 
 
+@pytest.mark.parametrize(
+    ("name", "serial", "place"),
+    [
+        ("esp300", "0043", "axis 2 of loopback has the stage"),
+        ("maitai", "3227/51054/40856", "loopback has the Mai Tai"),
+        ("ell14", "11400051", "loopback, 3 has the ELL14"),
+    ],
+)
+async def test_only_the_instrument_with_the_pinned_serial_number_is_used(
+    name, serial, place, autojump_clock
+):
+    driver, simulator, usual = EVERYTHING[name]
+    async with bench(simulator) as at:
+        await at.connect(driver, **usual, serial=serial)
+        problem = f"device: {place} with the serial number '{serial}', not 'another'; it is left"
+        with pytest.raises(DeviceError, match=problem):
+            await at.connect(driver, **usual, serial="another")
+
+
+async def test_two_rotators_whose_cables_were_swapped_are_refused_by_name(autojump_clock):
+    first, second = Ell14Bus(trio.current_time, "2"), Ell14Bus(trio.current_time, "2")
+    second.serial += 100
+    async with plug_loopback(first) as one, plug_loopback(second) as two:
+        openers = {"p1": two.outlet.open, "p2": one.outlet.open}
+        shared = {Ports: Ports(lambda settings: openers[settings.address](settings))}
+        drivers = {}
+        for name, port, serial in (("a", "p1", "11400050"), ("b", "p2", "11400150")):
+            options = {"port": port, "address": "2", "serial": serial}
+            drivers[name] = Ell14(DriverContext(name, "ell14", Timebase(), options, shared))
+        with pytest.raises(DeviceError, match="'11400150', that of b, not '11400050'") as refused:
+            await drivers["a"].connect()
+        assert refused.value.advice.startswith("were two cables swapped?")
+        with pytest.raises(DeviceError, match="'11400050', that of a, not '11400150'"):
+            await drivers["b"].connect()
+        openers["p1"], openers["p2"] = openers["p2"], openers["p1"]
+        for driver in drivers.values():
+            await driver.connect()
+
+
+async def test_an_instrument_that_tells_no_serial_number_cannot_be_pinned(autojump_clock):
+    async with bench(Meter1830cSimulator) as at:
+        with pytest.raises(ConfigurationError, match="serial: there is no such option"):
+            await at.connect(Meter1830c, serial="1")
+
+
 async def test_options_are_checked_with_what_was_expected():
     def build(driver, **options):
         return driver(DriverContext("device", "x", Timebase(), options))
