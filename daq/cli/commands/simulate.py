@@ -77,7 +77,7 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
 @click.option(
     "--serial",
     type=click.IntRange(1, 99999999),
-    help="Its serial number, of esp300, maitai and ell14 (of the first unit). [default: by its port]",
+    help="Its serial number, of esp300, maitai, ell14. [default: another for each port]",
 )
 @click.option(
     "--fault",
