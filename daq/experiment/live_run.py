@@ -65,12 +65,6 @@ class LiveRun:
         """Wait until it takes events; raises StorageError when it never will."""
         await self._recorder.wait_ready()
 
-    async def acquire(
-        self, device_ids: Sequence[str], *, no_value: bool = False
-    ) -> list[Measurement]:
-        """Read the devices, several at once; may be cancelled, nothing is stored yet."""
-        return await self._supervisor.acquire(device_ids, no_value=no_value)
-
     async def store(
         self, blocks: Sequence[Measurement], values: Mapping[str, Any], stream: str, now_ns: int
     ) -> Event:

@@ -59,7 +59,7 @@ class ManualRuns:
         """Read the devices and store one event; returns it as stored."""
         run = self._find(run_id)
         refuse_repeated(device_ids)
-        blocks = await run.acquire(device_ids)
+        blocks = await self._supervisor.acquire(device_ids)
         async with self._storing:  # events are numbered, and two clients may record at once
             return await run.store(blocks, values, "primary", self._now_ns())
 

@@ -360,7 +360,7 @@ class RunEngine:
         run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
         await self._wait_unprotected()
         blocks = await self._interruptible(
-            lambda: self._acquire(run, request.devices, no_value=request.no_value),
+            lambda: self._acquire(request.devices, no_value=request.no_value),
             _Repeat.PROTECTING,
         )
         event = await run.store(blocks, request.values, request.stream, self._now_ns())
@@ -369,11 +369,11 @@ class RunEngine:
     async def _point(self, request: Point) -> dict[str, Any]:
         run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
         await self._wait_unprotected()
-        blocks = await self._interruptible(lambda: self._reach(run, request), _Repeat.ALWAYS)
+        blocks = await self._interruptible(lambda: self._reach(request), _Repeat.ALWAYS)
         event = await run.store(blocks, request.values, request.stream, self._now_ns())
         return plain_values(event)
 
-    async def _reach(self, run: LiveRun, request: Point) -> list[Measurement]:
+    async def _reach(self, request: Point) -> list[Measurement]:
         moves = [
             lambda name=name, target=target: self._call_move(name, target)
             for name, target in request.moves.items()
@@ -385,7 +385,7 @@ class RunEngine:
         if request.dwell > 0:
             await trio.sleep(request.dwell)
         others = [name for name in request.devices if name not in request.moves]
-        return await self._acquire(run, [*request.moves, *others])
+        return await self._acquire([*request.moves, *others])
 
     async def _call_move(self, axis: str, target: float) -> None:
         device, parameter = self._find(axis)
@@ -395,12 +395,12 @@ class RunEngine:
         await device.call(*call, by=self._who, claim=self._claim)
 
     async def _acquire(
-        self, run: LiveRun, device_ids: Sequence[str], *, no_value: bool = False
+        self, device_ids: Sequence[str], *, no_value: bool = False
     ) -> list[Measurement]:
         refuse_repeated(device_ids)
         for target in device_ids:
             self._find(target)
-        return await run.acquire(device_ids, no_value=no_value)
+        return await self._supervisor.acquire(device_ids, no_value=no_value)
 
     async def _pause(self, request: Pause) -> None:
         if self._in_flight:

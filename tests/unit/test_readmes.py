@@ -41,3 +41,27 @@ def test_the_functions_that_it_names_are_in_their_files(readme):
         for name in filter(None, names):
             words = [rf"\b(?:def|class) {part}\b" for part in name.split(".")]
             assert any(all(re.search(w, text) for w in words) for text in texts), (file, name)
+
+
+WALKS = re.split(
+    r"^### ", (ROOT / "daq/README.md").read_text().split("## Four walks")[1], flags=re.MULTILINE
+)
+
+
+def hops(walk: str) -> list[tuple[str, ...]]:
+    return [
+        step for line in re.findall(r"^\d+\..*", walk, re.MULTILINE) for step in STEP.findall(line)
+    ]
+
+
+@pytest.mark.parametrize("walk", WALKS[1:], ids=lambda walk: walk.splitlines()[0])
+def test_each_hop_of_a_walk_names_a_file_of_its_own_place(walk):
+    steps = hops(walk)
+    assert len(steps) >= 10
+    assert [file for file, *_ in steps if not (ROOT / "daq" / file).is_file()] == []
+    assert "..." in walk or len(steps) >= len(re.findall(r"^\d+\.", walk, re.MULTILINE))
+
+
+def test_a_record_passes_twenty_files_at_most():
+    (record,) = (walk for walk in WALKS if walk.startswith("A record"))
+    assert len({file for file, *_ in hops(record)}) <= 20

@@ -162,6 +162,10 @@ class Devices:
             raise NotFoundError(f"{device!r} has no parameter {parameter!r}; it is {proxy!r}")
         return found
 
+    def name(self, device: object) -> str:
+        """The id of a device or of one of its parameters; an error when there is none such."""
+        return str(self.find(device_id(device)).id)
+
     def require_range(self, axis: str, ends: Sequence[float]) -> None:
         """Raise CapabilityError or LimitError, unless it may move to both of these."""
         found = self.find(axis)

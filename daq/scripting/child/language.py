@@ -6,21 +6,19 @@ import builtins
 import math
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from daq import core
-from daq.core import PLANS, Call, Progress
-from daq.scripting.child.devices import Devices, device_id
+from daq.core import PLANS, Progress
+from daq.scripting.child.devices import Devices
 from daq.scripting.child.facades import Facade
 from daq.scripting.child.library import modules
 from daq.scripting.child.output import Output
+from daq.scripting.child.plans import Plans, linspace
 from daq.scripting.child.progress import ProgressTracker
 from daq.scripting.child.runs import Runs
 from daq.scripting.child.runtime_checks import RuntimeChecks
 from daq.scripting.child.session import ScriptStop, Session
-from daq.scripting.plans import Plans, linspace
 from daq.scripting.shared_page import SharedPage
 from daq.scripting.vocabulary import BUILTINS, ERRORS
 
@@ -53,7 +51,7 @@ class Language:
         namespace |= self._machinery()
         namespace |= {name: getattr(core, name) for name in ERRORS}
         namespace |= self._functions()
-        plans = Plans(_Host(self._session, self._devices, self._runs, self.tracker))
+        plans = Plans(self._session, self._devices, self._runs, self.tracker)
         namespace |= {name: getattr(plans, name) for name in PLANS}
 
     def _functions(self) -> dict[str, Any]:
@@ -105,64 +103,6 @@ class Language:
         self.tracker.set(float(fraction))
         if message:
             self._session.tell(Progress(str(message)[:1000]))
-
-
-class _Host:
-    """What the plans are given of the language."""
-
-    def __init__(
-        self, session: Session, devices: Devices, runs: Runs, tracker: ProgressTracker
-    ) -> None:
-        self._session = session
-        self._devices = devices
-        self._runs = runs
-        self._tracker = tracker
-
-    def name(self, device: object) -> str:
-        return str(self._devices.find(device_id(device)).id)
-
-    def call(self, device: str, operation: str, *arguments: Any) -> Any:
-        return self._devices.call(device, operation, *arguments)
-
-    def point(
-        self,
-        moves: Mapping[str, float],
-        devices: Sequence[str],
-        dwell: float,
-        values: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        return self._runs.point(moves, devices, dwell, values)
-
-    def record(self, devices: Sequence[str]) -> dict[str, Any]:
-        return self._runs.record(*devices)
-
-    def run(
-        self, name: str, metadata: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]
-    ) -> AbstractContextManager[None]:
-        for motor, ends in ranges.items():
-            self._devices.require_range(motor, ends)
-        return self._runs.own(name, metadata)
-
-    def aside(self) -> AbstractContextManager[None]:
-        return self._runs.aside()
-
-    def track(self, points: Sequence[Any]) -> Iterable[Any]:
-        return self._tracker.track(points)
-
-    def segment(self) -> AbstractContextManager[None]:
-        return self._tracker.segment()
-
-    def progress(self, fraction: float) -> None:
-        self._tracker.show(fraction)
-
-    def start_move(self, device: str, position: float) -> None:
-        self._session.start(Call(device, "move_abs", [float(position)]))
-
-    def join_move(self, timeout: float) -> bool:
-        return self._session.join(timeout)
-
-    def sleep(self, seconds: float) -> None:
-        self._session.sleep(seconds)
 
 
 def arange(start: float, stop: float | None = None, step: float = 1.0) -> list[float]:

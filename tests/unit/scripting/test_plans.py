@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daq.core import PLANS, CapabilityError, LimitError, ParameterError
-from daq.scripting.plans import Plans
-from daq.scripting.plans.stepper import Stepper
+from daq.scripting.child.plans import Plans
+from daq.scripting.child.plans.stepper import Stepper
 
 LIMITS = (-10.0, 10.0)
 
 
-class FakeHost:
-    """Two motors and a meter that sees a Gaussian of x."""
+class FakeScript:
+    """Two motors and a meter that sees a Gaussian of x; a script's session, devices and runs."""
 
     def __init__(self) -> None:
         self.runs = []
@@ -43,20 +43,21 @@ class FakeHost:
     def point(self, moves, devices, dwell, values=None):
         self.points.append((dict(moves), dwell))
         self.positions |= moves
-        return self.record([*moves, *devices]) | (values or {})
+        return self.record(*moves, *devices) | (values or {})
 
-    def record(self, devices):
+    def record(self, *devices):
         values = self.positions | {"meter": math.exp(-(self.positions["x"] ** 2))}
         values["meter"] = self.readings.pop(len(self.points), values["meter"])
         return {device: values[device] for device in devices}
 
+    def require_range(self, motor, ends) -> None:
+        if motor not in self.positions:
+            raise CapabilityError(f"{motor} cannot be moved")
+        if not all(LIMITS[0] <= end <= LIMITS[1] for end in ends):
+            raise LimitError(f"{motor} cannot go to {ends}")
+
     @contextmanager
-    def run(self, name, metadata, ranges):
-        for motor, ends in ranges.items():
-            if motor not in self.positions:
-                raise CapabilityError(f"{motor} cannot be moved")
-            if not all(LIMITS[0] <= end <= LIMITS[1] for end in ends):
-                raise LimitError(f"{motor} cannot go to {ends}")
+    def own(self, name, metadata):
         self.runs.append((name, dict(metadata)))
         yield
 
@@ -72,32 +73,36 @@ class FakeHost:
     def segment(self):
         return nullcontext()
 
-    def progress(self, fraction) -> None:
+    def show(self, fraction) -> None:
         assert 0 <= fraction <= 1
 
-    def start_move(self, device, position) -> None:
-        self.calls.append((device, "start", position))
+    def start(self, call) -> None:
+        self.calls.append((call.device, "start", *call.arguments))
 
-    def join_move(self, timeout) -> bool:
+    def join(self, timeout) -> bool:
         return self.joins.pop(0)
 
     def sleep(self, seconds) -> None:
         self.calls.append(("sleep", seconds))
 
 
+def plans_of(host: FakeScript) -> Plans:
+    return Plans(host, host, host, host)
+
+
 @pytest.fixture
-def host() -> FakeHost:
-    return FakeHost()
+def host() -> FakeScript:
+    return FakeScript()
 
 
 def test_scan_moves_in_equal_steps_and_returns_columns(host) -> None:
-    columns = Plans(host).scan(["meter"], "x", 0, 1, 3, dwell=0.5, sample="a")
+    columns = plans_of(host).scan(["meter"], "x", 0, 1, 3, dwell=0.5, sample="a")
     assert columns["x"] == [0, 0.5, 1]
     assert host.points[1] == ({"x": 0.5}, 0.5)
 
 
 def test_scan_moves_several_motors_along_a_line(host) -> None:
-    columns = Plans(host).scan("meter", "x", 0, 1, "y", 0, 2, num=2)
+    columns = plans_of(host).scan("meter", "x", 0, 1, "y", 0, 2, num=2)
     assert (columns["x"], columns["y"]) == ([0, 1], [0, 2])
 
 
@@ -163,7 +168,7 @@ GRID = ["y", 0, 1, 2, "x", 4, 2, 3]
 )  # fmt: skip
 def test_a_run_notes_what_is_known_of_its_plan(host, plan, arguments, keywords, facts) -> None:
     host.positions["x"] = 5.0
-    getattr(Plans(host), plan)(["meter"], *arguments, **keywords)
+    getattr(plans_of(host), plan)(["meter"], *arguments, **keywords)
     assert host.runs == [(plan, {"plan_name": plan, "detectors": ["meter"], **facts})]
 
 
@@ -178,14 +183,14 @@ def test_a_run_notes_what_is_known_of_its_plan(host, plan, arguments, keywords, 
 )
 def test_the_motors_of_a_relative_plan_return(host, plan, arguments) -> None:
     host.positions |= {"x": 5.0, "y": 3.0}
-    getattr(Plans(host), plan)(["meter"], *arguments)
+    getattr(plans_of(host), plan)(["meter"], *arguments)
     assert host.positions == {"x": 5.0, "y": 3.0}
 
     def fail(point):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        getattr(Plans(host), plan)(["meter"], *arguments, per_point=fail)
+        getattr(plans_of(host), plan)(["meter"], *arguments, per_point=fail)
     assert host.positions == {"x": 5.0, "y": 3.0}
 
 
@@ -203,25 +208,25 @@ def test_a_motor_that_does_not_return_does_not_hide_why_the_plan_ended(host) -> 
 
     host.call = call
     with pytest.raises(ZeroDivisionError) as caught:
-        Plans(host).rel_scan([], "x", 0, 1, "y", 0, 1, num=2, per_point=fail)
+        plans_of(host).rel_scan([], "x", 0, 1, "y", 0, 1, num=2, per_point=fail)
     assert "stuck" in caught.value.__notes__[0]
     assert host.positions["y"] == 0.0
     with pytest.raises(LimitError, match="stuck"):
-        Plans(host).rel_scan(["meter"], "x", 0, 1, 2)
+        plans_of(host).rel_scan(["meter"], "x", 0, 1, 2)
 
 
 def test_list_scan_visits_each_position(host) -> None:
-    columns = Plans(host).list_scan(["meter"], "x", np.array([3, 1]), "y", [0, 9])
+    columns = plans_of(host).list_scan(["meter"], "x", np.array([3, 1]), "y", [0, 9])
     assert (columns["x"], columns["y"]) == ([3, 1], [0, 9])
 
 
 def test_grid_scan_goes_back_and_forth_with_snake(host) -> None:
-    assert Plans(host).grid_scan([], *GRID)["x"] == [4, 3, 2, 4, 3, 2]
-    assert Plans(host).grid_scan([], *GRID, snake=True)["x"] == [4, 3, 2, 2, 3, 4]
+    assert plans_of(host).grid_scan([], *GRID)["x"] == [4, 3, 2, 4, 3, 2]
+    assert plans_of(host).grid_scan([], *GRID, snake=True)["x"] == [4, 3, 2, 2, 3, 4]
 
 
 def test_spiral_scan_fills_the_circle_evenly(host) -> None:
-    columns = Plans(host).spiral_scan(["meter"], "x", "y", 1.0, 2.0, radius=2.0, step=0.5)
+    columns = plans_of(host).spiral_scan(["meter"], "x", "y", 1.0, 2.0, radius=2.0, step=0.5)
     distances = [math.hypot(x - 1, y - 2) for x, y in zip(columns["x"], columns["y"], strict=True)]
     assert max(distances) <= 2.0
     assert distances == sorted(distances)
@@ -229,15 +234,15 @@ def test_spiral_scan_fills_the_circle_evenly(host) -> None:
 
 
 def test_count_waits_between_points(host) -> None:
-    assert len(Plans(host).count(["meter"], 3, delay=0.1)["meter"]) == 3
+    assert len(plans_of(host).count(["meter"], 3, delay=0.1)["meter"]) == 3
     assert host.calls == [("sleep", 0.1)] * 2
 
 
 def test_fly_scan_stops_the_motor_when_it_is_interrupted(host) -> None:
-    assert len(Plans(host).fly_scan(["meter"], "x", 0, 1)["meter"]) == 4
+    assert len(plans_of(host).fly_scan(["meter"], "x", 0, 1)["meter"]) == 4
     host.joins = []
     with pytest.raises(IndexError):
-        Plans(host).fly_scan(["meter"], "x", 0, 1)
+        plans_of(host).fly_scan(["meter"], "x", 0, 1)
     assert host.calls[-1] == ("x", "stop")
 
 
@@ -258,14 +263,14 @@ SCAN = {"detectors": ["meter"], "motor": "x", "start": 0, "stop": 2}
     ],
 )
 def test_every_documented_name_works_as_a_keyword(host, plan, keywords, points) -> None:
-    assert getattr(Plans(host), plan)(**keywords)["x"] == points
+    assert getattr(plans_of(host), plan)(**keywords)["x"] == points
 
 
 def test_positions_and_names_mix_as_in_any_function(host) -> None:
-    assert Plans(host).scan(["meter"], "x", 0, stop=2, num=3)["x"] == [0, 1, 2]
-    assert len(Plans(host).count(["meter"], num=2)["meter"]) == 2
+    assert plans_of(host).scan(["meter"], "x", 0, stop=2, num=3)["x"] == [0, 1, 2]
+    assert len(plans_of(host).count(["meter"], num=2)["meter"]) == 2
     spiral = {"x": "x", "y": "y", "x_center": 0, "y_center": 0, "radius": 1, "step": 0.5}
-    assert Plans(host).spiral_scan(["meter"], **spiral)["x"]
+    assert plans_of(host).spiral_scan(["meter"], **spiral)["x"]
 
 
 @pytest.mark.parametrize(
@@ -324,7 +329,7 @@ def test_what_cannot_be_meant_is_refused_before_a_run_is_opened(
     host, plan, arguments, keywords, message
 ) -> None:
     with pytest.raises((ParameterError, LimitError, CapabilityError), match=message):
-        getattr(Plans(host), plan)(["meter"], *arguments, **keywords)
+        getattr(plans_of(host), plan)(["meter"], *arguments, **keywords)
     assert host.runs == []
     assert host.points == []
 
@@ -332,11 +337,11 @@ def test_what_cannot_be_meant_is_refused_before_a_run_is_opened(
 def test_detectors_come_first_and_once(host) -> None:
     for arguments, message in [((), "which detectors"), ((["m", "m"],), "given twice")]:
         with pytest.raises(ParameterError, match=message):
-            Plans(host).count(*arguments)
+            plans_of(host).count(*arguments)
 
 
 def test_any_other_keyword_is_metadata(host) -> None:
-    Plans(host).scan(
+    plans_of(host).scan(
         ["meter"], "x", 0, 1, 2, target="gold", note="", metadata={"name": "a", "dwel": 1}
     )
     noted = host.runs[0][1]
@@ -347,12 +352,12 @@ def test_any_other_keyword_is_metadata(host) -> None:
 
 def test_every_plan_has_a_name_a_text_and_its_keywords(host) -> None:
     for name, plan in PLANS.items():
-        function = getattr(Plans(host), name)
+        function = getattr(plans_of(host), name)
         assert (function.__name__, function.__doc__) == (name, plan.summary)
         names = [n for p in plan.keywords for n in (p.name, *p.aliases)]
         assert len(names) == len(set(names))
     with pytest.raises(AttributeError):
-        _ = Plans(host).no_plan
+        _ = plans_of(host).no_plan
 
 
 # ------------------------------------------------------------------------------------- functions
@@ -365,7 +370,7 @@ def test_functions_are_called_before_after_and_at_each_point(host) -> None:
         seen.append((point, host.streams[-1]))
         return {"twice": 2 * point["x"]}
 
-    columns = Plans(host).scan(
+    columns = plans_of(host).scan(
         ["meter"], "x", 0, 1, 2, name="mine",
         before=lambda: seen.append("before"), after=lambda: seen.append("after"),
         per_point=per_point,
@@ -377,14 +382,14 @@ def test_functions_are_called_before_after_and_at_each_point(host) -> None:
 
 def test_without_detectors_a_function_records_for_the_plan(host) -> None:
     streams = []
-    Plans(host).scan([], "x", 0, 1, 2, per_point=lambda _: streams.append(host.streams[-1]))
+    plans_of(host).scan([], "x", 0, 1, 2, per_point=lambda _: streams.append(host.streams[-1]))
     assert streams == ["primary"] * 2
 
 
 def test_what_comes_after_also_comes_after_an_error(host) -> None:
     seen = []
     with pytest.raises(KeyError):
-        Plans(host).scan(
+        plans_of(host).scan(
             ["nothing"], "x", 0, 1, 2, after=lambda: seen.append(host.runs and "after")
         )
     assert seen == ["after"]
@@ -394,7 +399,7 @@ def test_what_comes_after_also_comes_after_an_error(host) -> None:
 
 
 def test_adaptive_scan_takes_small_steps_where_the_signal_changes(host) -> None:
-    columns = Plans(host).adaptive_scan(["meter"], "meter", "x", -4, 4, 0.05, 1.0, 0.1)
+    columns = plans_of(host).adaptive_scan(["meter"], "meter", "x", -4, 4, 0.05, 1.0, 0.1)
     steps = {x: b - x for x, b in zip(columns["x"], columns["x"][1:], strict=False)}
     assert min(abs(s) for x, s in steps.items() if 0.5 < abs(x) < 1) < 0.3
     assert max(s for x, s in steps.items() if abs(x) > 2.5) > 0.5
@@ -404,14 +409,17 @@ def test_adaptive_scan_takes_small_steps_where_the_signal_changes(host) -> None:
 @pytest.mark.parametrize("at", [{1}, {4}, {1, 2, 3}, set(range(100))])
 def test_what_is_no_number_tells_an_adaptive_scan_nothing(host, nothing, at) -> None:
     host.readings = dict.fromkeys(at, nothing)
-    columns = Plans(host).adaptive_scan(["meter"], "meter", "x", -1, 1, 0.05, 0.5, 0.2)
+    columns = plans_of(host).adaptive_scan(["meter"], "meter", "x", -1, 1, 0.05, 0.5, 0.2)
     assert all(math.isfinite(x) for x in columns["x"])
     assert (columns["x"][0], columns["x"][-1]) == (-1, 1)
 
 
 def test_a_step_beyond_the_range_still_measures_both_ends(host) -> None:
-    assert Plans(host).adaptive_scan(["meter"], "meter", "x", 0, 0.1, 0.05, 5, 9)["x"] == [0, 0.1]
-    assert Plans(host).adaptive_scan(["meter"], "meter", "x", 1, 1, 0.05, 5, 9)["x"] == [1]
+    assert plans_of(host).adaptive_scan(["meter"], "meter", "x", 0, 0.1, 0.05, 5, 9)["x"] == [
+        0,
+        0.1,
+    ]
+    assert plans_of(host).adaptive_scan(["meter"], "meter", "x", 1, 1, 0.05, 5, 9)["x"] == [1]
 
 
 @given(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from daq.scripting.plans.paths import passed
+from daq.scripting.child.plans.paths import passed
 
 __all__ = ["Stepper"]
 

@@ -14,19 +14,30 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from daq.core import PLANS, ParameterError, Plan, PlanCall, bind_plan
-from daq.scripting.plans.host import Columns, PlanHost
-from daq.scripting.plans.paths import PATHS, Path, passed
-from daq.scripting.plans.stepper import Stepper
+from daq.core import PLANS, Call, ParameterError, Plan, PlanCall, bind_plan
+from daq.scripting.child.devices import Devices
+from daq.scripting.child.plans.paths import PATHS, Path, passed
+from daq.scripting.child.plans.stepper import Stepper
+from daq.scripting.child.progress import ProgressTracker
+from daq.scripting.child.runs import Runs
+from daq.scripting.child.session import Session
 
 __all__ = ["Plans"]
 
+Columns = dict[str, list[Any]]
+"""What a plan returns: for each column the values that it recorded."""
+
 
 class Plans:
-    """Every plan, bound to the script that it runs in: `Plans(host).scan([meter], ...)`."""
+    """Every plan, bound to the script that it runs in: `plans.scan([meter], ...)`."""
 
-    def __init__(self, host: PlanHost) -> None:
-        self._host = host
+    def __init__(
+        self, session: Session, devices: Devices, runs: Runs, tracker: ProgressTracker
+    ) -> None:
+        self._session = session
+        self._devices = devices
+        self._runs = runs
+        self._tracker = tracker
 
     def __getattr__(self, name: str) -> Callable[..., Columns]:
         if name not in PLANS:
@@ -34,7 +45,7 @@ class Plans:
         return _named(partial(self._perform, PLANS[name]), PLANS[name])
 
     def _perform(self, plan: Plan, *arguments: Any, **keywords: Any) -> Columns:
-        call = bind_plan(plan, arguments, keywords, self._host.name)
+        call = bind_plan(plan, arguments, keywords, self._devices.name)
         match plan.name:
             case "count":
                 return self._count(call)
@@ -48,36 +59,36 @@ class Plans:
         columns: Columns = {}
         num = call.values["num"]
         with self._around(call, Path([], [], {"num_points": num})):
-            for index in self._host.track(range(num)):
+            for index in self._tracker.track(range(num)):
                 if index:
-                    self._host.sleep(call.values["delay"])
-                _append(columns, self._host.record(call.detectors))
+                    self._session.sleep(call.values["delay"])
+                _append(columns, self._runs.record(*call.detectors))
         return columns
 
     def _visit(self, call: PlanCall) -> Columns:
         """A plan that goes through fixed points."""
         origin: dict[str, float] = {}
         if call.plan.relative:
-            origin = {m: float(self._host.call(m, "position")) for m in call.motors}
+            origin = {m: float(self._devices.call(m, "position")) for m in call.motors}
         path = PATHS[call.plan.name.removeprefix("rel_")](call, origin)
         columns: Columns = {}
         with self._around(call, path), self._returning(origin):
-            for moves in self._host.track(path.points):
+            for moves in self._tracker.track(path.points):
                 _append(columns, self._point(call, moves))
         return columns
 
     def _point(self, call: PlanCall, moves: Mapping[str, float]) -> dict[str, Any]:
         per_point = call.values["per_point"]
         if per_point is None:
-            return self._host.point(moves, call.detectors, call.values["dwell"])
+            return self._runs.point(moves, call.detectors, call.values["dwell"])
         for motor, position in moves.items():
-            self._host.call(motor, "move_abs", position)
+            self._devices.call(motor, "move_abs", position)
         if not call.detectors:  # it does all of the recording itself
             per_point(dict(moves))
             return {}
-        with self._host.aside():
+        with self._runs.aside():
             values = per_point(dict(moves))
-        return self._host.point({}, [*moves, *call.detectors], call.values["dwell"], values)
+        return self._runs.point({}, [*moves, *call.detectors], call.values["dwell"], values)
 
     def _adaptive_scan(self, call: PlanCall) -> Columns:
         values, target = call.values, call.values["target"]
@@ -97,13 +108,13 @@ class Plans:
             values["backstep"],
         )  # fmt: skip
         columns: Columns = {}
-        with self._around(call, Path([], [(start, stop)])), self._host.segment():
+        with self._around(call, Path([], [(start, stop)])), self._tracker.segment():
             while not stepper.finished:
                 moves = {motor: stepper.position}
-                row = self._host.point(moves, call.detectors, values["dwell"])
+                row = self._runs.point(moves, call.detectors, values["dwell"])
                 _append(columns, row)
                 stepper.take(_number(row, target))
-                self._host.progress(stepper.fraction)
+                self._tracker.show(stepper.fraction)
         return columns
 
     def _fly_scan(self, call: PlanCall) -> Columns:
@@ -112,22 +123,22 @@ class Plans:
         (motor,) = call.motors
         recorded = [motor, *(name for name in call.detectors if name != motor)]
         columns: Columns = {}
-        with self._around(call, Path([], [(start, stop)])), self._host.segment():
-            self._host.call(motor, "move_abs", start)
-            self._host.start_move(motor, stop)
+        with self._around(call, Path([], [(start, stop)])), self._tracker.segment():
+            self._devices.call(motor, "move_abs", start)
+            self._session.start(Call(motor, "move_abs", [float(stop)]))
             moving = True
             try:
                 due = time.monotonic()
                 while moving:
-                    row = self._host.record(recorded)
+                    row = self._runs.record(*recorded)
                     _append(columns, row)
-                    self._host.progress(passed(start, stop, row.get(motor)))
+                    self._tracker.show(passed(start, stop, row.get(motor)))
                     due = max(due + interval, time.monotonic())
-                    moving = not self._host.join_move(due - time.monotonic())
-                _append(columns, self._host.record(recorded))
+                    moving = not self._session.join(due - time.monotonic())
+                _append(columns, self._runs.record(*recorded))
             finally:
                 if moving:
-                    self._host.call(motor, "stop")
+                    self._devices.call(motor, "stop")
         return columns
 
     @contextmanager
@@ -138,12 +149,10 @@ class Plans:
             facts |= {"motors": call.motors, "extents": [list(ends) for ends in path.extents]}
         if path.points:
             facts["num_points"] = len(path.points)
-        ranges = {
-            motor: (min(ends), max(ends))
-            for motor, ends in zip(call.motors, path.extents, strict=True)
-        }
+        for motor, ends in zip(call.motors, path.extents, strict=True):
+            self._devices.require_range(motor, (min(ends), max(ends)))
         before, after = call.values["before"], call.values["after"]
-        with self._host.run(call.run_name, facts | dict(path.facts) | call.metadata, ranges):
+        with self._runs.own(call.run_name, facts | dict(path.facts) | call.metadata):
             try:
                 if before is not None:
                     before()
@@ -170,7 +179,7 @@ class Plans:
         problems: list[Exception] = []
         for motor, position in origin.items():
             try:
-                self._host.call(motor, "move_abs", position)
+                self._devices.call(motor, "move_abs", position)
             except Exception as error:  # noqa: BLE001 - the others return nevertheless
                 problems.append(error)
         return problems
