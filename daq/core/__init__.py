@@ -1,10 +1,12 @@
 """Pure values and contracts: no I/O, no event loop. Everything else is built on these words."""
 
+from daq.core.actions import DeviceAction
 from daq.core.audit import AuditEntry
 from daq.core.bounds import brief, require_short_json, require_small
 from daq.core.capabilities import (
     OPERATIONS,
     Capability,
+    Commandable,
     FrameProducer,
     Movable,
     Operation,
@@ -137,10 +139,12 @@ __all__ = [
     "Channel",
     "CloseRun",
     "Column",
+    "Commandable",
     "CommunicationError",
     "ConfigurationError",
     "DaqError",
     "Describe",
+    "DeviceAction",
     "DeviceDescription",
     "DeviceError",
     "DeviceParameter",

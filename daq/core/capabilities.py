@@ -19,6 +19,7 @@ from daq.core.units import Scalar
 __all__ = [
     "OPERATIONS",
     "Capability",
+    "Commandable",
     "FrameProducer",
     "Movable",
     "Operation",
@@ -43,6 +44,7 @@ class Capability(StrEnum):
     WAVELENGTH_TUNABLE = "wavelength_tunable"
     EMISSION_CONTROLLABLE = "emission_controllable"
     PARAMETERIZED = "parameterized"
+    COMMANDABLE = "commandable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +167,11 @@ class Parameterized(Protocol):
 
     async def get_parameter(self, name: str) -> Scalar: ...
     async def set_parameter(self, name: str, value: Scalar) -> None: ...
+
+
+@runtime_checkable
+class Commandable(Protocol):
+    """Does things of its own, described by the device's `actions`."""
+
+    async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
+        """Do one; returns when it is done, with what the instrument says of it, if anything."""

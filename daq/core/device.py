@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from daq.core.actions import DeviceAction, action_operations
 from daq.core.capabilities import Capability, Operation, operations_of
 from daq.core.errors import DeviceError
 from daq.core.parameters import DeviceParameter, parameter_operations
@@ -55,7 +56,7 @@ class DeviceDescription:
     """The configured driver's name, such as `simulated.stage`."""
     category: Category
     capabilities: frozenset[Capability]
-    """Those that parameters bring with them are there without being said."""
+    """Those that parameters and actions bring with them are there without being said."""
     channel: Channel
     """What `record(device)` stores: the position of a movable, else the reading or the frame."""
     reading: Channel | None = None
@@ -72,11 +73,14 @@ class DeviceDescription:
     """Frame (width, height) in pixels."""
     bits_per_pixel: int | None = None
     parameters: tuple[DeviceParameter, ...] = ()
+    actions: tuple[DeviceAction, ...] = ()
 
     def __post_init__(self) -> None:
         follow = {row.capability for row in self.parameters if row.capability and row.writable}
         if self.parameters:
             follow.add(Capability.PARAMETERIZED)
+        if self.actions:
+            follow.add(Capability.COMMANDABLE)
         object.__setattr__(self, "capabilities", self.capabilities | follow)
         if self.reading is None and Capability.READABLE in self.capabilities:
             own = self.capabilities & {Capability.MOVABLE, Capability.FRAME_PRODUCER}
@@ -85,16 +89,25 @@ class DeviceDescription:
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """What can be called on it: by capability, then by parameter, where the name is free."""
-        general = operations_of(self.capabilities)
-        taken = {operation.name for operation in general} | {"stop"}
-        named = parameter_operations(self.parameters)
-        return (*general, *(operation for operation in named if operation.name not in taken))
+        """What can be called on it: by capability, parameter and action, where the name is free."""
+        offered = {operation.name: operation for operation in operations_of(self.capabilities)}
+        for operation in (*parameter_operations(self.parameters), *action_operations(self.actions)):
+            if operation.name != "stop":
+                offered.setdefault(operation.name, operation)
+        return tuple(offered.values())
 
     @property
     def reading_channel(self) -> Channel:
         """Where its readings are published."""
         return self.reading or self.channel
+
+    def action(self, name: str) -> DeviceAction:
+        """The action of that name; raises DeviceError listing those that exist."""
+        for action in self.actions:
+            if action.name == name:
+                return action
+        known = ", ".join(action.name for action in self.actions) or "none"
+        raise DeviceError(f"{self.id}: there is no action {name!r}; it has {known}")
 
     def parameter(self, name: str) -> DeviceParameter:
         """The row of that name; raises DeviceError listing those that exist."""

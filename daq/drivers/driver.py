@@ -178,6 +178,14 @@ class Driver(ABC):
         """Set one; by default by the method `set_name`. Raises DeviceError or LimitError."""
         await getattr(self, f"set_{name}")(value)
 
+    async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
+        """Do an action of the description; by default by the method `name`.
+
+        Returns when it is done; for one that moves, when the instrument has taken the command.
+        """
+        answer: Scalar | None = await getattr(self, name)(*arguments)
+        return answer
+
     @abstractmethod
     async def poll(self) -> Mapping[str, Scalar | Invalid]:
         """The cached state's fields, fresh from the instrument: `position`, `moving`, ...

@@ -118,7 +118,7 @@ class _Epics(LibraryConversation):
         data = int(value) if isinstance(value, bool) else value
         self._variable(target).write([data], wait=True, timeout=self._timeout_s)
 
-    def act_blocking(self, what: str) -> None:
+    def act_blocking(self, what: str, *arguments: Scalar) -> None:  # noqa: ARG002 - stand in it
         name, _, value = what.rpartition(" ")
         self._variable(name).write([_plain(value)], wait=True, timeout=self._timeout_s)
 
@@ -136,7 +136,7 @@ class _Epics(LibraryConversation):
         texts |= {command.send.text for value in values for command in value.write}
         steps = [
             *self._description.init,
-            *(c for a in self._description.actions.values() for c in a),
+            *(command for act in self._description.actions.values() for command in act.commands),
         ]
         return texts | {command.send.text.rpartition(" ")[0] for command in steps}
 

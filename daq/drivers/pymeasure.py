@@ -120,10 +120,10 @@ class _PyMeasure(LibraryConversation):
             raise AttributeError(f"{type(owner).__name__} has no {attribute!r} to be set")
         setattr(owner, attribute, value)
 
-    def act_blocking(self, what: str) -> None:
+    def act_blocking(self, what: str, *arguments: Scalar) -> None:
         instrument = self._connected(what)
         if _ATTRIBUTE.fullmatch(what):
-            attrgetter(what)(instrument)()
+            attrgetter(what)(instrument)(*arguments)
         else:
             instrument.write(what)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from daq.cli.showing.output import Cell, Output
 from daq.cli.sources import read_source
 from daq.core import operations_of
-from daq.drivers.declarative import Description, Value, parse_description
+from daq.drivers.declarative import Description, Value, offered_rows, parse_description
 
 __all__ = ["show_description"]
 
@@ -16,6 +16,8 @@ def show_description(output: Output, file: Path) -> int:
     """Check a description and show it; the exit status. Raises ConfigurationError."""
     description = parse_description(read_source(file), str(file))
     operations = [f"{o.name}{o.signature}" for o in operations_of(description.capabilities)]
+    acts = offered_rows(description.offered_actions)
+    operations += [f"{act.name}{act.signature}" for act in acts]
     values = description.values.values()
     document = {
         "file": file,

@@ -18,6 +18,7 @@ from daq.core import (
     Capability,
     CapabilityError,
     CommunicationError,
+    DeviceAction,
     DeviceDescription,
     DeviceSnapshot,
     DeviceStop,
@@ -58,6 +59,7 @@ class Device(metaclass=DeviceClass):
         self._source = f"daq://{address}/{info.id}"
         self._parameters = Parameters(portal, info.description, self._source)
         self._named = {op.name: op for op in info.description.operations if op.parameter}
+        self._acts = {action.name: action for action in info.description.actions}
 
     def __repr__(self) -> str:
         label = f" {self._description.label!r}" if self._description.label else ""
@@ -74,6 +76,8 @@ class Device(metaclass=DeviceClass):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in self._acts:
+            return partial(self._act, self._acts[name])
         operation = self._named.get(name)
         if operation is None:
             limits_of = name.removesuffix("_limits")
@@ -93,7 +97,7 @@ class Device(metaclass=DeviceClass):
             raise self._lacks(name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._named})
+        return sorted({*super().__dir__(), *self._named, *self._acts})
 
     def _lacks(self, name: str) -> AttributeError:
         """The error for an attribute that it has not: another capability's, or nobody's."""
@@ -147,10 +151,16 @@ class Device(metaclass=DeviceClass):
     # ------------------------------------------------------------------------------ what it does
 
     def call(self, operation: str, *arguments: Any, timeout: float | None = None) -> Any:
-        """Any operation by the name that scripts use, such as `home` or `frames`."""
+        """Any operation by the name that scripts use, such as `home` or `frames`.
+
+        An action of the device's own is also a method: `scope.single()`.
+        """
         return self._ask(
             lambda client: client.devices.call(self.name, operation, *arguments, timeout=timeout)
         )
+
+    def _act(self, action: DeviceAction, *given: Any, **named: Any) -> Any:
+        return self.call(action.name, *action.bind(*given, **named))
 
     def stop(self, success: bool = True) -> DeviceStop:
         """Stop it now, whoever uses it; never refused.

@@ -1,5 +1,6 @@
 """Instruments that are described in TOML alone."""
 
+from daq.drivers.declarative.acts import offered_rows
 from daq.drivers.declarative.driver import DeclarativeDriver, declarative
 from daq.drivers.declarative.loader import (
     is_description,
@@ -16,6 +17,7 @@ __all__ = [
     "declarative",
     "is_description",
     "load_description",
+    "offered_rows",
     "parse_description",
     "shipped_descriptions",
 ]

@@ -95,8 +95,8 @@ class Conversation(ABC):
         """Set a value that was checked; returns what was done, for people."""
 
     @abstractmethod
-    async def act(self, name: str) -> None:
-        """Do an action."""
+    async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
+        """Do an action; returns what the instrument says of it, if anything."""
 
     def value(self, name: str) -> Value:
         """The value of that name; raises DeviceError listing those that exist."""

@@ -19,6 +19,7 @@ from daq.core import (
     setpoint_of,
     standard,
 )
+from daq.drivers.declarative.acts import offered_rows
 from daq.drivers.declarative.capabilities import PARTS
 from daq.drivers.declarative.conversation import Conversation
 from daq.drivers.declarative.model import Description, StandardValue, Value
@@ -118,6 +119,7 @@ class DescribedDriver(Driver):
             tolerance=None if described.motion is None else described.motion.tolerance,
             reading=self._reading(),
             parameters=parameters,
+            actions=offered_rows(described.offered_actions),
         )
 
     async def connect(self) -> None:
@@ -227,6 +229,12 @@ class DescribedDriver(Driver):
         behind = self.instrument.standard.get(name)
         written = (behind.setpoint or behind.value) if behind else name
         await self.conversation.write(written, value)
+
+    async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
+        moves = self.instrument.actions[name].moves
+        if moves and self.mover is not None:
+            return await self.mover.act(name, *arguments)
+        return await self.conversation.act(name, *arguments)
 
     def _reading(self) -> Channel | None:
         """Where its readings go when its own channel holds the position."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import trio
@@ -93,8 +94,8 @@ class LibraryConversation(Conversation):
         """Set what stands behind `write` of a value; `sent` is `target` with the value in it."""
 
     @abstractmethod
-    def act_blocking(self, what: str) -> None:
-        """Do what an action, or a step of `[[init]]`, says."""
+    def act_blocking(self, what: str, *arguments: Scalar) -> None:
+        """Do what an action, or a step of `[[init]]`, says; with arguments that stand not in it."""
 
     @abstractmethod
     def translate(self, what: str, error: Exception) -> Exception:
@@ -170,10 +171,17 @@ class LibraryConversation(Conversation):
             await trio.sleep(command.pause_s)
         return f"{target} = {raw!r}"
 
-    async def act(self, name: str) -> None:
-        for command in self._description.actions[name]:
-            text = command.send.text
-            await self._perform(text, lambda text=text: self.act_blocking(text))  # type: ignore[misc]
+    async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
+        act = self._description.actions[name]
+        named = zip(act.arguments, arguments, strict=True)
+        given = {value.name: encode(value, argument) for value, argument in named}
+        for command in act.commands:
+            text = command.send.render(given)
+            free = () if command.send.names else tuple(given.values())
+            await self._perform(text, partial(self.act_blocking, text, *free))
+            if command.pause_s:
+                await trio.sleep(command.pause_s)
+        return None
 
     def _raw(self, value: Value, command: Command, given: Scalar) -> Scalar:
         """As the library takes it: a choice in the instrument's words, True and False as such."""

@@ -167,13 +167,21 @@ class LineConversation(Conversation):
         )
 
     async def send(self, value: Value, given: Scalar) -> str:
-        sent = [await self._tell(command, encode(value, given)) for command in value.write]
+        raw = encode(value, given)
+        sent = [(await self._tell(command, value=raw))[0] for command in value.write]
         return "; ".join(sent)
 
-    async def act(self, name: str) -> None:
-        """Its commands, one after the other."""
-        for command in self._description.actions[name]:
-            await self._tell(command)
+    async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
+        """Its commands, one after the other; the last answer that has a group `value` says it."""
+        act = self._description.actions[name]
+        given = {
+            value.name: encode(value, argument)
+            for value, argument in zip(act.arguments, arguments, strict=True)
+        }
+        answer = None
+        for command in act.commands:
+            answer = (await self._tell(command, **given))[1] or answer
+        return answer
 
     async def _ask(self, question: Question, *, is_long: bool = False) -> str:
         """The raw reply to a question; DeviceError when the reply is an error."""
@@ -207,9 +215,12 @@ class LineConversation(Conversation):
                 )
             await trio.sleep(rules.busy_pause_s)
 
-    async def _tell(self, command: Command, value: Any = None) -> str:
-        """Send a command, check its acknowledgement and the error queue; returns what was sent."""
-        names = {**self._options, "value": value}
+    async def _tell(self, command: Command, **given: Any) -> tuple[str, str | None]:
+        """Send a command, check its acknowledgement and the error queue.
+
+        Returns what was sent, and what the group `value` of its acknowledgement says.
+        """
+        names = {**self._options, **given}
         needed = command.send.names | (command.convert.names if command.convert else frozenset())
         look = self.look()
         for other in sorted(needed - names.keys()):
@@ -220,30 +231,32 @@ class LineConversation(Conversation):
             sent = command.send.render(names)
         except ValueError as error:
             raise DeviceError(
-                f"{self.device_id}: {command.send.text!r} was not sent: {value!r} does not fit: "
-                f"{error}"
+                f"{self.device_id}: {command.send.text!r} was not sent: "
+                f"{', '.join(map(repr, given.values()))} does not fit: {error}"
             ) from error
-        await self._transmit(command, sent)
+        answer = await self._transmit(command, sent)
         if command.pause_s:
             await trio.sleep(command.pause_s)
         await self._check_errors(sent)
-        return sent
+        return sent, answer
 
     def _rendered(self, question: Question) -> str:
         """A question as it is sent."""
         return question.send.render(self._options)
 
-    async def _transmit(self, command: Command, sent: str) -> None:
+    async def _transmit(self, command: Command, sent: str) -> str | None:
         if command.acknowledge is None:
             await self._line.command(sent, timeout_s=command.timeout_s)
-            return
+            return None
         reply = await self._query(sent, command.timeout_s)
         self._refuse_error(sent, reply)
-        if command.acknowledge.fullmatch(self._stripped(reply)) is None:
+        found = command.acknowledge.fullmatch(self._stripped(reply))
+        if found is None:
             raise DeviceError(
                 f"{self.device_id}: {sent!r}{self.place} was not acknowledged: the reply is "
                 f"{reply!r}, not {command.acknowledge.pattern!r}"
             )
+        return found.groupdict().get("value")
 
     def _refuse_error(self, sent: str, reply: str) -> None:
         found = self._refused(reply)

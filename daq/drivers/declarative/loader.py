@@ -12,6 +12,7 @@ from typing import Any
 
 from daq.config import Mistakes, parse_toml, read_model
 from daq.core import STANDARD, ConfigurationError, did_you_mean
+from daq.drivers.declarative.acts import check_acts, make_act
 from daq.drivers.declarative.line_tables import make_dialect, make_port
 from daq.drivers.declarative.model import (
     Command,
@@ -136,9 +137,7 @@ def _make(root: DescriptionTable, source: str, text: str, mistakes: Mistakes) ->
         name: "1" for name, value in values.items() if value.is_readable and not value.shape
     }
     acting = replace(phrases, sample=asked)
-    actions = {
-        name: acting.commands(("actions", name), table) for name, table in root.actions.items()
-    }
+    actions = {name: make_act(name, table, acting) for name, table in root.actions.items()}
     roles = Roles(root, values, actions, plain)
     return Description(
         source=source,
@@ -216,9 +215,11 @@ def _check(description: Description, mistakes: Mistakes) -> None:
     """What holds between the tables."""
     values = description.values.values()
     named = any(value.is_parameter for value in values)
-    if not (description.capabilities or description.standard or named):
+    acts = description.offered_actions
+    if not (description.capabilities or description.standard or named or acts):
         offer = "the instrument offers nothing: describe [readable], [movable] or a parameter"
         mistakes.note((), offer)
+    check_acts(description, mistakes)
     reading = description.reading
     is_read = bool(reading) and not description.values[reading].shape
     asked = is_read or description.standard or description.motion or description.identify

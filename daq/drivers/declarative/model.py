@@ -12,6 +12,7 @@ from daq.drivers.declarative.template import Template
 from daq.transport import Dialect, PortSettings
 
 __all__ = [
+    "Act",
     "Command",
     "Description",
     "ErrorRules",
@@ -110,6 +111,19 @@ class Value:
     def choices(self) -> tuple[str, ...]:
         """The words that people use; empty when any text or number will do."""
         return tuple(str(name) for name in self.words) if self.dtype == "str" else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that the instrument does."""
+
+    commands: tuple[Command, ...]
+    """Sent in a row."""
+    description: str = ""
+    arguments: tuple[Value, ...] = ()
+    """In their order; only what they may be, and their words, count."""
+    moves: bool = False
+    """It sets the position in motion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +250,7 @@ class Description:
     init: tuple[Command, ...]
     errors: ErrorRules
     values: Mapping[str, Value]
-    actions: Mapping[str, tuple[Command, ...]]
+    actions: Mapping[str, Act]
     reading: str
     """The value that is its reading; empty when it has none."""
     standard: Mapping[str, StandardValue]
@@ -246,6 +260,15 @@ class Description:
     safe: Mapping[str, Scalar]
     """Values of the safe state."""
     will: Will | None
+
+    @property
+    def offered_actions(self) -> Mapping[str, Act]:
+        """Those that are called by their names: what stops, homes or triggers has another."""
+        motion, trigger = self.motion, self.trigger
+        used = {motion.stop, motion.home} if motion is not None else set()
+        if trigger is not None:
+            used |= {trigger.arm, trigger.trigger, trigger.disarm}
+        return {name: act for name, act in self.actions.items() if name not in used}
 
     @property
     def capabilities(self) -> frozenset[Capability]:

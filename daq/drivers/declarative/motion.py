@@ -90,9 +90,13 @@ class Mover:
         if not isinstance(home, str):
             await self.move(home)
             return
+        await self.act(home)
+
+    async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
+        """An action that moves it to nobody knows where."""
         await self._check_requirement()
         self._setpoint, self._searches = None, True
-        await self._talk.act(home)
+        return await self._talk.act(name, *arguments)
 
     async def position(self) -> float:
         """The readback."""

@@ -10,7 +10,7 @@ from typing import Any
 from daq.config import KeyPath, Mistakes
 from daq.drivers.declarative.expression import Expression, ExpressionError
 from daq.drivers.declarative.model import Command, Pattern, Question, Reply
-from daq.drivers.declarative.tables import CommandTable, QuestionTable
+from daq.drivers.declarative.tables import CommandTable, QuestionTable, WriteTable
 from daq.drivers.declarative.template import Template, TemplateError
 
 __all__ = ["LONGEST_S", "Phrases"]
@@ -110,7 +110,8 @@ class Phrases:
         acknowledge = (
             self.acknowledge if given is None else self.pattern((*at, "acknowledge"), given)
         )
-        convert = self.expression((*at, "convert"), table.convert, (*self.sample, *self.options))
+        formula = table.convert if isinstance(table, WriteTable) else ""
+        convert = self.expression((*at, "convert"), formula, (*self.sample, *self.options))
         if not table.send:
             self.mistakes.note((*at, "send"), "is empty: give at least one command")
         timeout_s = self.bounded((*at, "timeout"), table.timeout)

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from daq.config import expected_of
 from daq.drivers.declarative.tables import DescriptionTable
@@ -58,7 +58,8 @@ def _inner(model: Any, shown: set[Any]) -> Iterator[str]:
             shown.add(inner)
             what = getattr(inner, "SHORT", "")
             short = f" A text stands for its `{what}`." if what else ""
-            yield from _table(f"{each.name} = {{ ... }}", inner, short)
+            named = ".NAME" if get_origin(_kind(model, each)) is Mapping else ""
+            yield from _table(f"{each.name}{named} = {{ ... }}", inner, short)
 
 
 def _table(header: str, model: Any, more: str = "") -> Iterator[str]:

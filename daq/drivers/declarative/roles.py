@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from daq.config import KeyPath
 from daq.core import STANDARD, DeviceParameter, Limits, Scalar, did_you_mean
 from daq.drivers.declarative.expression import Expression
-from daq.drivers.declarative.model import Command, Motion, StandardValue, Trigger, Value, Will
+from daq.drivers.declarative.model import Act, Motion, StandardValue, Trigger, Value, Will
 from daq.drivers.declarative.phrases import Phrases
 from daq.drivers.declarative.tables import DescriptionTable, MovableTable, StandardTable
 from daq.drivers.declarative.values import fits
@@ -26,7 +26,7 @@ class Roles:
 
     root: DescriptionTable
     values: Mapping[str, Value]
-    actions: Mapping[str, tuple[Command, ...]]
+    actions: Mapping[str, Act]
     phrases: Phrases
 
     def reading(self) -> str:

@@ -15,6 +15,7 @@ from daq.core import Category, Limits
 
 __all__ = [
     "ActionTable",
+    "ArgumentTable",
     "ChecksumTable",
     "CommandTable",
     "DescriptionTable",
@@ -30,6 +31,7 @@ __all__ = [
     "StandardTable",
     "TriggerTable",
     "ValueTable",
+    "WriteTable",
 ]
 
 
@@ -189,7 +191,7 @@ class IdentifyTable(QuestionTable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandTable:
-    """A command, or several in a row; with `{value}`, options and other values in it."""
+    """A command, or several in a row; with options and values in it."""
 
     SHORT: ClassVar[str] = "send"
 
@@ -197,11 +199,17 @@ class CommandTable:
     acknowledge: str | None = key(
         "A pattern of the answer; empty for none", None, default_rule="the line's"
     )
-    convert: str = key("An expression of `value`", "", default_rule="as it is")
     timeout: Positive | None = key(
         "For the answer, s, at most 600", None, default_rule="the line's"
     )
     pause: Seconds = key("What it needs afterwards, s", 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteTable(CommandTable):
+    """A command that sets `{value}`, or several in a row."""
+
+    convert: str = key("An expression of `value`", "", default_rule="as it is")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +242,7 @@ class ValueTable:
     on: str | None = key("What a true bool is written as", None, default_rule="1")
     off: str | None = key("What a false bool is written as", None, default_rule="0")
     read: QuestionTable | None = key("How it is asked for", None, default_rule="it cannot be")
-    write: CommandTable | None = key("How it is set", None, default_rule="it cannot be")
+    write: WriteTable | None = key("How it is set", None, default_rule="it cannot be")
     text: str = key("Instead of both, of a text: built of other values, `{maker} {model}`", "")
     verify: bool = key("Whether it is read back after it was written", True)
     tolerance: Annotated[float, Rule("a number, at least 0", _amount)] | None = key(
@@ -249,8 +257,25 @@ class ValueTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArgumentTable:
+    """An argument of an action, sent as `{NAME}`."""
+
+    type: Literal["float", "int", "bool", "str"] = key("Of its value", "float")
+    units: str = key("Such as mm", "")
+    description: str = key("For people", "")
+    limits: Limits | None = key("Of a number", None, default_rule="any")
+    choices: Words = key("Of a text: people's words to the instrument's", {}, default_rule="any")
+    on: str | None = key("What a true bool is written as", None, default_rule="1")
+    off: str | None = key("What a false bool is written as", None, default_rule="0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionTable(CommandTable):
-    """Something that it does."""
+    """Something that it does; called by its name, or used by `[movable]` and `[trigger]`."""
+
+    description: str = key("For people", "")
+    arguments: Mapping[str, ArgumentTable] = key("What it is called with, in order", {})
+    moves: bool = key("Whether the position moves until `settled`; a stop then ends it", False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

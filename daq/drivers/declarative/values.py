@@ -10,9 +10,9 @@ from daq.config import KeyPath
 from daq.core import Scalar
 from daq.drivers.declarative.model import Value
 from daq.drivers.declarative.phrases import Phrases
-from daq.drivers.declarative.tables import ValueTable
+from daq.drivers.declarative.tables import ArgumentTable, ValueTable
 
-__all__ = ["DTYPES", "fits", "make_values"]
+__all__ = ["DTYPES", "fits", "make_values", "read_words", "sample_of"]
 
 DTYPES: Mapping[str, type] = {"float": float, "int": int, "bool": bool, "str": str}
 
@@ -42,7 +42,7 @@ def _make(name: str, table: ValueTable, phrases: Phrases, samples: Mapping[str, 
         description=table.description,
         limits=table.limits,
         shape=table.shape or (),
-        words=_read_words(at, table, phrases),
+        words=read_words(at, table, phrases),
         read=phrases.question((*at, "read"), table.read, scale),
         write=writing.commands((*at, "write"), table.write),
         text=phrases.template((*at, "text"), table.text, others) if table.text else None,
@@ -62,16 +62,23 @@ def _scalars(others: Iterable[str], table: ValueTable) -> tuple[str, ...]:
     return tuple(others) if table.read is not None and table.read.convert else ()
 
 
+def sample_of(table: ValueTable | ArgumentTable) -> Any:
+    """Something that it may be, as the instrument takes it, to try formats on."""
+    if table.limits is not None and table.type in ("float", "int"):
+        return DTYPES[table.type](table.limits.low)
+    return _SAMPLES.get(table.type, 1.5)
+
+
 def _sample_written(table: ValueTable) -> Any:
     """With a conversion a whole number may become a fraction; only the real thing can tell."""
-    sample = _SAMPLES.get(table.type, 1.5)
-    if table.limits is not None and table.type in ("float", "int"):
-        sample = DTYPES[table.type](table.limits.low)
+    sample = sample_of(table)
     converts = table.write is not None and table.write.convert
     return 1.0 if converts and not isinstance(sample, str) else sample
 
 
-def _read_words(at: KeyPath, table: ValueTable, phrases: Phrases) -> dict[Scalar, str]:
+def read_words(
+    at: KeyPath, table: ValueTable | ArgumentTable, phrases: Phrases
+) -> dict[Scalar, str]:
     note = phrases.mistakes.note
     if table.type == "bool":
         on = "1" if table.on is None else table.on

@@ -8,6 +8,7 @@ from daq.simulators.instrument import Clock, LineInstrument
 
 __all__ = ["SerialBoardSimulator"]
 
+_PULSE = re.compile(r"P\d+ (\d+)")
 _OUTPUT = re.compile(r"D(\d+) ([01])")
 
 
@@ -28,6 +29,8 @@ class SerialBoardSimulator(LineInstrument):
         self.resets = 0
         self.volts = volts
         self.outputs: dict[str, str] = {}
+        self.pulses: list[int] = []
+        """How long each was, ms, since the reset."""
         self._boot_s = boot_s
         self._ready_at = clock()
 
@@ -39,6 +42,7 @@ class SerialBoardSimulator(LineInstrument):
         super().plugged_in()
         self.resets += 1
         self.outputs.clear()
+        self.pulses.clear()
         self._ready_at = self.clock() + self._boot_s
         self.say(b"ready\r\n", self._ready_at)
 
@@ -47,13 +51,17 @@ class SerialBoardSimulator(LineInstrument):
             super().receive(data)
 
     def command(self, text: str) -> None:
-        output = _OUTPUT.fullmatch(text)
+        output, pulse = _OUTPUT.fullmatch(text), _PULSE.fullmatch(text)
         if text == "*IDN?":
             self.reply("BOARD,test stand,42,1.0")
         elif output is not None:
             if not self.stuck:
                 self.outputs[output[1]] = output[2]
             self.reply("OK")
+        elif pulse is not None:
+            self.pulses.append(int(pulse[1]))
+            said = f"OK {len(self.pulses)}".encode() + self.end
+            self.say(said, self.clock() + int(pulse[1]) / 1000)
         elif re.fullmatch(r"A[0-5]\?", text):
             self.reply(f"{self.volts:.3f}")
         elif re.fullmatch(r"D\d+\?", text):

@@ -39,7 +39,7 @@ from daq.supervision.device.device_task import DeviceTask
 from daq.supervision.device.gate import Claim, Gate
 from daq.supervision.device.job import Job, Setting, intended
 from daq.supervision.device.operation_context import OperationContext
-from daq.supervision.device.operations import ACTIONS, Action, parameter_action
+from daq.supervision.device.operations import ACTIONS, Action, device_action, parameter_action
 from daq.supervision.device.out_of_use import Disabled, OutOfUse
 from daq.supervision.device.parameters import check_get
 from daq.supervision.device.questions import ask
@@ -434,9 +434,11 @@ class Device:
             ) from None
 
     def _action_of(self, operation: Operation) -> Action:
-        if not operation.parameter:
+        if operation.parameter:
+            return parameter_action(operation, self.description.parameter(operation.parameter))
+        if operation.name in ACTIONS:
             return ACTIONS[operation.name]
-        return parameter_action(operation, self.description.parameter(operation.parameter))
+        return device_action(self.description.action(operation.name))
 
     def _setting(self, offered: Operation, checked: Sequence[Any]) -> Setting | None:
         """Which parameter the call sets, and to what."""

@@ -1,6 +1,6 @@
 """Every operation, as a row of one table: how its arguments are checked and what is done.
 
-Those of parameters are made of the parameters' rows.
+Those of parameters and of a device's own actions are made of their rows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from daq.core import (
+    DeviceAction,
     DeviceDescription,
     DeviceError,
     DeviceParameter,
@@ -28,7 +29,7 @@ from daq.supervision.device.acquisition import (
     take_position,
     take_reading,
 )
-from daq.supervision.device.answers import checked_time, plain_value
+from daq.supervision.device.answers import checked_scalar, checked_time, plain_value
 from daq.supervision.device.checks import (
     Check,
     allowed_target,
@@ -45,10 +46,11 @@ from daq.supervision.device.parameters import (
     check_own,
     check_set,
     get_parameter,
+    parameter_value,
     set_parameter,
 )
 
-__all__ = ["ACTIONS", "Action", "parameter_action"]
+__all__ = ["ACTIONS", "Action", "device_action", "parameter_action"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,25 @@ def parameter_action(operation: Operation, row: DeviceParameter) -> Action:
         return kept if given else None
 
     return Action(check, perform, asks_without_arguments=operation.value is None)
+
+
+def device_action(action: DeviceAction) -> Action:
+    """How an action of the device's own is done."""
+
+    def check(device: DeviceDescription, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        wanted = len(action.arguments)
+        check_arity(device, name, arguments, action.signature, wanted, wanted)
+        rows = zip(action.arguments, arguments, strict=True)
+        return tuple(parameter_value(device, name, row, given) for row, given in rows)
+
+    async def perform(instrument: OperationContext, *given: Scalar) -> Scalar | None:
+        act = partial(instrument.driver.act, action.name, *given)
+        if action.moves:
+            return await carry_out_motion(instrument, action.name, act, None)
+        answer = await act()
+        return None if answer is None else checked_scalar(instrument.id, action.name, answer)
+
+    return Action(check, perform)
 
 
 async def _set(instrument: OperationContext, name: str, value: Scalar) -> Scalar:

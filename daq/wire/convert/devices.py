@@ -14,6 +14,7 @@ from daq.core import (
     Capability,
     Category,
     Channel,
+    DeviceAction,
     DeviceDescription,
     DeviceParameter,
     DeviceSnapshot,
@@ -90,7 +91,22 @@ def device_to_wire(description: DeviceDescription, snapshot: DeviceSnapshot) -> 
         owed=clean(snapshot.owed),
         invalid=_texts(snapshot.invalid),
         failed_questions=snapshot.failed_questions,
+        actions=[_action_to_wire(description.id, action) for action in description.actions],
     )
+
+
+def _action_to_wire(device_id: str, action: DeviceAction) -> pb.ActionDescriptor:
+    return pb.ActionDescriptor(
+        name=action.name,
+        description=clean(action.description),
+        arguments=[parameter_to_wire(device_id, row) for row in action.arguments],
+        moves=action.moves,
+    )
+
+
+def _action_from_wire(message: pb.ActionDescriptor) -> DeviceAction:
+    rows = tuple(parameter_from_wire(row) for row in message.arguments)
+    return DeviceAction(message.name, message.description, rows, message.moves)
 
 
 def _texts(texts: Mapping[str, str]) -> dict[str, str]:
@@ -170,6 +186,7 @@ def description_from_wire(message: pb.DeviceInfo) -> DeviceDescription:
         if meta.reading_channel
         else None,
         parameters=_parameters(message),
+        actions=tuple(_action_from_wire(action) for action in message.actions),
     )
 
 

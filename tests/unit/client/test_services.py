@@ -9,13 +9,18 @@ import pyarrow as pa
 import pytest
 
 from daq.client import AsyncClient
+from daq.client.bench.device import Device
+from daq.client.blocking.portal import Portal
+from daq.client.calls.models import DeviceInfo
 from daq.core import (
     Capability,
     Category,
     Channel,
     Column,
+    DeviceAction,
     DeviceDescription,
     DeviceError,
+    DeviceParameter,
     DeviceSnapshot,
     DeviceState,
     DeviceStop,
@@ -224,6 +229,31 @@ def test_any_operation_can_be_called_by_name() -> None:
         assert ask(daemon, lambda c: c.devices.call("camera", "frames", 2)) == [1, 2]
         request = daemon.last("ExecuteDeviceCommand")
     assert (request.command, request.args) == ("frames", '{"args": [2]}')
+
+
+def test_an_action_is_a_method_with_named_arguments(monkeypatch) -> None:
+    rows = (DeviceParameter("on", "bool"), DeviceParameter("times", "int"))
+    lamp = DeviceDescription(
+        "lamp",
+        "declarative",
+        Category.OTHER,
+        frozenset(),
+        Channel("lamp", ""),
+        actions=(DeviceAction("blink", "", rows),),
+    )
+    calls: list[Any] = []
+    monkeypatch.setattr(Device, "call", lambda _, *call: calls.append(call))
+    info = DeviceInfo(lamp, DeviceSnapshot("lamp", DeviceState.READY, 1, 0))
+    portal = Portal(lambda: pytest.fail("nothing here asks the daemon"))
+    device = Device(portal, info, "bench:1")
+    device.blink(True, times=3)
+    assert calls == [("blink", True, 3)]
+    assert "blink" in dir(device)
+    with pytest.raises(TypeError, match="times"):
+        device.blink(True)
+    with pytest.raises(AttributeError, match="did you mean 'blink'"):
+        device.blinc()
+    portal.close()
 
 
 def test_parameters_are_described_got_and_set() -> None:

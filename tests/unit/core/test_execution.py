@@ -63,5 +63,6 @@ def test_operations_follow_from_capabilities():
     of_parameters = {row.capability for row in STANDARD.values()} - {None}
     assert {op.capability for op in OPERATIONS.values()} == set(Capability) - {
         Capability.SAMPLE_PRODUCER,
+        Capability.COMMANDABLE,
         *of_parameters,
     }

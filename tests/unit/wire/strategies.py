@@ -109,6 +109,13 @@ device_parameters = st.builds(
     maybe(bounds(floats)),
     st.lists(texts, max_size=3).map(tuple),
 )
+device_actions = st.builds(
+    core.DeviceAction,
+    words,
+    texts,
+    st.lists(device_parameters, max_size=2).map(tuple),
+    st.booleans(),
+)
 by_themselves = {operation.capability for operation in core.OPERATIONS.values()}
 dtypes = st.sampled_from(["f8", "u2"])
 
@@ -148,6 +155,7 @@ def descriptions(draw):
                 device_parameters | standard_parameters(), max_size=3, unique_by=attrgetter("name")
             ).map(tuple)
         ),
+        actions=draw(st.lists(device_actions, max_size=2, unique_by=attrgetter("name")).map(tuple)),
     )
 
 

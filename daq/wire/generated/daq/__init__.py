@@ -814,6 +814,24 @@ class DeviceInfo(betterproto.Message):
     failed_questions: int = betterproto.uint64_field(161)
     """How many of its answers could not be understood."""
 
+    actions: List["ActionDescriptor"] = betterproto.message_field(170)
+    """
+    What it does beside what its capabilities bring; called by name with ExecuteDeviceCommand.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class ActionDescriptor(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    description: str = betterproto.string_field(2)
+    arguments: List["ParameterDescriptor"] = betterproto.message_field(3)
+    """In their order: each with its type, units, limits and choices."""
+
+    moves: bool = betterproto.bool_field(4)
+    """
+    It sets the position in motion: the call returns when that rests, and a client that goes stops it.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class DeviceMetadata(betterproto.Message):
