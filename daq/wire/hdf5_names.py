@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-__all__ = ["ENTRY_PARTS", "STREAM_PARTS", "dataset_name"]
+__all__ = ["BLOCKS", "ENTRY_PARTS", "STREAM_PARTS", "dataset_name"]
 
 ENTRY_PARTS = (
     "data", "devices", "duration", "end_time", "entry_identifier", "instrument", "metadata",
@@ -12,7 +12,10 @@ ENTRY_PARTS = (
 )  # fmt: skip
 """What `/entry` holds besides the streams, none of which is ever called so."""
 
-STREAM_PARTS = ("time", "timestamps", "valid", "lengths")
+BLOCKS = "column_blocks"
+"""The columns of a stream that has many, side by side."""
+
+STREAM_PARTS = ("time", "timestamps", "valid", "lengths", BLOCKS)
 """What a stream holds besides its columns, none of which is ever called so."""
 
 

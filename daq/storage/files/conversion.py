@@ -90,11 +90,11 @@ class Conversion:
         return self._file.points if self._file else 0
 
     @property
-    def progress(self) -> tuple[int, int]:
-        """Whether it moves: bytes converted, and writes that the disk has taken."""
+    def progress(self) -> object:
+        """Something moves while this changes: bytes converted, and what becomes of the file."""
         if self._anew is not None:
             return self._anew.progress
-        return self.offset, self._file.writes if self._file else 0
+        return self.offset, self._file.progress if self._file else 0
 
     def cancel(self) -> None:
         """Convert nothing more; the journal is converted by somebody else later."""

@@ -10,11 +10,15 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from daq.core import Column
 from daq.core.columns import cast_known
 from daq.storage.files.compression import Filters
 from daq.storage.journal.placed import Placed, Sample
 
-__all__ = ["GrowingDataset", "text_type"]
+__all__ = ["GrowingDataset", "stored_type", "text_type"]
+
+_TRUTH = "|u1"
+"""HDF5 has no truth values; what h5py makes of them few other programs can read."""
 
 _CHUNK_BYTES = 64 << 10
 _CHUNK_ROWS = 1024
@@ -30,6 +34,17 @@ def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Of a sample; where lengths differ, of some hundred numbers in all."""
     free = shape.count(0)
     return tuple(n or max(1, round(_FREE_CHUNK ** (1 / free))) for n in shape)
+
+
+def stored_type(column: Column, *, exact: bool) -> str:
+    """The type in the file; `exact` when each whole number of the column is one as a float too.
+
+    Of numbers that may be missing these become floats, so that what is missing is NaN.
+    """
+    kind = np.dtype(column.dtype).kind
+    if column.optional and not column.shape and kind in "biu" and exact:
+        return "<f8"
+    return _TRUTH if kind == "b" else column.dtype
 
 
 def text_type() -> Any:

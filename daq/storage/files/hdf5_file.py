@@ -44,6 +44,8 @@ __all__ = ["RunFile", "partial_path"]
 _DETECTOR = "detector"
 _POSITIONER = "positioner"
 _MOST_AXES = 2
+_MOST_SIGNALS = 16
+"""In the plot of the run; a viewer draws them all at once."""
 
 
 def partial_path(path: Path) -> Path:
@@ -70,6 +72,7 @@ class RunFile:
         """Where it is until then."""
         self.start = start
         self._streams: dict[str, StreamGroup] = {}
+        self._links = 0
         self._monitors: dict[int, _Monitor] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         # Private until it is renamed, so no lock is needed; some network file systems have none.
@@ -85,9 +88,10 @@ class RunFile:
         self._data = nexus_group(self._entry, "data", "NXdata")
 
     @property
-    def writes(self) -> int:
-        """How many writes the disk has taken so far: something moves while this grows."""
-        return self._sink.writes
+    def progress(self) -> tuple[int, int]:
+        """Something moves while this changes: writes that the disk has taken, and datasets made."""
+        made = sum(stream.progress for stream in tuple(self._streams.values()))
+        return self._sink.writes, made + self._links
 
     @property
     def points(self) -> int:
@@ -196,6 +200,7 @@ class RunFile:
         link = own if column.name == column.source else dataset_name(column.name)
         if link not in device:
             device[link] = h5py.SoftLink(self._target(stream, column))
+        self._links += 1
 
     def _target(self, stream: StreamGroup, column: Column) -> str:
         return f"{stream.group.name}/{stream.name_of(column.name)}"
@@ -210,7 +215,7 @@ class RunFile:
         axes = [c for c in numeric if c.role == _POSITIONER and not c.shape and c not in signals]
         # One-dimensional data over three or more axes cannot be drawn by any viewer.
         axes = axes if len(axes) <= _MOST_AXES and not signals[0].shape else axes[:1]
-        same = [c for c in signals[1:] if c.shape == signals[0].shape]
+        same = [c for c in signals[1:] if c.shape == signals[0].shape][: _MOST_SIGNALS - 1]
         for column in (*axes, signals[0], *same):
             self._data[stream.name_of(column.name)] = h5py.SoftLink(self._target(stream, column))
         names = [stream.name_of(c.name) for c in axes] or [self._elapsed(stream)]

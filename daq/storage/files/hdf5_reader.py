@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from daq.core import (
     StorageError,
 )
 from daq.storage.files.compression import load_filters
+from daq.storage.files.hdf5_block_reader import known_values, places_in, read_places
 from daq.storage.files.nexus import Converted, read_start, read_stop
 from daq.storage.files.summaries import close_summary, summarize
 
@@ -80,16 +81,22 @@ def read_block(path: Path, stream: str, wanted: Sequence[str], first: int) -> Ev
         group = _group(entry, stream)
         if group is None:
             return None
-        columns = select_columns(stream, _columns(group), wanted)
-        names = {str(d.attrs["column"]): name for name, d in _datasets(group)}
+        layout = _Layout(group)
+        apart, beside = layout.apart, layout.beside
+        columns = select_columns(stream, layout.columns, wanted)
         end = min(first + _rows(columns), len(group["time"]))
         for column in columns:
             if column.varies:
-                end = _fewer_rows(group["lengths"][names[column.name]], column, first, end)
+                end = _fewer_rows(group["lengths"][apart[column.name].name], column, first, end)
         if first >= end:
             return None
-        values = {c.name: _column_values(group, names[c.name], c, first, end) for c in columns}
-        times = {c.name: group["timestamps"][names[c.name]][first:end] for c in columns}
+        own = [beside[column.name] for column in columns if column.name in beside]
+        values, times = read_places(group, own, first, end)
+        for column in columns:
+            if column.name in apart:
+                name = apart[column.name].name
+                values[column.name] = _column_values(group, name, column, first, end)
+                times[column.name] = group["timestamps"][name][first:end]
         return EventBlock(stream, first, columns, group["time"][first:end], values, times)
 
 
@@ -140,7 +147,8 @@ def _opened(path: Path) -> Iterator[h5py.Group]:
 def _streams(entry: h5py.Group) -> Iterator[StreamInfo]:
     groups = [g for g in entry.values() if isinstance(g, h5py.Group) and "stream" in g.attrs]
     for group in sorted(groups, key=lambda g: int(g.attrs["index"])):
-        yield StreamInfo(str(group.attrs["stream"]), len(group["time"]), _columns(group))
+        columns = _Layout(group).columns
+        yield StreamInfo(str(group.attrs["stream"]), len(group["time"]), columns)
 
 
 def _group(entry: h5py.Group, stream: str) -> h5py.Group | None:
@@ -153,25 +161,50 @@ def _group(entry: h5py.Group, stream: str) -> h5py.Group | None:
     return groups.get(stream)
 
 
-def _datasets(group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
-    found = [(name, d) for name, d in group.items() if "column" in d.attrs]
-    return sorted(found, key=lambda item: int(item[1].attrs["index"]))
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """A column that has a dataset of its own."""
+
+    name: str
+    index: int
+    column: Column
 
 
-def _columns(group: h5py.Group) -> tuple[Column, ...]:
-    return tuple(
-        Column(
-            str(d.attrs["column"]),
-            str(d.attrs["units"]),
-            str(d.attrs["dtype"]),
-            tuple(int(n) for n in d.attrs.get("shape", d.shape[1:])),
-            str(d.attrs["source"]),
-            str(d.attrs["role"]),
-            bool(d.attrs.get("optional", False)),
-            str(d.attrs.get("note", "")),
-        )
-        for _, d in _datasets(group)
+class _Layout:
+    """Where the columns of a stream are."""
+
+    def __init__(self, group: h5py.Group) -> None:
+        places = places_in(group)
+        self.beside = {place.column.name: place for place in places}
+        self.apart = _datasets(group, {place.dataset for place in places})
+        both = {place.index: place.column for place in places}
+        both |= {each.index: each.column for each in self.apart.values()}
+        self.columns = tuple(both[index] for index in sorted(both))
+
+
+def _datasets(group: h5py.Group, views: Collection[str]) -> dict[str, _Apart]:
+    """By column; `views` are those of columns that stand side by side."""
+    found = {}
+    for name in group:
+        attributes = {} if name in views else group[name].attrs
+        if "column" in attributes:
+            found[str(attributes["column"])] = _apart(name, group[name])
+    return found
+
+
+def _apart(name: str, dataset: h5py.Dataset) -> _Apart:
+    attributes = dataset.attrs
+    column = Column(
+        str(attributes["column"]),
+        str(attributes["units"]),
+        str(attributes["dtype"]),
+        tuple(int(n) for n in attributes.get("shape", dataset.shape[1:])),
+        str(attributes["source"]),
+        str(attributes["role"]),
+        bool(attributes.get("optional", False)),
+        str(attributes.get("note", "")),
     )
+    return _Apart(name, int(attributes["index"]), column)
 
 
 def _rows(columns: Sequence[Column]) -> int:
@@ -204,15 +237,7 @@ def _column_values(
             corner: Any = (row, *map(slice, shape))
             samples[row] = block[corner].copy() if is_there else None
         return samples
-    values = _values(group[name], first, end)
-    if there is None:
-        return values if column.dtype == "O" else values.astype(column.dtype, copy=False)
-    if column.dtype == "O":
-        values[~there] = None
-        return values
-    gone = np.broadcast_to(~there.reshape(-1, *(1,) * (values.ndim - 1)), values.shape)
-    known = np.where(gone, np.asarray(0, values.dtype), values).astype(column.dtype)
-    return np.ma.array(known, mask=gone.copy(), fill_value=None)
+    return known_values(_values(group[name], first, end), there, column)
 
 
 def _values(

@@ -5,6 +5,7 @@
     timestamps/<column>    when each value was read
     valid/<column>         1 where there is a value, of columns in which some are missing
     lengths/<column>       the lengths of each array, of columns in which they differ
+    column_blocks/<type>   the scalar columns of a stream that has many, see `hdf5_blocks`
 
 A column may widen while it is written (`daq.core.columns`). Its dataset is then made anew, or
 grows: arrays of different lengths are filled up to the longest. What is missing is NaN, also among
@@ -24,7 +25,8 @@ import numpy.typing as npt
 from daq.core import Column, axis_label
 from daq.core.columns import is_exact, missing_values, rows_missing
 from daq.storage.files.compression import Filters
-from daq.storage.files.hdf5_columns import GrowingDataset
+from daq.storage.files.hdf5_blocks import ColumnBlocks, fits_block
+from daq.storage.files.hdf5_columns import GrowingDataset, stored_type
 from daq.storage.files.nexus import nexus_group
 from daq.storage.journal.row_records import RowBatch
 from daq.wire.hdf5_names import STREAM_PARTS, dataset_name
@@ -34,8 +36,9 @@ __all__ = ["StreamGroup", "time_dataset"]
 Array = npt.NDArray[Any]
 
 _COPY_BYTES = 8 << 20
-_TRUTH = "|u1"
-"""HDF5 has no truth values; what h5py makes of them few other programs can read."""
+_FLAG = "|u1"
+MOST_APART = 64
+"""Scalar columns with a dataset each; a stream that has more has the others in blocks."""
 
 
 class StreamGroup:
@@ -53,30 +56,66 @@ class StreamGroup:
         self.rows = 0
         self._filters = filters
         self._writers: dict[str, _ColumnWriter] = {}
+        self._blocks = ColumnBlocks(group)
+        self._names: dict[str, str] = {}
+        """Of each column's dataset."""
+        self._taken = set(STREAM_PARTS)
+        self._apart = 0
+        """Scalar columns with a dataset of their own."""
         group.attrs["stream"] = stream
         group.attrs["index"] = index
         nexus_group(group, "timestamps", "NXcollection")
         self._time = time_dataset(group, "time")
 
+    @property
+    def progress(self) -> int:
+        """It grows while datasets are made, of which there may be thousands."""
+        return len(self._writers) + self._blocks.steps
+
     def name_of(self, column: str) -> str:
         """The name of a column's dataset."""
-        return self._writers[column].name
+        return self._names[column]
 
     def widen(self, columns: tuple[Column, ...]) -> None:
         """Have at least these columns, each at least as wide as here."""
         if columns == self.columns:
             return
+        self._widen_blocks([column for column in columns if column.name in self._blocks])
         for column in columns:
             writer = self._writers.get(column.name)
             if writer is not None:
                 writer.widen(column)
-                continue
-            taken = [*STREAM_PARTS, *(w.name for w in self._writers.values())]
-            name = dataset_name(column.name, taken)
-            self._writers[column.name] = _ColumnWriter(
-                self.group, name, column, len(self._writers), self.rows, self._filters
-            )
-        self.columns = tuple(writer.column for writer in self._writers.values())
+        self._add([column for column in columns if column.name not in self._names])
+        self.columns = tuple(map(self._column, self._names))
+
+    def _column(self, name: str) -> Column:
+        return self._blocks.column(name) if name in self._blocks else self._writers[name].column
+
+    def _widen_blocks(self, columns: Sequence[Column]) -> None:
+        self._blocks.widen([column for column in columns if fits_block(column)], self.rows)
+        for column in columns:
+            if not fits_block(column):  # it was empty until now
+                self._add_writer(column, self._blocks.give_up(column.name))
+
+    def _add(self, columns: Sequence[Column]) -> None:
+        scalars = [column for column in columns if fits_block(column)]
+        is_many = self._apart + len(scalars) > MOST_APART
+        side_by_side = []
+        for index, column in enumerate(columns, len(self._names)):
+            name = self._names[column.name] = dataset_name(column.name, self._taken)
+            self._taken.add(name)
+            if is_many and fits_block(column):
+                side_by_side.append((column, name, index))
+            else:
+                self._add_writer(column, index)
+        self._blocks.add(side_by_side, self.rows)
+        self._apart += 0 if is_many else len(scalars)
+
+    def _add_writer(self, column: Column, index: int) -> None:
+        name = self._names[column.name]
+        self._writers[column.name] = _ColumnWriter(
+            self.group, name, column, index, self.rows, self._filters
+        )
 
     def append(self, batch: RowBatch) -> None:
         """Add rows. Those of a batch from before the stream widened are missing what came later."""
@@ -90,6 +129,7 @@ class StreamGroup:
             else:
                 rows = missing_values(len(batch.timestamps), writer.column)
                 writer.append(rows, batch.timestamps)
+        self._blocks.append(batch, self.rows)
         self.rows += len(batch.timestamps)
 
     def put(self, column: str, row: int, sample: memoryview) -> int:
@@ -100,6 +140,7 @@ class StreamGroup:
         """Cut off what never counted."""
         for writer in self._writers.values():
             writer.values.finish()
+        self._blocks.finish(self.rows)
 
 
 class _ColumnWriter:
@@ -132,10 +173,7 @@ class _ColumnWriter:
         self._describe()
 
     def _stored_as(self) -> str:
-        kind = np.dtype(self.column.dtype).kind
-        if self.column.optional and not self.column.shape and kind in "biu" and self._exact:
-            return "<f8"
-        return _TRUTH if kind == "b" else self.column.dtype
+        return stored_type(self.column, exact=self._exact)
 
     def _new_values(self, shape: tuple[int, ...]) -> GrowingDataset:
         return GrowingDataset(self._group, self.name, self._stored_as(), shape, self._filters)
@@ -145,7 +183,7 @@ class _ColumnWriter:
         if self.column.optional and self._valid is None:
             group = self._group.require_group("valid")
             group.attrs["NX_class"] = "NXcollection"
-            self._valid = GrowingDataset(group, self.name, _TRUTH, ())
+            self._valid = GrowingDataset(group, self.name, _FLAG, ())
             self._valid.append(np.full(rows, there, np.uint8))
         if self.column.varies and self._lengths is None:
             group = self._group.require_group("lengths")

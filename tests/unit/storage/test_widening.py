@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from daq.core import Column, Event, EventBlock, RunOutcome, RunStart, RunStop
 from daq.core.columns import concatenated, rows_missing
 from daq.core.values import recordable
+from daq.storage.files import hdf5_stream
 from daq.storage.files.conversion import Conversion
 from daq.storage.files.directories import Directories
 from daq.storage.files.hdf5_reader import describe_file, read_block
@@ -81,13 +83,10 @@ def whole(blocks: list[EventBlock]) -> EventBlock:
     return EventBlock(first.stream, 0, first.columns, times, values)
 
 
-def value_at(block: EventBlock, name: str, row: int) -> Any:
-    """The value of that name in that event, in whichever column it was put; None for missing."""
+def value_at(block: EventBlock, homes: list[str], row: int) -> Any:
+    """The value in that event, in whichever of the columns it was put; None for missing."""
     found = [
-        block.values[c.name][row]
-        for c in block.columns
-        if (c.name == name or c.name.startswith(f"{name} ("))
-        and not rows_missing(block.values[c.name])[row]
+        block.values[c][row] for c in homes if not rows_missing(block.values[c][row : row + 1])
     ]
     assert len(found) <= 1
     return found[0] if found else None
@@ -97,10 +96,13 @@ def check(stored: Stored, rows: list[Row]) -> None:
     for form in (stored.journal, stored.file):
         assert form.columns == stored.columns
         assert form.timestamps.tolist() == [1000 + i for i in range(len(rows))]
+        homes: dict[str, list[str]] = {}
+        for column in form.values:
+            homes.setdefault(column.split(" (")[0], []).append(column)
         for number, row in enumerate(rows):
-            for name in {column.split(" (")[0] for column in form.values}:
+            for name in homes:
                 wanted = recordable(row.get(name), name)
-                found = value_at(form, name, number)
+                found = value_at(form, homes[name], number)
                 if wanted is None or isinstance(wanted, str):
                     assert found == wanted
                 else:
@@ -150,8 +152,12 @@ CHANGES: dict[str, list[Row]] = {
 }
 
 
+@pytest.mark.parametrize("apart", [hdf5_stream.MOST_APART, 0], ids=["apart", "side by side"])
 @pytest.mark.parametrize("rows", CHANGES.values(), ids=CHANGES)
-def test_a_stream_that_changes_holds_every_event(tmp_path: Path, rows: list[Row]) -> None:
+def test_a_stream_that_changes_holds_every_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[Row], apart: int
+) -> None:
+    monkeypatch.setattr(hdf5_stream, "MOST_APART", apart)
     if "x (text)" in rows[-1]:
         assert Stored(tmp_path, rows).file.values["x (text)_"][-1] == 5.5
         return
@@ -192,9 +198,11 @@ def values(draw: st.DrawFn) -> Any:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.dictionaries(st.sampled_from("xyz"), values(), min_size=1), min_size=1, max_size=6)
+    st.lists(st.dictionaries(st.sampled_from("xyz"), values(), min_size=1), min_size=1, max_size=6),
+    st.sampled_from([hdf5_stream.MOST_APART, 1, 0]),
 )
 def test_whatever_comes_in_whatever_order_is_all_there(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[Row]
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Row], apart: int
 ) -> None:
-    check(Stored(tmp_path_factory.mktemp("wide"), rows), rows)
+    with mock.patch.object(hdf5_stream, "MOST_APART", apart):
+        check(Stored(tmp_path_factory.mktemp("wide"), rows), rows)
