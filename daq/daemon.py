@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,11 @@ log = logging.getLogger(__name__)
 
 DESCRIPTORS = 16384
 """Files, sockets and serial ports that may be open at the same time, where the system allows it."""
+SWITCH_S = 0.0005
+"""How long a thread that computes keeps the loop waiting, some ten times in each call that comes;
+Python's own 5 ms become 50."""
+GARBAGE_OBJECTS = 10_000
+"""So many new objects before Python looks for garbage among them: a message may bring 100,000."""
 SAFE_S = 2.0
 """What each device gets to reach its safe state when the daemon ends."""
 ENDING_S = 45.0
@@ -216,12 +222,14 @@ async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
 def serve(config: Config, announce: Callable[[str], None]) -> None:
     """Run a daemon until SIGINT or SIGTERM; `announce` is called once with the address."""
     _allow_many_descriptors()
+    sys.setswitchinterval(SWITCH_S)
 
     def ready(address: str) -> None:
         # What is there now stays: 80,000 objects more to look through in each full collection held
         # the loop for 50 ms, and under load for 150.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GARBAGE_OBJECTS, 10, 20)
         announce(address)
 
     # What the daemon writes is its user's, and a group's where one is configured.

@@ -20,6 +20,7 @@ from daq.core import (
     RunSummary,
     ScriptError,
     brief,
+    require_small,
     split_target,
 )
 from daq.core.values import recordable
@@ -32,8 +33,8 @@ MAX_STREAMS = 1000
 """In one run; a script that makes a new one for each event has made a mistake."""
 MAX_COLUMNS = 4096
 """Of one event; each is a dataset of the file. What belongs together is one column: an array."""
-_INLINE_VALUES = 256
-"""To look at them takes some milliseconds."""
+_INLINE_ITEMS, _INLINE_CHARACTERS = 256, 1 << 16
+"""Of an event's values, at all depths: to look at them takes some milliseconds."""
 MAX_NAME = 500
 """Characters in the name of a column or a stream."""
 
@@ -84,10 +85,10 @@ class LiveRun:
                 raise OverloadError(
                     f"the name {brief(name)!r} is too long: the limit is {MAX_NAME} characters"
                 )
-        if len(values) > _INLINE_VALUES:
-            own, own_columns = await trio.to_thread.run_sync(_described, values)
-        else:
+        if _is_light(values):
             own, own_columns = _described(values)
+        else:
+            own, own_columns = await trio.to_thread.run_sync(_described, values)
         columns = tuple(self._column(block) for block in blocks) + own_columns
         row = {block.channel: _measured(block) for block in blocks} | dict(own)
         if len(row) != len(columns):
@@ -158,6 +159,16 @@ def _measured(block: Measurement) -> Any:
     """What a device gave; a long double as the nearest float, which is all that files know."""
     value = block.last()
     return recordable(value, block.channel) if block.values.dtype.char in "gG" else value
+
+
+def _is_light(values: Mapping[str, Any]) -> bool:
+    try:
+        require_small(
+            values, "", items=_INLINE_ITEMS, characters=_INLINE_CHARACTERS, depth=_INLINE_ITEMS
+        )
+    except OverloadError:
+        return False
+    return True
 
 
 def _described(values: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], tuple[Column, ...]]:

@@ -10,6 +10,7 @@ Where a class can be derived, it is; only what these libraries look up as a glob
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import struct
 import zlib
@@ -120,7 +121,10 @@ async def receive_message(stream: Stream, codec: CodecBase, message_type: Any) -
     except AssertionError as error:  # how grpclib's buffer says that the stream ended too early
         raise GRPCError(Status.INVALID_ARGUMENT, "the message was cut short") from error
     if compressed:
-        data = _inflate(data, dict(stream.headers or ()), limit)
+        inflate = functools.partial(_inflate, data, dict(stream.headers or ()), limit)
+        # A few KiB can become `limit`, which takes some 15 ms: a server has a thread for it.
+        in_thread = getattr(stream, "in_thread", None)
+        data = await in_thread(inflate) if in_thread else inflate()
     try:
         if getattr(stream, "counts_fields", False):
             require_few_fields(data, message_type)

@@ -18,7 +18,7 @@ ANNOUNCEMENT = re.compile(r"daq is serving on (\S+)")
 class DaemonProcess:
     """`python -m daq serve` on a free port; ends with the `with` block, at the latest."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, python_path: Path | None = None) -> None:
         self.directory = directory
         self.log_path = directory / "daemon.log"
         directory.mkdir(parents=True, exist_ok=True)
@@ -39,6 +39,7 @@ class DaemonProcess:
             stderr=self._log,
             cwd=ROOT,
             text=True,
+            env=os.environ | ({"PYTHONPATH": str(python_path)} if python_path else {}),
         )
         line = self.process.stdout.readline()
         match = ANNOUNCEMENT.match(line)

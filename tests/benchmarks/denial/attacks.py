@@ -11,6 +11,7 @@ from functools import partial
 import grpc
 
 from daq.wire.generated import daq as pb
+from tests.benchmarks.denial.fallen import FALLEN, HOSTILE_FRAMES
 from tests.benchmarks.denial.rude import Rude
 from tests.benchmarks.denial.victim import LONG, Victim
 
@@ -229,6 +230,10 @@ BOMB = pb.UploadRequest("x", metadata={str(i): "" for i in range(10)})
 
 ATTACKS: tuple[Attack, ...] = (
     *(Attack(n, partial(run_script, s), beside_script=False) for n, s in SCRIPTS.items()),
+    *(
+        Attack(f"a fallen script: {n}", partial(run_script, FALLEN + s), beside_script=False)
+        for n, s in HOSTILE_FRAMES.items()
+    ),
     *(Attack(n, partial(request, m, d)) for n, (m, d) in REQUESTS.items()),
     Attack(
         "20 MB of metadata in gzip, eight at once",

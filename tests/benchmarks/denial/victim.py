@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from daq.wire.generated import daq as pb
+from tests.benchmarks.denial.fallen import write_fall
 from tests.system.daemon_process import ROOT, DaemonProcess
 
 __all__ = ["Bystander", "Victim", "attacked"]
@@ -124,8 +125,9 @@ class Bystander:
 def attacked(directory: Path, *arguments: str) -> Iterator[tuple[Victim, Bystander]]:
     """A daemon on the simulated bench, and the bystander that watches it."""
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    write_fall(directory / "fall")
     with (
-        DaemonProcess(directory, *arguments) as process,
+        DaemonProcess(directory, *arguments, python_path=directory / "fall") as process,
         grpc.insecure_channel(process.address, options) as channel,
     ):
         bystander = Bystander(process.address)
