@@ -42,8 +42,11 @@ log = logging.getLogger(__name__)
 
 LOCATE_PERIOD_S = 0.1
 """However many watch, a program is asked for its exact line this often at most."""
-CLOSING_TIMEOUT_S = 30.0
-"""What closing a run may take; its file may be large. The hardware is safe before it begins."""
+CLOSING_WAIT_S = 30.0
+"""For how long an end waits for the file of its run, which may be large; it goes on without it."""
+FORCED_S = 1.5
+"""After a force stop it waits no longer than until then, and a moment at least."""
+MOMENT_S = 0.25
 
 _OUTCOMES: Mapping[ExecutionState, RunOutcome] = {
     ExecutionState.COMPLETED: RunOutcome.COMPLETED,
@@ -103,6 +106,9 @@ class ExecutionControl:
         self._ordered = trio.Event()
         self._ordered_at = 0.0
         self._grace = trio.CancelScope()
+        self._closing = trio.CancelScope()
+        """Of who waits for the file of the run."""
+        self._forced_at = 0.0
         self._escalated = False
         self._stopped_at_line = 0
         self._located = (-LOCATE_PERIOD_S, 0)
@@ -167,24 +173,48 @@ class ExecutionControl:
         self.execution.ended_at = end.line
         state, message = self._verdict(end)
         if state is not ExecutionState.COMPLETED:
-            self._devices = await self._engine.make_safe()
-            self.execution.device_stops = self._stops_now
-            for stop in self._devices:
-                if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
-                    log.error("device %s was not made safe: %s", stop.device, stop.message)
+            await self._make_safe()
         try:
-            with trio.fail_after(CLOSING_TIMEOUT_S):
-                order = self._forced if state is ExecutionState.KILLED else self._asked
-                await self._engine.close_run(_OUTCOMES[state], message, order.user if order else "")
-        except (StorageError, trio.TooSlowError) as error:
+            is_closed = await self._close_run(state, message)
+            if not is_closed and self._forced is not None and state is ExecutionState.COMPLETED:
+                await self._make_safe()
+                is_closed = await self._close_run(state, message)
+        except StorageError as error:
             log.exception("execution %s: the run could not be closed", self.execution.id[:8])
             state, message = ExecutionState.ERROR, f"the run could not be closed: {error}"
+        else:
+            late = "" if is_closed else "the file of its run is not complete yet"
+            message = "; ".join(filter(None, (message, late)))
         self.execution.message = message
         self.execution.traceback = end.traceback
         self.execution.result = end.result
         self.execution.enter(state, message)
         self._engine.release_devices()
         self.execution.finished.set()
+
+    async def _make_safe(self) -> None:
+        self._devices = await self._engine.make_safe()
+        self.execution.device_stops = self._stops_now
+        for stop in self._devices:
+            if stop.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE):
+                log.error("device %s was not made safe: %s", stop.device, stop.message)
+
+    async def _close_run(self, state: ExecutionState, message: str) -> bool:
+        """Close the run; False when its file takes longer than anybody should wait.
+
+        Storage goes on with it then, and says on the run's record how that ends.
+        """
+        order = self._forced if state is ExecutionState.KILLED else self._asked
+        now = trio.current_time()
+        until = now + CLOSING_WAIT_S
+        if self._forced is not None:
+            until = max(now + MOMENT_S, self._forced_at + FORCED_S)
+        elif self._asked is not None:
+            until = min(until, max(now + FORCED_S, self._grace.deadline))
+        self._closing = trio.CancelScope(deadline=until)
+        with self._closing:
+            await self._engine.close_run(_OUTCOMES[state], message, order.user if order else "")
+        return not self._closing.cancelled_caught
 
     def _verdict(self, end: ProgramEnd) -> tuple[ExecutionState, str]:
         order = self._asked
@@ -217,6 +247,7 @@ class ExecutionControl:
         else:
             # A more impatient one moves the deadline of the first; none ever extends it.
             self._grace.deadline = min(self._grace.deadline, self._ordered_at + order.grace_s)
+            self._closing.deadline = min(self._closing.deadline, self._grace.deadline)
         await self.execution.finished.wait()
         return StopReport(
             self.execution.id,
@@ -239,6 +270,7 @@ class ExecutionControl:
         self._engine.begin_stop()
         self._pausing.end()
         self._grace.deadline = self._ordered_at + order.grace_s
+        self._closing.deadline = min(self._closing.deadline, self._grace.deadline)
         self._ordered.set()
         try:
             if not waits:
@@ -267,6 +299,8 @@ class ExecutionControl:
         if self._forced is not None:
             return
         self._forced, line = order, 0
+        self._forced_at = trio.current_time()
+        self._closing.cancel()
         self._engine.note_ending()
         try:
             line = await self._locate_now(dying=True)

@@ -125,6 +125,8 @@ class RunEngine:
         self._now_ns = now_ns
         self._pause_rules = pause_rules
         self._run: LiveRun | None = None
+        self._closing: LiveRun | None = None
+        """The run that has been told to end, until it has."""
         self._touched: set[str] = set()
         self._in_flight: set[_Attempt] = set()
         self._pause_wanted = self._is_protecting = False
@@ -248,10 +250,16 @@ class RunEngine:
             self._supervisor.gate(device_id).release(self._claim)
 
     async def close_run(self, outcome: RunOutcome, reason: str, by: str) -> None:
-        """Close the run if one is open."""
-        run, self._run = self._run, None
-        if run is not None:
-            await run.close(outcome, self._now_ns(), reason, by)
+        """Close the run if one is open; who was cancelled meanwhile may wait for its end again."""
+        self._closing, self._run = self._run or self._closing, None
+        if self._closing is None:
+            return
+        try:
+            await self._closing.close(outcome, self._now_ns(), reason, by)
+        except StorageError:
+            self._closing = None
+            raise
+        self._closing = None
 
     async def _interruptible(
         self, step: Callable[[], Awaitable[Any]], repeat: _Repeat = _Repeat.NEVER

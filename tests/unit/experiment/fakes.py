@@ -100,6 +100,7 @@ class FakeRecorder:
         self.start = start
         self.run_id = start.run_id
         self.opening_s = opening_s
+        self.closing_s = 0.0
         self.events = []
         self.stop = None
         self.fail_with = None
@@ -118,8 +119,8 @@ class FakeRecorder:
         self.events.append(event)
 
     async def close(self, stop):
-        await trio.lowlevel.checkpoint()
         self.stop = self.stop or stop
+        await trio.sleep(self.closing_s)
         return RunSummary(self.run_id, self.start.name, 0, stop.ended_ns, stop.outcome)
 
 

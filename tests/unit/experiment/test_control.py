@@ -490,3 +490,59 @@ async def test_a_run_that_is_caught_while_it_opens_ends_as_its_program(
         assert (report.state, run.stop.outcome) == (ExecutionState.KILLED, RunOutcome.KILLED)
         assert reason in run.stop.reason
         assert execution.record().run_ids == (run.run_id,)
+
+
+async def record_once(program, interpreter):
+    await interpreter.perform(Point({"stage": 1.0}, ["meter"]))
+
+
+async def linger(program, interpreter):
+    await record_once(program, interpreter)
+    await trio.sleep_forever()
+
+
+async def close_in_script(program, interpreter):
+    await record_once(program, interpreter)
+    await interpreter.perform(CloseRun())
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (linger, ExecutionState.KILLED),
+        (record_once, ExecutionState.COMPLETED),
+        (close_in_script, ExecutionState.KILLED),
+    ],
+    ids=["force, then it closes", "it closes, then force", "the script closes, then force"],
+)
+async def test_a_force_stop_waits_for_no_file(autojump_clock, body, state):
+    """Hardware first, an answer within 2 s, and storage goes on with the run's file."""
+    async with running(body) as (execution, control, bench, _):
+        bench.storage.runs[0].closing_s = 1000.0
+        await trio.sleep(3.0)
+        if body is not linger:
+            assert bench.storage.runs[0].stop is not None
+        safe = bench.stage.safe
+        report = await control.stop(AT_ONCE)
+        assert report.duration_s < 2.0
+        assert report.state is execution.state is state
+        assert "the file of its run is not complete yet" in report.message
+        assert bench.stage.safe == safe + 1
+        assert bench.storage.runs[0].stop is not None
+
+
+async def test_a_run_whose_file_takes_long_has_completed_all_the_same(autojump_clock):
+    async with running(record_once) as (execution, _, bench, _):
+        bench.storage.runs[0].closing_s = 1000.0
+        await execution.finished.wait()
+        assert execution.state is ExecutionState.COMPLETED
+        assert execution.message == "the file of its run is not complete yet"
+
+
+async def test_a_graceful_stop_waits_for_a_file_until_its_grace_is_over(autojump_clock):
+    async with running(record_once) as (execution, control, bench, _):
+        bench.storage.runs[0].closing_s = 1000.0
+        await trio.sleep(2.0)
+        report = await control.stop(GENTLY)
+        assert report.duration_s == pytest.approx(GENTLY.grace_s, abs=0.1)
+        assert execution.state is ExecutionState.COMPLETED
