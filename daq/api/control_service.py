@@ -17,7 +17,7 @@ from daq.api.parts import Parts
 from daq.api.streams.block_stream import stream_blocks
 from daq.api.streams.measurement_stream import stream_measurements
 from daq.api.streams.watching import located, watch_execution
-from daq.core import ExecutionState, ExecutionView, NotFoundError
+from daq.core import ExecutionState, ExecutionView, NotFoundError, require_short_json
 from daq.scripting import SandboxStatistics
 from daq.storage.memory import resident_mb
 from daq.supervision import GuardStatistics
@@ -27,6 +27,7 @@ from daq.wire.convert import (
     script_to_wire,
     status_to_wire,
     stop_to_wire,
+    typed_from_wire,
     upload_to_wire,
 )
 from daq.wire.generated import daq as pb
@@ -37,7 +38,7 @@ DEFAULT_LISTED = 100
 STATUS_PERIOD_S = 0.5
 FEATURES = (
     "scripts", "pause", "watch", "runs", "arrow", "reflection", "health", "error-kinds",
-    "claims", "interlocks", "guard", "limits", "results",
+    "claims", "interlocks", "guard", "limits", "results", "values",
 )  # fmt: skip
 
 
@@ -82,9 +83,9 @@ class ControlService(TrioService, pb.ControlServiceBase):
     @unary
     async def start_script(self, request: pb.StartRequest) -> pb.StartResponse:
         user = caller().on_record(request.user)
-        execution_id = await self._queue.start(
-            request.script_id, request.parameters, user, request.limits
-        )
+        require_short_json(*request.parameters_typed_json.values())
+        parameters = request.parameters | typed_from_wire(request.parameters_typed_json)
+        execution_id = await self._queue.start(request.script_id, parameters, user, request.limits)
         return pb.StartResponse(started=True, execution_id=execution_id)
 
     @unary

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -22,6 +24,7 @@ from daq.wire.convert import (
     json_mapping_from_wire,
     run_detail_to_wire,
     run_to_wire,
+    typed_from_wire,
 )
 from daq.wire.generated import daq as pb
 
@@ -41,10 +44,9 @@ class RunService(TrioService, pb.RunServiceBase):
 
     @unary
     async def start_run(self, request: pb.StartRunRequest) -> pb.StartRunResponse:
-        require_short_json(*request.metadata_json.values())
         run_id = await self._manual_runs.start(
             request.name,
-            json_mapping_from_wire(request.metadata_json),
+            _read(request.metadata_json, json_mapping_from_wire, typed=request.typed),
             caller().on_record(request.user),
             request.durability or "process",
         )
@@ -52,11 +54,10 @@ class RunService(TrioService, pb.RunServiceBase):
 
     @unary
     async def record_point(self, request: pb.RecordPointRequest) -> pb.RecordPointResponse:
-        require_short_json(*request.values_json.values())
-        event = await self._manual_runs.record(
-            request.run_id, request.device_ids, data_from_wire(request.values_json)
+        values = _read(request.values_json, data_from_wire, typed=request.typed)
+        return event_to_wire(
+            await self._manual_runs.record(request.run_id, request.device_ids, values)
         )
-        return event_to_wire(event)
 
     @unary
     async def stop_run(self, request: pb.StopRunRequest) -> pb.RunInfo:
@@ -99,7 +100,7 @@ class RunService(TrioService, pb.RunServiceBase):
 
     @streaming(buffer=8)
     async def stream_documents(self, request: pb.DocumentsRequest, emit: Emit[pb.Document]) -> None:
-        await stream_documents(self._storage, request.run_id, emit)
+        await stream_documents(self._storage, request.run_id, emit, typed=request.typed)
 
     @streaming(buffer=2)
     async def rebuild_catalogue(
@@ -118,6 +119,17 @@ class RunService(TrioService, pb.RunServiceBase):
         async with aclosing(chunks):
             async for chunk, size in chunks:
                 await emit(pb.FileChunk(chunk, size))
+
+
+def _read(
+    texts: Mapping[str, str],
+    without_tags: Callable[[Mapping[str, str]], dict[str, Any]],
+    *,
+    typed: bool,
+) -> dict[str, Any]:
+    """The values of a request; an older client's JSON has no tags."""
+    require_short_json(*texts.values())
+    return typed_from_wire(texts) if typed else without_tags(texts)
 
 
 def _outcome(word: str) -> RunOutcome:

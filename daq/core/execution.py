@@ -136,7 +136,9 @@ class ExecutionView:
     queue_position: int = 0
     """1 for the next to run; 0 when not waiting."""
     result: Any = None
-    """What `main` returned, when it is plain data; a list of past ones leaves it out."""
+    """What `main` returned; a list of past ones leaves it out."""
+    result_refused: str = ""
+    """Why what it returned could not be kept; empty when it could."""
     devices: tuple[DeviceStop, ...] = ()
     """What each device did when it ended by a stop or an error; what is owed is as of now."""
 

@@ -38,7 +38,9 @@ class ProgramEnd:
     line: int = 0
     """Where it ended or stood, 0 when unknown."""
     result: Any = None
-    """What `main` returned, when it is plain data."""
+    """What `main` returned, by the rule of `daq.core.values`."""
+    refused: str = ""
+    """Why what it returned cannot be kept."""
 
 
 class Program(Protocol):

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from daq.core.errors import ParameterError
 from daq.core.parameters import DTYPES, parse_scalar
 
@@ -62,8 +64,12 @@ def _convert(parameter: ScriptParameter, value: Any) -> Any:
         return None
     if isinstance(value, str):
         return _convert_text(value, dtype)
+    if isinstance(value, np.ndarray) and dtype in _SERIES:
+        return value.tolist()
     if dtype == "float" and type(value) is int:
         return float(value)
+    if dtype == "str" and isinstance(value, int | float):
+        return str(value)
     if not isinstance(value, _ACCEPTED.get(dtype, object)) or (
         isinstance(value, bool) and dtype in ("int", "float")
     ):

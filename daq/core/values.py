@@ -38,6 +38,7 @@ from daq.core.errors import ParameterError
 __all__ = [
     "from_json",
     "from_jsonable",
+    "needs_tags",
     "plain",
     "plain_mapping",
     "recordable",
@@ -254,7 +255,7 @@ def _number_array(array: Array, where: str) -> Array:
         if not np.array_equal(np.isfinite(smaller), np.isfinite(array)):
             raise _refused(where, "a number beyond the range of a float", "give its text")
         return smaller
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _refused(where: str, what: str, advice: str = "") -> ParameterError:
@@ -279,17 +280,17 @@ def to_json(value: Any, *, typed: bool = True) -> str:
 
     Args:
         value: What is to be sent or kept.
-        typed: Whether arrays keep their type and NaN is told from null. Else arrays are lists and
-            NaN is null, which is what programs in other languages expect.
+        typed: Whether arrays keep their type and NaN is told from null. Else arrays are lists, NaN
+            is null and a complex number `{"re": 1.0, "im": 2.0}`: no tags, for other programs.
 
     Raises ParameterError for what the rule refuses.
     """
     return strict_json(to_jsonable(plain(value), typed=typed))
 
 
-def strict_json(value: Any) -> str:
+def strict_json(value: Any, *, indent: int | None = None, ensure_ascii: bool = True) -> str:
     """JSON of what it is made of: infinity as a number that is read as infinity, NaN as null."""
-    text = json.dumps(value, ensure_ascii=True)
+    text = json.dumps(value, indent=indent, ensure_ascii=ensure_ascii)
     if "Infinity" not in text and "NaN" not in text:
         return text
     return _TOKEN.sub(lambda token: _WORDS.get(token[0], token[0]), text)
@@ -298,19 +299,37 @@ def strict_json(value: Any) -> str:
 def to_jsonable(value: Any, *, typed: bool = True) -> Any:
     """A value that `plain` made, as what JSON is made of."""
     match value:
-        case float() if typed and math.isnan(value):
-            return {"$float": "nan"}
+        case float() if math.isnan(value):
+            return {"$float": "nan"} if typed else None
         case complex():
-            return {"$complex": [to_jsonable(value.real), to_jsonable(value.imag)]}
-        case list():
+            parts = [to_jsonable(part, typed=typed) for part in (value.real, value.imag)]
+            return {"$complex": parts} if typed else dict(zip(("re", "im"), parts, strict=True))
+        case list() | tuple():
             return [to_jsonable(item, typed=typed) for item in value]
-        case dict():
+        case Mapping():
             known = {key: to_jsonable(item, typed=typed) for key, item in value.items()}
-            is_like_ours = typed and len(known) == 1 and next(iter(known)).startswith("$")
-            return {"$dict": known} if is_like_ours else known
+            return {"$dict": known} if typed and _is_like_a_tag(known) else known
         case np.ndarray():
             return _array_to_jsonable(value) if typed else to_jsonable(value.tolist(), typed=False)
     return value
+
+
+def needs_tags(value: Any) -> bool:
+    """Whether JSON without tags would lose something of a value that `plain` made."""
+    match value:
+        case float():
+            return math.isnan(value)
+        case complex() | np.ndarray():
+            return True
+        case list():
+            return any(map(needs_tags, value))
+        case Mapping():
+            return _is_like_a_tag(value) or any(map(needs_tags, value.values()))
+    return False
+
+
+def _is_like_a_tag(mapping: Mapping[str, Any]) -> bool:
+    return len(mapping) == 1 and next(iter(mapping)).startswith("$")
 
 
 def _array_to_jsonable(array: Array) -> dict[str, Any]:
@@ -328,19 +347,24 @@ def from_json(text: str) -> Any:
 
 
 def from_jsonable(value: Any) -> Any:
-    """The inverse of `to_jsonable`; raises ValueError for an array that is none."""
+    """The inverse of `to_jsonable`; raises ValueError for a tag that does not hold its kind."""
     if isinstance(value, list):
         return [from_jsonable(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if len(value) == 1:
+    if _is_like_a_tag(value):
         ((key, inside),) = value.items()
         if key in _READERS:
             try:
                 return _READERS[key](inside)
-            except (TypeError, KeyError, AttributeError) as error:
+            except (TypeError, KeyError, AttributeError, OverflowError, SyntaxError) as error:
                 raise ValueError(f"{key} does not hold what it should: {error}") from error
     return {key: from_jsonable(item) for key, item in value.items()}
+
+
+def _complex_from_jsonable(parts: Any) -> complex:
+    real, imaginary = parts
+    return complex(float(from_jsonable(real)), float(from_jsonable(imaginary)))
 
 
 def _array_from_jsonable(parts: dict[str, Any]) -> Array:
@@ -356,7 +380,7 @@ def _array_from_jsonable(parts: dict[str, Any]) -> Array:
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "$float": float,
-    "$complex": lambda parts: complex(*map(from_jsonable, parts)),
+    "$complex": _complex_from_jsonable,
     "$dict": lambda inside: {key: from_jsonable(item) for key, item in inside.items()},
     "$array": _array_from_jsonable,
 }

@@ -187,7 +187,7 @@ class ExecutionControl:
             message = "; ".join(filter(None, (message, late)))
         self.execution.message = message
         self.execution.traceback = end.traceback
-        self.execution.result = end.result
+        self.execution.result, self.execution.result_refused = end.result, end.refused
         self.execution.enter(state, message)
         self._engine.release_devices()
         self.execution.finished.set()

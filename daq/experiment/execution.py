@@ -54,7 +54,9 @@ class Execution:
         self.message = ""
         self.traceback = ""
         self.result: Any = None
-        """What `main` returned, when it is plain data."""
+        """What `main` returned."""
+        self.result_refused = ""
+        """Why that could not be kept."""
         self.finished = trio.Event()
         """Set when the end is verified: hardware safe, run closed."""
         self._on_change = on_change
@@ -116,6 +118,7 @@ class Execution:
             remaining_s=_remaining(record, elapsed),
             queue_position=queue_position,
             result=self.result,
+            result_refused=self.result_refused,
             devices=self.device_stops(),
         )
 

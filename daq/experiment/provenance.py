@@ -15,6 +15,7 @@ import trio
 
 import daq
 from daq.core import RunStart, Scalar, require_small
+from daq.core.values import plain_mapping
 from daq.supervision import Device, Supervisor
 
 __all__ = ["Provenance", "software_versions"]
@@ -64,7 +65,8 @@ class Provenance:
     ) -> RunStart:
         """Everything that is known of a run that opens now, all devices' settings included.
 
-        Raises OverloadError for a name or metadata that are too large.
+        Raises OverloadError for a name or metadata that are too large, ParameterError for what
+        cannot be kept.
         """
         require_small(
             metadata,
@@ -73,13 +75,14 @@ class Provenance:
             characters=METADATA_CHARACTERS,
             depth=METADATA_DEPTH,
         )
+        known = plain_mapping(metadata)
         require_small(name, "the name of a run", items=0, characters=NAME_CHARACTERS, depth=0)
         return RunStart(
             run_id=uuid.uuid4().hex,
             name=name,
             started_ns=now_ns,
             user=self.user,
-            metadata=dict(metadata),
+            metadata=known,
             execution_id=self.execution_id,
             script_id=self.script_id,
             script_name=self.script_name,

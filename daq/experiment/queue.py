@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import trio
 
@@ -31,6 +32,7 @@ from daq.core import (
     require_short_json,
     require_small,
 )
+from daq.core.values import plain_mapping
 from daq.experiment.control import ExecutionControl, StopOrder, already_ended
 from daq.experiment.execution import Execution, source_line
 from daq.experiment.interlocked import InterlockedPrograms
@@ -51,6 +53,7 @@ METADATA_CHARACTERS = 64 << 10
 """Of a script: they are read in every list of scripts."""
 PARAMETERS = 1000
 PARAMETER_CHARACTERS = 1 << 20
+PARAMETER_DEPTH = 32
 PAUSE_ANSWER_S = 0.5
 """How long `pause` waits for the next checkpoint before it answers that it is still to come."""
 OUTPUT_LINES = 1000
@@ -239,13 +242,14 @@ class ExecutionQueue:
     async def start(
         self,
         script_ref: str,
-        parameters: Mapping[str, str],
+        parameters: Mapping[str, Any],
         user: str,
         limits: Mapping[str, float] = MappingProxyType({}),
     ) -> str:
         """Queue an execution, with lower limits than the sandbox's where `limits` says so.
 
-        Raises ParameterError when `main` declares something else, and for other limits.
+        Parameters are values, or the texts that people type for them. Raises ParameterError when
+        `main` declares something else, and for other limits.
         """
         self._refuse_at_end()
         self._require_room(user)
@@ -254,11 +258,11 @@ class ExecutionQueue:
             "the parameters of an execution",
             items=PARAMETERS,
             characters=PARAMETER_CHARACTERS,
-            depth=1,
+            depth=PARAMETER_DEPTH,
         )
-        require_short_json(*parameters.values())
+        require_short_json(*(text for text in parameters.values() if isinstance(text, str)))
         script = self.script(script_ref)
-        values = convert_parameters(script.parameters, parameters)
+        values = plain_mapping(convert_parameters(script.parameters, parameters))
         self._factory.check_limits(limits)
         execution = Execution(
             uuid.uuid4().hex, script, values, user, self._now_ns, self._keeper.note, limits

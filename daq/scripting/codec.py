@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from daq.scripting.packed_size import TooLargeError, require_bounded
 
-__all__ = ["MAX_TEXT", "CodecError", "pack", "plain", "require_sendable", "unpack"]
+__all__ = ["MAX_TEXT", "CodecError", "pack", "require_plain", "require_sendable", "unpack"]
 
 _ARRAY = 1
 _MAX_DIMENSIONS = 8
@@ -66,20 +66,20 @@ def _require_bounded(data: bytes | bytearray | memoryview) -> None:
             raise CodecError(f"{error}; {_USE_ARRAYS}") from None
 
 
-def plain(value: object, depth: int = 0) -> Any:
+def require_plain(value: object, depth: int = 0) -> Any:
     """The value itself, if it is None, a scalar, a text, an array, or lists and maps of these."""
     if value is None or isinstance(value, bool | int | float | complex | str | np.ndarray):
         return value
     if depth < _MAX_DEPTH:
         if type(value) is list:
             for item in value:
-                plain(item, depth + 1)
+                require_plain(item, depth + 1)
             return value
         if type(value) is dict:
             for key, item in value.items():
                 if type(key) is not str:
                     raise CodecError(f"a key is {type(key).__name__}, not text")
-                plain(item, depth + 1)
+                require_plain(item, depth + 1)
             return value
     raise CodecError(f"{type(value).__name__} is not plain data")
 

@@ -39,7 +39,7 @@ from daq.core import (
     ScriptCheck,
     ScriptParameter,
 )
-from daq.scripting.codec import MAX_TEXT, CodecError, pack, plain, require_sendable, unpack
+from daq.scripting.codec import MAX_TEXT, CodecError, pack, require_plain, require_sendable, unpack
 
 __all__ = [
     "MAX_ANSWER_BYTES",
@@ -220,11 +220,11 @@ def _name(value: Any) -> str:
 
 
 _names = _list_of(_name)
-_rows = _list_of(_list_of(plain))
-_plains = _map_of(plain)
+_rows = _list_of(_list_of(require_plain))
+_plains = _map_of(require_plain)
 
 _REQUESTS: dict[str, tuple[type[Any], tuple[Check, ...]]] = {
-    "call": (Call, (_text, _text, _list_of(plain))),
+    "call": (Call, (_text, _text, _list_of(require_plain))),
     "close_run": (CloseRun, (_truth, _text)),
     "describe": (Describe, (_text,)),
     "list_devices": (ListDevices, ()),
@@ -251,7 +251,8 @@ def encode_request(sequence: int, stopping: bool, request: Request) -> bytes:
 
 def encode_end(end: ProgramEnd) -> bytes:
     """The frame that ends a script."""
-    return frame(["end", end.ending.value, end.message, end.traceback, end.line, end.result])
+    fields = (end.message, end.traceback, end.line, end.result, end.refused)
+    return frame(["end", end.ending.value, *fields])
 
 
 def encode_check(check: ScriptCheck) -> bytes:
@@ -293,7 +294,7 @@ def _decode_request(op: str, rest: list[Any]) -> Asked:
 
 
 def _decode_started(rest: list[Any]) -> Started:
-    sequence, stopping, *call = _take(rest, _count, _truth, _text, _text, _list_of(plain))
+    sequence, stopping, *call = _take(rest, _count, _truth, _text, _text, _list_of(require_plain))
     return Started(sequence, stopping, Call(*call))
 
 
@@ -302,10 +303,10 @@ def _decode_joined(rest: list[Any]) -> Joined:
 
 
 def _decode_end(rest: list[Any]) -> Ended:
-    ending, message, traceback, line, result = _take(rest, _text, _text, _text, _line, plain)
+    ending, *fields = _take(rest, _text, _text, _text, _line, require_plain, _text)
     if ending not in (Ending.COMPLETED, Ending.FAILED, Ending.STOPPED):
         raise ProtocolError(f"an end {ending[:40]!r}")
-    return Ended(ProgramEnd(Ending(ending), message, traceback, line, result))
+    return Ended(ProgramEnd(Ending(ending), *fields))
 
 
 def _decode_checked(rest: list[Any]) -> Checked:
@@ -316,7 +317,9 @@ def _decode_checked(rest: list[Any]) -> Checked:
                 Diagnostic(*_take(d, _line, _line, _line, _line, _text, _text, _text, _count))
                 for d in diagnostics
             ),
-            tuple(ScriptParameter(*_take(p, _text, _text, _truth, plain)) for p in parameters),
+            tuple(
+                ScriptParameter(*_take(p, _text, _text, _truth, require_plain)) for p in parameters
+            ),
             description,
         )
     )

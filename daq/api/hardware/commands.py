@@ -10,6 +10,7 @@ import numpy as np
 from daq.api.door.trio_service import unary
 from daq.api.hardware.device_service import DeviceService
 from daq.core import Capability, DeviceError, OfflineError, OverloadError, require_short_json
+from daq.core.values import needs_tags, plain, to_json
 from daq.wire.convert import json_to_wire
 from daq.wire.generated import daq as pb
 
@@ -51,7 +52,12 @@ class CommandMethods(DeviceService):
                 f"most {MAX_JSON_VALUES} are sent",
                 advice="use ReadValue, StreamFrames or StreamMeasurements for large arrays",
             )
-        return pb.DeviceCommandResponse(success=True, results=json_to_wire({"result": result}))
+        known = plain(result, f"{request.device_id}.{request.command}")
+        return pb.DeviceCommandResponse(
+            success=True,
+            results=json_to_wire({"result": known}),
+            result_typed_json=to_json(known) if needs_tags(known) else "",
+        )
 
 
 def parse_arguments(device_id: str, command: str, text: str) -> list[Any]:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 
 import trio
 
 from daq.api.door.bridge import Emit
 from daq.core import EventBlock, RunStop
+from daq.core.values import to_json
 from daq.storage import Storage
-from daq.wire.convert import json_to_wire
 from daq.wire.event_model import Document, DocumentComposer
 from daq.wire.generated import daq as pb
 
 __all__ = ["stream_documents"]
 
 
-async def stream_documents(storage: Storage, ref: str, emit: Emit[pb.Document]) -> None:
-    """Send what is stored of a run; of an open one go on as events come, to its end."""
+async def stream_documents(
+    storage: Storage, ref: str, emit: Emit[pb.Document], *, typed: bool
+) -> None:
+    """Send what is stored of a run; of an open one go on as events come, to its end.
+
+    With `typed` as JSON with tags.
+    """
+    to_wire = partial(_to_wire, typed=typed)
     run_id = (await storage.find_run(ref)).run_id
     run = await storage.describe_run(run_id)
     composer = DocumentComposer(run.start, f"file://{run.start.host}{storage.file_of(run)}")
 
     def events(block: EventBlock) -> list[pb.Document]:
-        return [_to_wire(document) for document in composer.events(block)]
+        return [to_wire(document) for document in composer.events(block)]
 
-    await emit(_to_wire(composer.begin()))
+    await emit(to_wire(composer.begin()))
     blocks = storage.follow_run(run_id)
     async with aclosing(blocks):
         async for block in blocks:
@@ -34,9 +41,9 @@ async def stream_documents(storage: Storage, ref: str, emit: Emit[pb.Document]) 
     summary = await storage.find_run(run_id)
     if summary.outcome is not None:
         stop = RunStop(summary.outcome, summary.ended_ns, summary.reason, summary.by)
-        await emit(_to_wire(composer.end(stop)))
+        await emit(to_wire(composer.end(stop)))
 
 
-def _to_wire(document: Document) -> pb.Document:
+def _to_wire(document: Document, *, typed: bool) -> pb.Document:
     name, content = document
-    return pb.Document(name, json_to_wire(content))
+    return pb.Document(name, to_json(content, typed=typed), typed=typed)

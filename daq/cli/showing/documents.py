@@ -3,50 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-from collections.abc import Iterable, Mapping
-from enum import Enum
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from daq.core import DaqError, ExecutionView
+from daq.core.values import plain, strict_json, to_jsonable
 
-__all__ = ["error_document", "execution_document", "plain", "to_json"]
+__all__ = ["as_document", "error_document", "execution_document", "to_json"]
 
 
 def to_json(document: Any, *, indent: int | None = None) -> str:
-    """One JSON document; numbers that JSON does not know (NaN, infinity) become null."""
-    return json.dumps(plain(document), indent=indent, ensure_ascii=False, allow_nan=False)
+    """One JSON document; NaN is null, infinity a number beyond the largest: `1e999`."""
+    return strict_json(as_document(document), indent=indent, ensure_ascii=False)
 
 
-def plain(value: Any) -> Any:
-    """Dataclasses, enums, paths, mappings and arrays as what JSON is made of."""
-    if value is None or (isinstance(value, bool | int) and not isinstance(value, Enum)):
-        return value
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, str | Path):
-        return str(value)
+def as_document(value: Any) -> Any:
+    """An answer as what JSON is made of: records field by field, values by the one rule."""
     if isinstance(value, ExecutionView):
         return execution_document(value)
-    return _composite(value)
-
-
-def _composite(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: as_document(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, Iterable):
-        return [plain(item) for item in value]
-    return repr(value)
+        return {str(key): as_document(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_document(item) for item in value]
+    return to_jsonable(plain(value), typed=False)
 
 
 def error_document(error: DaqError) -> dict[str, str]:
@@ -57,7 +38,7 @@ def error_document(error: DaqError) -> dict[str, str]:
 def execution_document(view: ExecutionView) -> dict[str, Any]:
     """An execution with everything that is known about it on one level."""
     record = view.record
-    fields = {f.name: plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    fields = {f.name: as_document(getattr(record, f.name)) for f in dataclasses.fields(record)}
     return {
         "execution_id": fields.pop("id"),
         "state": record.state.value,
@@ -66,7 +47,7 @@ def execution_document(view: ExecutionView) -> dict[str, Any]:
         "ended_ns": record.ended_ns,
         "source_line": view.source_line,
         "progress_message": view.progress_message,
-        "elapsed_s": plain(view.elapsed_s),
-        "remaining_s": plain(view.remaining_s),
+        "elapsed_s": view.elapsed_s,
+        "remaining_s": view.remaining_s,
         "queue_position": view.queue_position,
     }

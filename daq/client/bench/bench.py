@@ -36,24 +36,6 @@ Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
 DeviceType = TypeVar("DeviceType", bound=Device)
 
-_PLAIN = """
-def daq_plain(value):
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, dict):
-        return {daq_plain(key): daq_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [daq_plain(item) for item in value]
-    return value
-
-
-def daq_hand_out(value):
-    text = repr(daq_plain(value))
-    if len(text) > 16000:
-        raise OverloadError("a value that is handed out has at most 16000 characters; record() it")
-    log(text, level="result")
-"""
-
 
 class Bench(Scans):
     """A connection to a daemon and all that it offers, for ordinary code and for prompts.
@@ -208,8 +190,7 @@ class Bench(Scans):
         given += [f"{key}={literal(value)}" for key, value in named.items()]
         call = f"{name}({', '.join(given)})"
         if inspect.isgeneratorfunction(inspect.unwrap(function)):
-            text.add(_PLAIN)
-            text.add(f"def main():\n    for value in {call}:\n        daq_hand_out(value)")
+            text.add(f"def main():\n    for value in {call}:\n        log([value], level='result')")
         else:
             text.add(f"def main():\n    return {call}")
         return begin(self.portal, text.source, name, relocate=text.relocate)

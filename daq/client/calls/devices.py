@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ from daq.client.calls.models import DeviceInfo, DeviceListing, Sample
 from daq.client.calls.motion import MotionCalls
 from daq.client.calls.parameters import ParameterCalls
 from daq.core import OPERATIONS, DeviceSnapshot, DeviceStop, StopOutcome
+from daq.core.values import from_json, to_json
 from daq.wire.convert import (
     array_from_wire,
     description_from_wire,
@@ -78,7 +78,7 @@ class DevicesClient(MotionCalls, ParameterCalls):
         self, device: str, operation: str, *arguments: Any, timeout: float | None = None
     ) -> Any:
         """Any operation that the device offers, as a script would call it: `home`, `frames`, ..."""
-        request = pb.DeviceCommandRequest(device, operation, json.dumps({"args": arguments}))
+        request = pb.DeviceCommandRequest(device, operation, to_json({"args": arguments}))
         known = OPERATIONS.get(operation)
         answer = await self._operate(
             "ExecuteDeviceCommand",
@@ -87,6 +87,8 @@ class DevicesClient(MotionCalls, ParameterCalls):
             timeout,
             repeatable=known is not None and not known.commands,
         )
+        if answer.result_typed_json:
+            return from_json(answer.result_typed_json)
         results = json_from_wire(answer.results)
         return results.get("result") if isinstance(results, dict) else results
 

@@ -15,12 +15,14 @@ from daq.client.rpc.service import ServiceCalls
 from daq.core import NotFoundError, RunOutcome, RunSummary
 from daq.core.columns import concatenated
 from daq.core.names import TIME
+from daq.core.values import from_json, needs_tags, plain_mapping, to_json
 from daq.wire.convert import (
     RecordedRun,
     data_from_wire,
-    json_mapping_to_wire,
+    point_to_wire,
     run_detail_from_wire,
     run_from_wire,
+    typed_from_wire,
 )
 from daq.wire.event_model import Document
 from daq.wire.generated import daq as pb
@@ -57,8 +59,11 @@ class RunsClient(ServiceCalls):
         What is recorded survives the death of the daemon; with the durability `disk`, which costs
         an fsync a point, also a power cut.
         """
-        texts = json_mapping_to_wire(metadata or {})
-        request = pb.StartRunRequest(name, texts, user or self._user, durability)
+        known = plain_mapping(metadata or {})
+        if needs_tags(known):
+            await self._connection.require("values", "metadata such as arrays, NaN and complex")
+        texts = {key: to_json(value) for key, value in known.items()}
+        request = pb.StartRunRequest(name, texts, user or self._user, durability, typed=True)
         answer = await self._operate(
             "StartRun", request, pb.StartRunResponse, self._connection.timeout
         )
@@ -68,10 +73,13 @@ class RunsClient(ServiceCalls):
         self, run_id: str, devices: Sequence[str], values: Mapping[str, Any] | None = None
     ) -> RecordedPoint:
         """Read devices and store one event; returns when it is stored."""
-        texts = json_mapping_to_wire(values or {})
-        request = pb.RecordPointRequest(run_id, list(devices), texts)
+        texts, tagged = point_to_wire(values or {})
+        if tagged:
+            await self._connection.require("values", "values such as arrays, NaN and complex")
+        request = pb.RecordPointRequest(run_id, list(devices), texts, typed=True)
         answer = await self._operate("RecordPoint", request, pb.RecordPointResponse)
-        return RecordedPoint(answer.sequence, data_from_wire(answer.values_json))
+        stored = data_from_wire(answer.values_json) | typed_from_wire(answer.values_typed_json)
+        return RecordedPoint(answer.sequence, stored)
 
     async def stop(
         self,
@@ -151,11 +159,12 @@ class RunsClient(ServiceCalls):
         Samples of two dimensions, or of 64 KiB and more, are not in the events: a stream_resource
         names the HDF5 file in which they lie.
         """
-        request = pb.DocumentsRequest(reference)
+        request = pb.DocumentsRequest(reference, typed=True)
         documents = self._stream("StreamDocuments", request, pb.Document)
         async with aclosing(documents):
             async for message in documents:
-                yield message.name, json.loads(message.json)
+                read = from_json if message.typed else json.loads
+                yield message.name, read(message.json)
 
     async def file(self, reference: str = "") -> AsyncGenerator[tuple[bytes, int], None]:
         """The HDF5 file of a run that has ended, piece by piece, each with the file's size."""

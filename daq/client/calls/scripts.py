@@ -20,6 +20,7 @@ from daq.core import (
     StateError,
     StopReport,
 )
+from daq.core.values import plain_mapping, to_json
 from daq.wire.convert import (
     check_from_wire,
     output_from_wire,
@@ -104,9 +105,15 @@ class ScriptsClient(ServiceCalls):
         """
         if limits:
             await self._connection.require("limits", "limits of a start")
-        texts = {name: scalar_to_text(value) for name, value in (parameters or {}).items()}
+        known = plain_mapping(parameters or {})
         request = pb.StartRequest(
-            reference, texts, user=user or self._user, limits=dict(limits or {})
+            reference,
+            {name: scalar_to_text(value) for name, value in known.items()},
+            user=user or self._user,
+            limits=dict(limits or {}),
+            parameters_typed_json={
+                name: to_json(value) for name, value in known.items() if not isinstance(value, str)
+            },
         )
         answer = await self._operate(
             "StartScript", request, pb.StartResponse, self._connection.timeout

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from daq.core.values import plain, to_jsonable
+
 __all__ = ["glob", "glob_of", "matches"]
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -72,9 +74,5 @@ def _equals(value: object, wanted: object) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """As metadata hold it: arrays and tuples are lists."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+    """By the rule for metadata, with arrays as lists of any type."""
+    return to_jsonable(plain(value), typed=False)

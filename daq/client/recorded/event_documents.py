@@ -58,8 +58,8 @@ def _blocks(stream: RecordedStream, table: Mapping[str, Array]) -> Iterator[Even
     times = table["time"].astype("datetime64[ns]").astype(np.int64)
     names = table_names(column.name for column in stream.columns)
     read = {c.name: table.get(f"time of {c.name}") for c in stream.columns}
-    known = {
-        n: t.astype("datetime64[ns]").astype(np.int64)
+    known = {  # what is missing was not read at any time of its own
+        n: np.where(np.isnat(t), times, t.astype("datetime64[ns]").astype(np.int64))
         for n, t in read.items()
         if t is not None and t.dtype.kind == "M"
     }

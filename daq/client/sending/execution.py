@@ -13,7 +13,7 @@ from daq.client.blocking.call import FOREVER_S
 from daq.client.blocking.portal import Portal
 from daq.client.calls.async_client import AsyncClient
 from daq.client.calls.models import ExecutionUpdate
-from daq.client.sending.literals import parse_literal
+from daq.client.sending.literals import handed_out
 from daq.client.showing.display import DisplayFactory
 from daq.client.showing.html import execution_html
 from daq.core import (
@@ -21,6 +21,7 @@ from daq.core import (
     DaqError,
     ExecutionState,
     ExecutionView,
+    ParameterError,
     ScriptError,
     StopReport,
 )
@@ -149,12 +150,15 @@ class Execution:
         return self._end
 
     def result(self, display: DisplayFactory | None = None) -> Any:
-        """Wait for the end and return what `main` returned, as plain data.
+        """Wait for the end and return what `main` returned.
 
-        Raises what went wrong, as the class that was raised there where `daq` knows it.
+        Raises what went wrong, as the class that was raised there where `daq` knows it;
+        ParameterError when the result could not be kept.
         """
         view = self.wait(display)
         self.raise_for_end()
+        if view.result_refused:
+            raise ParameterError(view.result_refused)
         if view.result is None:
             # An older daemon does not say what it was, and None would be a lie.
             self.portal.call(lambda client: client.require("results", "what `main` returned"))
@@ -168,7 +172,7 @@ class Execution:
                     show(update)
                     for line in update.output:
                         if line.level == "result":
-                            yield parse_literal(line.text)
+                            yield handed_out(line.text)
             except KeyboardInterrupt:
                 self._interrupted()
                 raise

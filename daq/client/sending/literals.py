@@ -1,4 +1,4 @@
-"""Plain values as source text of a script, and back from the text that a script hands out."""
+"""Values as source text of a script, and back from the text that a script hands out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from daq.core import ParameterError
+from daq.core.values import from_json, plain
 
-__all__ = ["device_name", "literal", "parse_literal"]
+__all__ = ["NUMPY", "device_name", "handed_out", "literal"]
 
+NUMPY = "daq_numpy"
+"""What numpy is called in the text of an array."""
+
+_LITERAL = (type(None), bool, int, str, bytes)
 _NUMBERS = {"nan": math.nan, "inf": math.inf}
 _DEEPEST = 40
 
@@ -18,15 +25,17 @@ _DEEPEST = 40
 def literal(value: Any, depth: int = 0) -> str:
     """Source text that makes the value again in a script; a device becomes `device("id")`.
 
-    Raises ParameterError for what is no plain data.
+    What has no literal is sent by the rule of `daq.core.values`. Raises ParameterError for what it
+    refuses.
     """
     if depth > _DEEPEST:
         raise ParameterError("a value is nested too deeply to be sent to a script")
-    if hasattr(value, "tolist"):  # numpy's arrays and numbers
-        value = value.tolist()
+    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "biufc":
+        numbers = literal(value.reshape(-1).tolist(), depth + 1)
+        return f"{NUMPY}.array({numbers}, {value.dtype.str!r}).reshape({value.shape!r})"
     match value:
         case None | bool() | int() | str() | bytes():
-            return repr(value)
+            return repr(value) if type(value) in _LITERAL else literal(plain(value), depth + 1)
         case float():
             return repr(value) if math.isfinite(value) else f'float("{value}")'
         case complex():
@@ -39,10 +48,7 @@ def literal(value: Any, depth: int = 0) -> str:
             return "{" + ", ".join(items) + "}"
     if (name := device_name(value)) is not None:
         return f"device({name!r})"
-    raise ParameterError(
-        f"a {type(value).__name__} cannot be sent to a script",
-        advice="send numbers, texts, lists, dicts, arrays or devices",
-    )
+    return literal(plain(value, f"a {type(value).__name__} for a script"), depth + 1)
 
 
 def device_name(value: object) -> str | None:
@@ -62,8 +68,21 @@ class _Numbers(ast.NodeTransformer):
         return node
 
 
-def parse_literal(text: str) -> Any:
-    """The value whose `repr` a script handed out. Raises ValueError when it is no plain data."""
+def handed_out(text: str) -> Any:
+    """The one value in a list that a script handed out: as JSON, or by an older daemon as `repr`.
+
+    Raises ValueError when it is neither.
+    """
+    try:
+        values = from_json(text)
+    except ValueError:
+        values = _parse_literal(text)
+    if not isinstance(values, list) or len(values) != 1:
+        raise ValueError(f"no plain value was handed out: {text[:80]!r}")
+    return values[0]
+
+
+def _parse_literal(text: str) -> Any:
     try:
         return ast.literal_eval(_Numbers().visit(ast.parse(text, mode="eval")))
     except (SyntaxError, RecursionError) as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from daq.client.sending.literals import literal
+from daq.client.sending.literals import NUMPY, literal
 from daq.core import ParameterError
 
 __all__ = ["ProgramText"]
@@ -44,7 +44,10 @@ class ProgramText:
     @property
     def source(self) -> str:
         """The script as it is now."""
-        return "\n".join(self._lines) + "\n"
+        first, _, *rest = self._lines
+        uses_arrays = any(f"{NUMPY}.array(" in line for line in rest)
+        second = f"import numpy as {NUMPY}" if uses_arrays else ""
+        return "\n".join([first, second, *rest]) + "\n"
 
     def add(self, text: str) -> None:
         """Add lines of the client's own."""

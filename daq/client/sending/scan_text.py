@@ -5,6 +5,7 @@ from __future__ import annotations
 from daq.client.sending.literals import literal
 from daq.client.sending.program_text import ProgramText
 from daq.core import PlanCall
+from daq.core.values import plain_mapping
 
 __all__ = ["scan_text"]
 
@@ -24,6 +25,6 @@ def scan_text(call: PlanCall) -> ProgramText:
             source = text.add_function(value) if callable(value) else literal(value)
             arguments.append(f"{parameter.name}={source}")
     if call.metadata:
-        arguments.append(f"metadata={literal(call.metadata)}")
+        arguments.append(f"metadata={literal(plain_mapping(call.metadata))}")
     text.add(f"def main():\n    {call.plan.name}({', '.join(arguments)})")
     return text

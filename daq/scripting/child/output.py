@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from daq.core import Log
+from daq.core import Log, OverloadError
+from daq.core.values import to_json
 from daq.scripting.child.session import Session
 
 __all__ = ["LEVELS", "Output"]
@@ -38,10 +39,17 @@ class Output:
     def log(self, message: object, level: str = "info") -> None:
         """Say something beside the script's output: `debug`, `info`, `warning` or `error`.
 
-        `result` hands a value to whoever started the script.
+        `result` hands a value to whoever started the script, as JSON with tags.
         """
         if level not in LEVELS:
             raise ValueError(f"level is one of {', '.join(LEVELS)}, not {level!r}")
+        if level == "result" and not isinstance(message, str):
+            message = to_json(message)
+            if len(message) > _MAX_TEXT:
+                raise OverloadError(
+                    f"a value that is handed out has at most {_MAX_TEXT} characters as JSON; "
+                    "record() it"
+                )
         self._send(str(message), level)
 
     def rest(self) -> Log | None:

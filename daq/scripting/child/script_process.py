@@ -16,14 +16,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from daq.core import Diagnostic, Ending, ProgramEnd, ScriptCheck
+from daq.core import Diagnostic, Ending, ParameterError, ProgramEnd, ScriptCheck
+from daq.core.values import plain
 from daq.scripting.child.confinement import ACTIVE, REQUIRED, confine
 from daq.scripting.child.language import Language
 from daq.scripting.child.library import module_names
 from daq.scripting.child.link import Link
 from daq.scripting.child.session import ScriptStop, Session
 from daq.scripting.child.tracebacks import describe_error, error_line, error_title
-from daq.scripting.codec import CodecError, pack, plain, unpack
+from daq.scripting.codec import CodecError, pack
 from daq.scripting.limits import how_to_raise
 from daq.scripting.policy import CompiledScript, compile_script
 from daq.scripting.protocol import encode_check, encode_end, encode_request, frame
@@ -148,7 +149,10 @@ class _Runner:
         self._language.output.log(message, "warning")
 
     def _completed(self, result: Any) -> ProgramEnd:
-        return ProgramEnd(Ending.COMPLETED, line=self._page.line, result=_plain_result(result))
+        kept, refused = _kept(result)
+        if refused:
+            self._language.output.log(refused, "warning")
+        return ProgramEnd(Ending.COMPLETED, line=self._page.line, result=kept, refused=refused)
 
     def _ended(self, error: BaseException, filename: str, source: str) -> ProgramEnd:
         line = error_line(error) or self._page.line
@@ -185,9 +189,20 @@ def _refused(check: ScriptCheck, filename: str) -> ProgramEnd:
     return ProgramEnd(Ending.FAILED, f"{first.code}: {first.message}", text, first.line)
 
 
-def _plain_result(result: Any) -> Any:
+def _kept(result: Any) -> tuple[Any, str]:
+    """What `main` returned, and why it cannot be kept, in words, if it cannot."""
     try:
-        data = pack(result)
-        return plain(unpack(data)) if len(data) <= _MAX_RESULT_BYTES else None
-    except (CodecError, RecursionError, MemoryError):
-        return None
+        known = plain(result, "the result of main")
+        size = len(pack(known))
+    except ParameterError as error:
+        return None, error.message
+    except CodecError as error:
+        return None, f"the result of main: {error}"
+    except (RecursionError, MemoryError):
+        size = sys.maxsize
+    if size > _MAX_RESULT_BYTES:
+        return None, (
+            f"the result of main is larger than {_MAX_RESULT_BYTES >> 10} KiB and cannot be kept; "
+            "record() what is large"
+        )
+    return known, ""

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import trio
@@ -210,8 +211,7 @@ class SandboxedProgram:
         if self._killed is not None:
             return self._killed_end(self._killed)
         if end is not None:
-            line = self._clamped(end.line)
-            return ProgramEnd(end.ending, end.message, end.traceback, line, end.result)
+            return replace(end, line=self._clamped(end.line))
         with trio.CancelScope(shield=True):
             status = await process.wait_status()
         if status is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary, StorageError
+from daq.core.values import from_json, strict_json, to_jsonable
 from daq.storage.catalogue.database import Database
-from daq.storage.journal.records import clean_text, plain
+from daq.storage.journal.records import clean_text
 
 __all__ = ["Catalogue"]
 
@@ -187,7 +187,7 @@ class Catalogue:
     def _from_row(self, row: Sequence[Any]) -> RunSummary:
         outcome = RunOutcome(row[4]) if row[4] else None
         path = self._absolute(row[11])
-        fields = [*row[:4], outcome, *row[5:11], path, json.loads(row[12]), row[13]]
+        fields = [*row[:4], outcome, *row[5:11], path, from_json(row[12]), row[13]]
         return RunSummary(*fields)
 
     def _relative(self, path: str) -> str:
@@ -213,7 +213,7 @@ def _to_row(run: RunSummary) -> tuple[Any, ...]:
         run.script_name,
         run.points,
         run.path,
-        json.dumps(run.metadata, default=plain),
+        strict_json(to_jsonable(run.metadata)),
         run.incomplete,
     )
     return tuple(clean_text(value) if isinstance(value, str) else value for value in fields)

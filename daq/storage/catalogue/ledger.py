@@ -6,7 +6,6 @@ running, and whoever loads it decides what that means now.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -20,8 +19,9 @@ from daq.core import (
     ScriptParameter,
     Transition,
 )
+from daq.core.values import from_json, strict_json, to_jsonable
 from daq.storage.catalogue.database import Database
-from daq.storage.journal.records import clean_text, known_fields, plain
+from daq.storage.journal.records import clean_text, known_fields
 
 __all__ = ["Ledger"]
 
@@ -51,7 +51,7 @@ class Ledger:
         if result is not None:  # first: an execution that is over has its result on record
             statement = "INSERT OR REPLACE INTO results VALUES (?, ?)"
             await self._database.execute(
-                lambda db: db.execute(statement, (record.id, json.dumps(result, default=plain)))
+                lambda db: db.execute(statement, (record.id, strict_json(to_jsonable(result))))
             )
         created = record.transitions[0].timestamp_ns
         await self._put("executions (id, created_ns, document)", record.id, created, record)
@@ -65,7 +65,7 @@ class Ledger:
 
         def load(db: sqlite3.Connection) -> Any:
             row = db.execute(statement, (execution_id,)).fetchone()
-            return None if row is None else json.loads(row[0])
+            return None if row is None else from_json(row[0])
 
         return await self._database.execute(load)
 
@@ -96,7 +96,7 @@ class Ledger:
         return [OutputLine(*row) for row in rows]
 
     async def _put(self, table: str, key: str, when: int, value: Script | ExecutionRecord) -> None:
-        document = json.dumps(_fields(value), default=plain)
+        document = strict_json(to_jsonable(_fields(value)))
         statement = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
         await self._database.execute(lambda db: db.execute(statement, (key, when, document)))
 
@@ -110,7 +110,7 @@ class Ledger:
             rows = db.execute(f"SELECT id, document FROM {table} {tail}").fetchall()  # noqa: S608
             for key, document in rows:
                 try:
-                    found.append(read(json.loads(document)))
+                    found.append(read(from_json(document)))
                 except (ValueError, TypeError, KeyError, AttributeError) as error:
                     self._database.set_aside(db, table, key, f"{type(error).__name__}: {error}")
             return found

@@ -6,7 +6,6 @@ here without loss, so the file needs nothing beside it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +14,11 @@ import h5py
 import numpy as np
 
 from daq.core import RunOutcome, RunStart, RunStop
+from daq.core.values import from_json, strict_json, to_jsonable
 from daq.storage.files.directories import iso_time
 from daq.storage.files.hdf5_columns import text_type
 from daq.storage.journal.losses import Gap
-from daq.storage.journal.records import clean_text, plain
+from daq.storage.journal.records import clean_text
 from daq.wire.hdf5_names import dataset_name
 
 __all__ = [
@@ -153,20 +153,35 @@ def _mapping(parent: h5py.Group, name: str, values: Mapping[str, Any]) -> None:
 
 
 def _value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
-    """A plain scalar, string or flat list natively; anything else as JSON, and marked as such."""
-    if isinstance(value, str):
-        return group.create_dataset(name, data=clean_text(value), dtype=text_type())
-    if isinstance(value, bool | float) or (isinstance(value, int) and -(2**63) <= value < 2**63):
-        return group.create_dataset(name, data=value)
-    if _is_flat(value):
-        strings = isinstance(value[0], str)
-        data = [clean_text(v) for v in value] if strings else np.asarray(value)
-        return group.create_dataset(name, data=data, dtype=text_type() if strings else None)
-    dataset = group.create_dataset(
-        name, data=clean_text(json.dumps(value, default=plain)), dtype=text_type()
-    )
+    """A number, text, flat list or array natively; anything else as JSON, and marked as such.
+
+    `dtype` of the dataset says what it was: truth values are stored as 0 and 1, since what h5py
+    makes of them few other programs can read, and an array is told from a list.
+    """
+    is_texts = isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+    if isinstance(value, str) or is_texts:
+        data = list(map(clean_text, value)) if is_texts else clean_text(value)
+        return group.create_dataset(name, data=data, dtype=text_type())
+    if isinstance(value, np.ndarray) or _is_scalar(value) or _is_flat(value):
+        array = np.asarray(value)
+        dataset = group.create_dataset(name, data=_numbers(array))
+        if isinstance(value, np.ndarray):
+            dataset.attrs["encoding"] = "array"
+        if array.dtype.kind == "b":
+            dataset.attrs["dtype"] = array.dtype.str
+        return dataset
+    dataset = group.create_dataset(name, data=strict_json(to_jsonable(value)), dtype=text_type())
     dataset.attrs["encoding"] = "json"
     return dataset
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.uint8) if array.dtype.kind == "b" else array
+
+
+def _is_scalar(value: Any) -> bool:
+    is_word = isinstance(value, int) and -(2**63) <= value < 2**63
+    return is_word or isinstance(value, float | complex)
 
 
 def _is_flat(value: Any) -> bool:
@@ -175,7 +190,7 @@ def _is_flat(value: Any) -> bool:
         return False
     kinds = {type(item) for item in value}
     small = all(not isinstance(v, int) or -(2**63) <= v < 2**63 for v in value)
-    return len(kinds) == 1 and kinds <= {str, float, int, bool} and small
+    return len(kinds) == 1 and kinds <= {float, int, bool, complex} and small
 
 
 def _read_mapping(group: h5py.Group) -> dict[str, Any]:
@@ -183,9 +198,11 @@ def _read_mapping(group: h5py.Group) -> dict[str, Any]:
 
 
 def _read_value(dataset: h5py.Dataset) -> Any:
+    encoding = dataset.attrs.get("encoding", "")
     if h5py.check_string_dtype(dataset.dtype) is None:
-        return dataset[()].tolist()
+        array = np.asarray(dataset[()]).astype(dataset.attrs.get("dtype", dataset.dtype))
+        return array if encoding == "array" else array.tolist()
     text = dataset.asstr()[()]
-    if dataset.attrs.get("encoding") == "json":
-        return json.loads(text)
+    if encoding == "json":
+        return from_json(text)
     return text if isinstance(text, str) else list(text)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.core import Column, RunOutcome, RunStart, RunStop, StorageError
+from daq.core.values import from_jsonable, to_jsonable
 from daq.storage.journal.channel import ChannelInfo
 from daq.storage.journal.framing import Buffer
 from daq.storage.journal.placed import Placed, Sample
@@ -35,7 +36,6 @@ __all__ = [
     "encode_stop",
     "encode_stream",
     "known_fields",
-    "plain",
     "points_at_stop",
     "raw_bytes",
     "sequence_of_row",
@@ -61,17 +61,6 @@ class Kind(IntEnum):
     STOP = 6
 
 
-def plain(value: Any) -> Any:
-    """The closest plain value for something that is none: the fallback of every encoder here."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=str)
-    return str(value)
-
-
 def clean_text(text: str) -> str:
     """The same text for UTF-8 and HDF5: a lone surrogate as its escape, NUL as a visible sign."""
     shown = str(text).replace("\0", "\N{SYMBOL FOR NULL}")
@@ -80,7 +69,7 @@ def clean_text(text: str) -> str:
 
 def _pack(value: Any) -> bytes:
     try:
-        packed: bytes = msgpack.packb(value, default=plain, unicode_errors="backslashreplace")
+        packed: bytes = msgpack.packb(to_jsonable(value), unicode_errors="backslashreplace")
     except (OverflowError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"the run's description cannot be stored: {error}") from error
     return packed
@@ -95,7 +84,7 @@ def encode_start(start: RunStart) -> bytes:
 
 
 def decode_start(payload: Buffer) -> RunStart:
-    return RunStart(**known_fields(RunStart, _unpack(payload)))
+    return RunStart(**known_fields(RunStart, from_jsonable(_unpack(payload))))
 
 
 def encode_stop(stop: RunStop, points: int | None = None) -> bytes:

@@ -53,15 +53,17 @@ class BenchSetting:
     async def ask(self) -> Scalar:
         """What it is set to now; raises DeviceError."""
         if self.row.name == POSITION:
-            return plain(await self.device.call("position"))
-        return plain(await self.device.call("get", self.row.setpoint or self.row.name))
+            return _scalar(await self.device.call("position"))
+        return _scalar(await self.device.call("get", self.row.setpoint or self.row.name))
 
     async def apply(
         self, value: Scalar, by: str, *, force: bool = False, claim: Claim | None = None
     ) -> Scalar:
         """Set it; returns what it reads back. Raises DeviceError."""
         operation, arguments = self._command(value)
-        return plain(await self.device.call(operation, *arguments, by=by, force=force, claim=claim))
+        return _scalar(
+            await self.device.call(operation, *arguments, by=by, force=force, claim=claim)
+        )
 
     @property
     def is_light(self) -> bool:
@@ -79,7 +81,7 @@ class BenchSetting:
         return "set", (self.name, value)
 
 
-def plain(value: object) -> Scalar:
+def _scalar(value: object) -> Scalar:
     """As JSON keeps it."""
     if isinstance(value, bool | int | float | str):
         return value

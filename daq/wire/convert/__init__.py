@@ -54,8 +54,11 @@ from daq.wire.convert.values import (
     json_mapping_to_wire,
     json_to_wire,
     mean,
+    point_to_wire,
     scalar_to_text,
     scalars_from_wire,
+    typed_from_wire,
+    typed_to_wire,
 )
 
 __all__ = [
@@ -88,6 +91,7 @@ __all__ = [
     "output_to_wire",
     "parameter_from_wire",
     "parameter_to_wire",
+    "point_to_wire",
     "preset_from_wire",
     "preset_to_wire",
     "report_from_wire",
@@ -106,5 +110,7 @@ __all__ = [
     "status_to_wire",
     "stop_from_wire",
     "stop_to_wire",
+    "typed_from_wire",
+    "typed_to_wire",
     "upload_to_wire",
 ]

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from daq.core import Column, Event, RunOutcome, RunStart, RunSummary
+from daq.core.values import plain, to_json
 from daq.wire.convert.values import (
     clean,
     json_mapping_from_wire,
     json_mapping_to_wire,
-    json_to_wire,
+    typed_to_wire,
 )
 from daq.wire.generated import daq as pb
 
@@ -73,6 +74,7 @@ def run_to_wire(summary: RunSummary) -> pb.RunInfo:
         points=summary.points,
         path=clean(summary.path),
         metadata_json=json_mapping_to_wire(summary.metadata),
+        metadata_typed_json=typed_to_wire(summary.metadata),
     )
 
 
@@ -90,7 +92,7 @@ def run_from_wire(message: pb.RunInfo) -> RunSummary:
         script_name=message.script_name,
         points=message.points,
         path=message.path,
-        metadata=json_mapping_from_wire(message.metadata_json),
+        metadata=json_mapping_from_wire(message.metadata_json, message.metadata_typed_json),
     )
 
 
@@ -101,6 +103,8 @@ def run_detail_to_wire(
         info=run_to_wire(summary),
         parameters_json=json_mapping_to_wire(start.parameters),
         devices_json=json_mapping_to_wire(start.devices),
+        parameters_typed_json=typed_to_wire(start.parameters),
+        devices_typed_json=typed_to_wire(start.devices),
         versions={clean(name): clean(text) for name, text in start.versions.items()},
         host=clean(start.host),
         script_source=clean(start.script_source),
@@ -124,8 +128,8 @@ def run_detail_from_wire(message: pb.RunDetail) -> RecordedRun:
         script_name=summary.script_name,
         script_source=message.script_source,
         script_sha256=message.script_sha256,
-        parameters=json_mapping_from_wire(message.parameters_json),
-        devices=json_mapping_from_wire(message.devices_json),
+        parameters=json_mapping_from_wire(message.parameters_json, message.parameters_typed_json),
+        devices=json_mapping_from_wire(message.devices_json, message.devices_typed_json),
         versions=dict(message.versions),
         host=message.host,
     )
@@ -155,12 +159,19 @@ def _column_from_wire(m: pb.RunColumn) -> Column:
 
 def event_to_wire(event: Event) -> pb.RecordPointResponse:
     """An event's values as JSON; of an array only its shape, since `ReadRun` brings the data."""
+    shown = {name: _brief(value) for name, value in event.values.items()}
     return pb.RecordPointResponse(
         sequence=event.sequence,
-        values_json={clean(name): _brief(value) for name, value in event.values.items()},
+        values_json=json_mapping_to_wire(shown),
+        values_typed_json={
+            clean(name): to_json(value)
+            for name, value in shown.items()
+            if value is None or isinstance(value, complex)  # NaN is what null stands for here
+        },
     )
 
 
-def _brief(value: Any) -> str:
-    shape = value.shape if isinstance(value, np.ndarray) else ()
-    return json_to_wire({"shape": list(shape)} if shape else value)
+def _brief(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.shape:
+        return {"shape": list(value.shape)}
+    return plain(value)

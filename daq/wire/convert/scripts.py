@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from daq.core import (
     DeviceStop,
@@ -19,6 +20,7 @@ from daq.core import (
     StopReport,
     Transition,
 )
+from daq.core.values import from_json, needs_tags, to_json
 from daq.wire.convert.values import clean, json_from_wire, json_to_wire, scalar_to_text
 from daq.wire.generated import daq as pb
 
@@ -66,6 +68,8 @@ def status_to_wire(view: ExecutionView) -> pb.ScriptStatus:
         ],
         version=view.version,
         result_json="" if view.result is None else json_to_wire(view.result),
+        result_typed_json=to_json(view.result) if needs_tags(view.result) else "",
+        result_refused=clean(view.result_refused),
         devices=_stops_to_wire(view.devices),
     )
 
@@ -109,9 +113,16 @@ def status_from_wire(message: pb.ScriptStatus) -> ExecutionView:
         elapsed_s=message.elapsed_s,
         remaining_s=message.remaining_s,
         queue_position=message.queue_position,
-        result=json_from_wire(message.result_json) if message.result_json else None,
+        result=_result(message),
+        result_refused=message.result_refused,
         devices=_stops_from_wire(message.devices),
     )
+
+
+def _result(message: pb.ScriptStatus) -> Any:
+    if message.result_typed_json:
+        return from_json(message.result_typed_json)
+    return json_from_wire(message.result_json) if message.result_json else None
 
 
 def output_to_wire(lines: Iterable[OutputLine]) -> list[pb.OutputEntry]:

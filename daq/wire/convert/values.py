@@ -6,13 +6,21 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from daq.core import Scalar
-from daq.core.values import strict_json
+from daq.core import ParameterError, Scalar
+from daq.core.values import (
+    from_json,
+    needs_tags,
+    recordable,
+    strict_json,
+    to_json,
+    to_jsonable,
+)
 
 __all__ = [
     "ArrayParts",
@@ -25,8 +33,11 @@ __all__ = [
     "json_mapping_to_wire",
     "json_to_wire",
     "mean",
+    "point_to_wire",
     "scalar_to_text",
     "scalars_from_wire",
+    "typed_from_wire",
+    "typed_to_wire",
 ]
 
 Array = npt.NDArray[Any]
@@ -51,31 +62,8 @@ def scalar_to_text(value: object) -> str:
 
 
 def json_to_wire(value: object) -> str:
-    """Any plain value as strict JSON.
-
-    JSON has no word for a number that is not finite: NaN becomes `null`, infinity `1e999`, which
-    every parser reads as infinity.
-    """
-    return strict_json(_jsonable(value))
-
-
-def _jsonable(value: object) -> object:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return None if math.isnan(value) else value
-        case np.floating():  # also a long double, for which Python has no number of its own
-            return _jsonable(float(value))
-        case np.generic() | np.ndarray():
-            return _jsonable(value.tolist())
-        case Mapping():
-            return {str(key): _jsonable(item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_jsonable(item) for item in value]
-        case bytes():
-            return value.decode("utf-8", "replace")
-    return str(value)
+    """Any value that the rule takes as JSON for every program: see `daq.core.values.to_json`."""
+    return to_json(value, typed=False)
 
 
 def json_from_wire(text: str) -> Any:
@@ -91,9 +79,48 @@ def json_mapping_to_wire(values: Mapping[str, Any]) -> dict[str, str]:
     return {clean(str(name)): json_to_wire(value) for name, value in values.items()}
 
 
-def json_mapping_from_wire(values: Mapping[str, str]) -> dict[str, Any]:
-    """The inverse of `json_mapping_to_wire`."""
-    return {name: json_from_wire(text) for name, text in values.items()}
+def json_mapping_from_wire(
+    values: Mapping[str, str], typed: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The inverse of `json_mapping_to_wire`; of some values a typed form comes beside it."""
+    return {name: json_from_wire(text) for name, text in values.items()} | typed_from_wire(typed)
+
+
+def typed_to_wire(values: Mapping[str, Any]) -> dict[str, str]:
+    """Those values again of which plain JSON loses something, in JSON with tags."""
+    return {clean(str(name)): to_json(value) for name, value in values.items() if needs_tags(value)}
+
+
+def typed_from_wire(values: Mapping[str, str]) -> dict[str, Any]:
+    """Values from JSON with tags. Raises ParameterError that names the one that is no such JSON."""
+    found = {}
+    for name, text in values.items():
+        try:
+            found[name] = from_json(text)
+        except ValueError as error:
+            raise ParameterError(f"{name}: not a value in JSON: {error}") from error
+    return found
+
+
+def point_to_wire(values: Mapping[str, Any]) -> tuple[dict[str, str], bool]:
+    """The values of an event in JSON with tags, and whether there are any tags.
+
+    Numbers keep their type. Raises ParameterError that names what cannot be recorded.
+    """
+    known = {
+        clean(str(name)): _kept(recordable(value, f"record({name}=...)"))
+        for name, value in values.items()
+    }
+    texts = {name: strict_json(to_jsonable(value)) for name, value in known.items()}
+    return texts, needs_tags(list(known.values()))
+
+
+def _kept(value: Any) -> Any:
+    """As it is sent: what JSON carries as it is, else an array, also of no dimension."""
+    if not isinstance(value, np.generic):
+        return value
+    as_it_is = value.dtype in (np.float64, np.int64, np.bool_, np.complex128)
+    return value.item() if as_it_is else np.asarray(value)
 
 
 def scalars_from_wire(values: Mapping[str, str]) -> dict[str, Scalar]:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from daq import __version__
 from daq.cli.commands.serve import configure_logging
 from daq.cli.main import cli
-from daq.cli.showing.documents import plain, to_json
+from daq.cli.showing.documents import as_document, to_json
 from daq.cli.showing.errors import ReportingGroup, exit_status
 from daq.cli.showing.output import Output
 from daq.config import Config
@@ -177,7 +177,7 @@ def test_any_answer_becomes_plain_json() -> None:
     example = Example(
         Path("/d"), Limits(0, 1), StopOutcome.IDLE, np.arange(3, dtype="u2"), (0.5, float("nan"))
     )
-    assert plain(example) == {
+    assert as_document(example) == {
         "path": "/d",
         "limits": {"low": 0, "high": 1},
         "outcome": "idle",

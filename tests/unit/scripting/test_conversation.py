@@ -71,7 +71,7 @@ async def talk(process, interpreter, *, stop=False, **limits):
 
 async def test_a_request_is_performed_and_answered() -> None:
     process = FakeProcess(
-        ["call", 5, False, "stage", "read", []], ["end", "completed", "", "", 3, [1]]
+        ["call", 5, False, "stage", "read", []], ["end", "completed", "", "", 3, [1], ""]
     )
     interpreter = FakeInterpreter(1.5)
     end, reasons = await talk(process, interpreter)
@@ -85,7 +85,7 @@ async def test_errors_and_stops_are_answered_as_such() -> None:
     process = FakeProcess(ask)
     await talk(process, FakeInterpreter(LimitError("too far", advice="less")))
     assert process.answers == [[1, "error", "limit", "too far", "less"]]
-    process = FakeProcess(ask, ["end", "stopped", "", "", 0, None])
+    process = FakeProcess(ask, ["end", "stopped", "", "", 0, None, ""])
     end, _ = await talk(process, FakeInterpreter(StopRequested()))
     assert process.answers == [[1, "stop"]]
     assert end.ending is Ending.STOPPED
@@ -108,9 +108,9 @@ async def test_cleanup_is_only_believed_after_a_stop() -> None:
         b"\x91" * 5000,
         ["launch", 1],
         ["call", 1, False],
-        ["end", "stopped", "", "", 0, None],
+        ["end", "stopped", "", "", 0, None, ""],
         ["checked", [], [], ""],
-        msgpack.packb(["end", "completed", "", "", 0, b"bytes"]),
+        msgpack.packb(["end", "completed", "", "", 0, b"bytes", ""]),
     ],
 )
 async def test_a_malformed_frame_ends_the_program_with_a_clear_message(message) -> None:

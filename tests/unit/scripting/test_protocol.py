@@ -29,7 +29,7 @@ from daq.core import (
     ScriptCheck,
     ScriptParameter,
 )
-from daq.scripting.codec import CodecError, pack, plain, unpack
+from daq.scripting.codec import CodecError, pack, require_plain, unpack
 from daq.scripting.protocol import (
     Asked,
     Checked,
@@ -275,7 +275,7 @@ def test_plain_data_is_bounded_in_depth() -> None:
     for _ in range(100):
         deep = [deep]
     with pytest.raises(CodecError):
-        plain(deep)
+        require_plain(deep)
 
 
 @pytest.mark.parametrize(

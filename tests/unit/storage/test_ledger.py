@@ -87,11 +87,14 @@ async def test_an_execution_that_was_running_comes_back_running(tmp_path: Path) 
 
 async def test_what_main_returned_is_kept_apart(tmp_path: Path) -> None:
     async with ledger(tmp_path) as kept:
-        await kept.save_execution(RECORD, {"width": 0.5, "wave": np.arange(3)})
+        await kept.save_execution(RECORD, {"width": 0.5, "wave": np.arange(3, dtype="i2")})
         await kept.save_execution(RECORD)
         await kept.save_execution(replace(RECORD, id="e2"))
     async with ledger(tmp_path) as kept:
-        assert await kept.load_result("e1") == {"width": 0.5, "wave": [0, 1, 2]}
+        result = await kept.load_result("e1")
+        assert result["width"] == 0.5
+        assert result["wave"].dtype == np.int16
+        assert result["wave"].tolist() == [0, 1, 2]
         assert await kept.load_result("e2") is None
         assert len(await kept.load_executions()) == 2
 

@@ -166,11 +166,19 @@ def test_a_run_start_comes_back_with_plain_metadata() -> None:
         "id",
         "scan",
         5,
-        metadata={"n": np.float64(1.5), "a": np.arange(3), "t": (1, 2), "d": {"deep": None}},
+        metadata={
+            "n": 1.5,
+            "a": np.arange(3, dtype="u1"),
+            "t": (1, 2),
+            "d": {"deep": None},
+            "c": 1j,
+        },
         devices={"stage": {"position": 1.0, "moving": False}},
     )
     back = records.decode_start(records.encode_start(start))
-    assert back.metadata == {"n": 1.5, "a": [0, 1, 2], "t": [1, 2], "d": {"deep": None}}
+    wave = back.metadata.pop("a")
+    assert (wave.dtype, wave.tolist()) == (np.uint8, [0, 1, 2])
+    assert back.metadata == {"n": 1.5, "t": [1, 2], "d": {"deep": None}, "c": 1j}
     assert back.devices == {"stage": {"position": 1.0, "moving": False}}
     assert (back.run_id, back.name, back.started_ns) == ("id", "scan", 5)
 

@@ -318,6 +318,11 @@ class StartRequest(betterproto.Message):
      max_output_lines, max_records, max_runs. Reaching one ends the script.
     """
 
+    parameters_typed_json: Dict[str, str] = betterproto.map_field(
+        52, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    """Those parameters again that are no texts, as JSON with tags."""
+
 
 @dataclass(eq=False, repr=False)
 class StartResponse(betterproto.Message):
@@ -451,6 +456,16 @@ class ScriptStatus(betterproto.Message):
     devices: List["DeviceStopInfo"] = betterproto.message_field(65)
     """
     What each device did when the execution ended by a stop or an error; owed is as of now.
+    """
+
+    result_typed_json: str = betterproto.string_field(66)
+    """
+    The result again as JSON with tags, where plain JSON loses something of it.
+    """
+
+    result_refused: str = betterproto.string_field(67)
+    """
+    Why main()'s result could not be kept; empty when there was none, or it is there.
     """
 
 
@@ -1233,6 +1248,12 @@ class DeviceCommandResponse(betterproto.Message):
     success: bool = betterproto.bool_field(1)
     error_message: str = betterproto.string_field(2)
     results: str = betterproto.string_field(3)
+    """A JSON object with the one key "result"."""
+
+    result_typed_json: str = betterproto.string_field(50)
+    """
+    The result itself as JSON with tags, where plain JSON loses something of it.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1362,6 +1383,9 @@ class StartRunRequest(betterproto.Message):
      "disk", also a power cut.
     """
 
+    typed: bool = betterproto.bool_field(50)
+    """The values are JSON with tags; see "Values" in the README."""
+
 
 @dataclass(eq=False, repr=False)
 class StartRunResponse(betterproto.Message):
@@ -1377,6 +1401,11 @@ class RecordPointRequest(betterproto.Message):
     )
     """Values of the caller's own, each as JSON."""
 
+    typed: bool = betterproto.bool_field(50)
+    """
+    The values are JSON with tags, and null is a missing one; else null stands for NaN.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class RecordPointResponse(betterproto.Message):
@@ -1385,6 +1414,13 @@ class RecordPointResponse(betterproto.Message):
         2, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
     """Column to value, each as JSON; arrays as their shape."""
+
+    values_typed_json: Dict[str, str] = betterproto.map_field(
+        50, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    """
+    Those values again of which that loses something, as JSON with tags; null is a missing one.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1423,6 +1459,12 @@ class RunInfo(betterproto.Message):
     metadata_json: Dict[str, str] = betterproto.map_field(
         13, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
+    metadata_typed_json: Dict[str, str] = betterproto.map_field(
+        50, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    """
+    Those values again of which plain JSON loses something, as JSON with tags.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1476,6 +1518,16 @@ class RunDetail(betterproto.Message):
     script_source: str = betterproto.string_field(6)
     script_sha256: str = betterproto.string_field(7)
     streams: List["RunStream"] = betterproto.message_field(8)
+    parameters_typed_json: Dict[str, str] = betterproto.map_field(
+        50, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    """
+    Those values again of which plain JSON loses something, as JSON with tags.
+    """
+
+    devices_typed_json: Dict[str, str] = betterproto.map_field(
+        51, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -1539,6 +1591,11 @@ class DocumentsRequest(betterproto.Message):
     run_id: str = betterproto.string_field(1)
     """As in GetRun; empty for the newest run."""
 
+    typed: bool = betterproto.bool_field(50)
+    """
+    Ask for JSON with tags, in which arrays keep their type, and NaN is not null.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class Document(betterproto.Message):
@@ -1552,6 +1609,9 @@ class Document(betterproto.Message):
     As event-model has it. Samples of two dimensions or of 64 KiB and more are not in the events,
      but in the HDF5 file that a stream_resource names.
     """
+
+    typed: bool = betterproto.bool_field(50)
+    """The JSON has tags."""
 
 
 @dataclass(eq=False, repr=False)

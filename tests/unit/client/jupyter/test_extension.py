@@ -60,11 +60,11 @@ def test_a_traceback_without_daq_stays_whole() -> None:
 
 def test_a_function_in_a_cell_that_daq_calls_is_shown() -> None:
     names = {"literal": literal}
-    cell = "class Bad:\n    def tolist(self):\n        raise KeyError(1)\nliteral(Bad())"
+    cell = "class Bad:\n @property\n def name(self):\n  raise KeyError(1)\nliteral(Bad())"
     try:
         exec(compile(cell, "<ipython-input-1-abc>", "exec"), names)
     except KeyError as error:
         traceback = own_frames(error.__traceback__)
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    assert traceback.tb_frame.f_code.co_name == "tolist"
+    assert traceback.tb_frame.f_code.co_name == "name"
