@@ -110,7 +110,8 @@ def operations_of(capabilities: frozenset[Capability]) -> tuple[Operation, ...]:
 class Readable(Protocol):
     """Gives a value when asked: a scalar or a waveform."""
 
-    async def read(self) -> Reading: ...
+    async def read(self) -> Reading:
+        """Take a reading, with the time at which it was true."""
 
 
 @runtime_checkable
@@ -124,7 +125,9 @@ class Movable(Protocol):
     async def move_abs(self, position: float) -> None:
         """Send it there; returns when the instrument has taken the command, or later."""
 
-    async def position(self) -> Reading: ...
+    async def position(self) -> Reading:
+        """Read the position back, in the units of the description."""
+
     async def is_moving(self) -> bool:
         """As the instrument says now, right or wrong."""
 
@@ -136,7 +139,9 @@ class Movable(Protocol):
 class Triggerable(Protocol):
     """Is armed first, then acquires on a trigger."""
 
-    async def arm(self) -> None: ...
+    async def arm(self) -> None:
+        """Make ready for a trigger."""
+
     async def trigger(self) -> int:
         """Acquire once; returns the trigger's time, ns since the epoch."""
 
@@ -165,8 +170,11 @@ class Parameterized(Protocol):
     may take to settle. What was begun ends with `stop`.
     """
 
-    async def get_parameter(self, name: str) -> Scalar: ...
-    async def set_parameter(self, name: str, value: Scalar) -> None: ...
+    async def get_parameter(self, name: str) -> Scalar:
+        """Ask the instrument for its value, in the units of its row."""
+
+    async def set_parameter(self, name: str, value: Scalar) -> None:
+        """Set it; DeviceError when the instrument does not take it."""
 
 
 @runtime_checkable

@@ -106,6 +106,9 @@ class ConfiguredDriver(Driver):
             dtype: Of its own channel, numpy's type string.
             shape: Of one sample there.
             **details: The fields of `DeviceDescription` that only some kinds have.
+
+        Returns:
+            The description, which never changes.
         """
         return DeviceDescription(
             id=self.id,
@@ -129,9 +132,11 @@ class ConfiguredDriver(Driver):
         return False
 
     async def get_parameter(self, name: str) -> Scalar:
+        """The value of a parameter that was offered, asked of the instrument."""
         return await self._settings.get(name)
 
     async def set_parameter(self, name: str, value: Scalar) -> None:
+        """Set a parameter that was offered."""
         await self._settings.set(name, value)
 
     async def reading_or_invalid(self, read: Callable[[], Awaitable[Reading]]) -> float | Invalid:
@@ -142,5 +147,6 @@ class ConfiguredDriver(Driver):
             return Invalid(error.message.removeprefix(f"{self.id}: "))
 
     async def settings(self) -> dict[str, Scalar | Invalid]:
+        """All that it is set to now, as a run notes it."""
         state = await self.poll()
         return {**await self._settings.all(state), **state}

@@ -93,6 +93,12 @@ class Driver(ABC):
         """Of a movable: whether it moves and where it is, in as few exchanges as that takes.
 
         Asked again and again while it moves. By default `is_moving`, then `position`.
+
+        Returns:
+            Whether it moves, and the position in the description's units.
+
+        Raises:
+            DeviceError: The instrument gave something else than a number.
         """
         if not isinstance(self, Movable):
             raise DeviceError(f"{self.context.device_id}: it does not move")
@@ -117,7 +123,10 @@ class Driver(ABC):
     async def make_safe(self) -> bool:
         """Bring the instrument to its safe state at the end of a program that used it.
 
-        By default that is `stop`; a laser closes its shutter too. True if anything was changed.
+        By default that is `stop`; a laser closes its shutter too.
+
+        Returns:
+            True if anything was changed.
         """
         return await self.stop()
 
@@ -126,6 +135,9 @@ class Driver(ABC):
 
         For people, such as `close_on_stop = false: the shutter stays as it is`. By default: a
         device that can let light out, and whose safe state is only its `stop`.
+
+        Returns:
+            A sentence, or nothing.
         """
         lets_out = [row.name for row in self.description.parameters if row.off is not None]
         if not lets_out or type(self).make_safe is not Driver.make_safe:
@@ -136,6 +148,9 @@ class Driver(ABC):
         """What makes it what it is, beside its options: the text of a file that it was built from.
 
         A device whose fingerprint has changed is built anew when the configuration is read again.
+
+        Returns:
+            A text that is another one when it is built differently.
         """
         return ""
 
@@ -144,13 +159,19 @@ class Driver(ABC):
 
         Such as a `home` that is answered at its end, or a spectrum of 7 s. Asked when an answer is
         late, and answered at once, from what the driver knows. By default it never is.
+
+        Returns:
+            What it waits for, and how long that takes at most (s); None when it should answer now.
         """
         return None
 
     def declared_s(self, operation: str, *arguments: str) -> float:  # noqa: ARG002
         """How long `read`, `position` or `get` of a parameter may take, s.
 
-        0 where nobody has said so. Known from the options: what cannot work is refused by `check`.
+        Known from the options: what cannot work is refused by `check`.
+
+        Returns:
+            Seconds; 0 where nobody has said so.
         """
         return 0.0
 
@@ -159,6 +180,9 @@ class Driver(ABC):
 
         For people, such as `exposure of 30 s in progress`. Asked before each pause and answered at
         once, from what the driver knows. By default nothing stands against it.
+
+        Returns:
+            A sentence, or nothing.
         """
         return ""
 
@@ -166,6 +190,9 @@ class Driver(ABC):
         """What makes the instrument safe when the daemon is gone; known from the options alone.
 
         By default nothing: an instrument that is safe by itself, or that has no such command.
+
+        Returns:
+            What is sent on which port, in this order.
         """
         return ()
 

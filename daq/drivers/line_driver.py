@@ -53,6 +53,9 @@ def configured_line(
         port: How it is set up where the options say nothing; its address is not used.
         dialect: How the instrument writes.
 
+    Returns:
+        The line.
+
     Raises:
         ConfigurationError: An option is wrong, or another device has the port set up otherwise.
     """
@@ -116,12 +119,15 @@ class SerialPin:
         return bool(self._wanted)
 
     def require(self, found: str, name: str, place: str) -> None:
-        """Raise DeviceError for another instrument, and tell whose it is.
+        """Refuse another instrument, and tell whose it is.
 
         Args:
             found: The serial number that the instrument tells.
             name: What kind of instrument it is.
             place: Its port, and its address there.
+
+        Raises:
+            DeviceError: It is another instrument than the one that was configured.
         """
         found = found.strip()
         if not self._wanted or found.casefold() == self._wanted.casefold():
@@ -177,6 +183,7 @@ class LineDriver(ConfiguredDriver):
         self.serial = SerialPin(context, wanted)
 
     async def connect(self) -> None:
+        """Open the line, and see that the right instrument is there."""
         await self.line.open()
         try:
             await self.identify()
@@ -185,15 +192,19 @@ class LineDriver(ConfiguredDriver):
             raise
 
     async def disconnect(self) -> None:
+        """Close the line."""
         await self.line.close()
 
     async def wait_plugged_in(self) -> None:
+        """Return when the port is there."""
         await self.line.wait_port()
 
     def busy(self) -> Busy | None:
+        """The question that was declared to take long, while it does."""
         return self.line.busy()
 
     def declared_s(self, operation: str, *arguments: str) -> float:  # noqa: ARG002
+        """What a reply may take, s."""
         return self.line.dialect.timeout_s
 
     @abstractmethod
@@ -215,6 +226,9 @@ class LineDriver(ConfiguredDriver):
             pattern: What the whole reply has to match.
             expected: The same for people, such as "a position in mm".
             attempts: How often to ask; 1 for what also changes something.
+
+        Returns:
+            The match of `pattern`.
 
         Raises:
             OfflineError: No reply.

@@ -105,6 +105,9 @@ class Options:
         """A table within the table, such as `fault = { kind = "offline" }`; None when not given.
 
         Its mistakes are told by the `finish` of this one, too.
+
+        Returns:
+            Its options.
         """
         given = self._take(name, None, "a table { ... }", None, _table)
         if given is None:

@@ -34,6 +34,7 @@ class SettingsTable:
 
     @property
     def parameters(self) -> tuple[DeviceParameter, ...]:
+        """The rows of all that was offered."""
         return tuple(setting.parameter for setting in self._settings.values())
 
     def offer(self, settings: Iterable[Setting]) -> None:

@@ -29,6 +29,10 @@ def main(file: Path, devices: tuple[str, ...], timeout: float, yes: bool) -> Non
 
     They are connected, read, moved to positions within their limits, opened, exposed, and stopped
     and cancelled half way. No daemon may have them open. Exit status 1 when a contract is broken.
+
+    Raises:
+        ClickException: A contract is broken.
+        ConfigurationError: The file has mistakes.
     """
     try:
         known = load_config(file).devices

@@ -85,6 +85,9 @@ class Subject:
         """A fresh driver as the daemon has it: connected, polled, commanded and stopped.
 
         One that does not get there is given all the same, as it is.
+
+        Yields:
+            The device, its driver and its supervisor.
         """
         driver = self.build(extra)
         supervisor = Supervisor({self.device_id: driver}, Bus(), driver.context.timebase)

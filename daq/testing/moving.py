@@ -15,9 +15,13 @@ __all__ = ["home", "move"]
 
 
 async def move(driver: Driver, position: float) -> float:
-    """Move a connected driver; gives the readback, in the description's units.
+    """Move a connected driver and wait until it rests.
 
-    Raises DeviceError when it did not arrive; it is not stopped then.
+    Returns:
+        The readback, in the description's units.
+
+    Raises:
+        DeviceError: It did not arrive; it is not stopped then.
     """
     return await _operate(driver, "move_abs", position)
 

@@ -183,6 +183,9 @@ class Bench(Scans):
         Its source is sent, with the functions and plain values that it uses. It speaks the script
         language: `device`, `record`, `scan`, ... are there without an import. Arguments are plain
         data or devices. Take `execution.result()`; of a generator, iterate over the execution.
+
+        Returns:
+            What runs: ask it for its result, its progress, or stop it.
         """
         text = ProgramText(f"{getattr(function, '__name__', function)}, sent by a client")
         name = text.add_function(function)
@@ -204,6 +207,9 @@ class Bench(Scans):
             return max(columns["power_meter"]) - min(columns["power_meter"])
 
         width(points=21)
+
+        Returns:
+            A function with the same parameters; its `submit` does not wait.
         """
         return RemoteFunction(self, function)
 

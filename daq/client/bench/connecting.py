@@ -32,7 +32,11 @@ def connect(
         user: Who is told to the daemon, for the record; by default the login name.
         resume_s: Seconds for which streams and scans wait for a daemon that went away.
 
-    Raises CommunicationError at once when no daemon answers.
+    Returns:
+        The bench; close it, or use it as a `with` block.
+
+    Raises:
+        CommunicationError: No daemon answers; known at once.
     """
     from daq.client.bench.bench import Bench
     from daq.client.calls.async_client import AsyncClient

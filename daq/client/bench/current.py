@@ -52,6 +52,7 @@ class DeviceClass(type):
     """What `Motor("stage")` means: that device of the current bench."""
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
+        """The device of that id; of a portal and what the daemon lists, a new one."""
         if arguments and isinstance(arguments[0], Portal):
             return super().__call__(*arguments, **named)
         if len(arguments) != 1 or not isinstance(arguments[0], str) or named:
@@ -69,6 +70,9 @@ def run(name: str, metadata: Mapping[str, Any] | None = None, **more: Any) -> Ma
         name: The run's name.
         metadata: What is stored with it.
         **more: The same, by name.
+
+    Returns:
+        The run, open inside of its `with` block.
     """
     return current_bench().run(name, **{**(metadata or {}), **more})
 
@@ -80,6 +84,9 @@ def scan(*arguments: Any, return_dict: bool = False, **named: Any) -> Any:
         *arguments: The detectors, then motor, start, stop and the number of points.
         return_dict: Return a dict of arrays, instead of a DataFrame.
         **named: The same by name: `detectors motor start stop num dwell`; others become metadata.
+
+    Returns:
+        A DataFrame with a row for each point, in the units of `attrs`; or a dict of arrays.
     """
     if return_dict:
         named["to"] = "dict"

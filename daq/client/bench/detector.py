@@ -120,6 +120,9 @@ class Signal:
             callback: Takes keywords.
             event_type: ophyd's; there is one type of events.
             run: Call it once at once.
+
+        Returns:
+            The subscription; close it to hear no more.
         """
         del event_type
 

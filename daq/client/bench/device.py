@@ -167,6 +167,9 @@ class Device(metaclass=DeviceClass):
 
         Args:
             success: bluesky's word for whether the stop is part of the plan; makes no difference.
+
+        Returns:
+            What it did: stopped, already idle, refused or unreachable, and where it rests.
         """
         del success
         return self._ask(lambda client: client.devices.stop(self.name))

@@ -54,7 +54,13 @@ class ManualRun:
     def record(self, *devices: Device | str, **values: Any) -> RecordedPoint:
         """Read the devices and store one event, with values of your own beside it.
 
-        Returns what was stored, when it is stored.
+        Returns when it is stored.
+
+        Returns:
+            The columns as they are stored, by name, and the number of the event.
+
+        Raises:
+            StateError: The run is not open.
         """
         if not self.id or self.summary is not None:
             raise StateError(f"run {self.name!r} is not open", advice="record inside of its block")

@@ -76,6 +76,9 @@ class Motor(Device):
             wait: Return when settled, with the position read back; Ctrl-C stops the motion.
                 Otherwise return a Status at once.
             timeout: Seconds after which the daemon stops the motion and the move has failed.
+
+        Returns:
+            The position read back, in `units`; without `wait` a Status that ends with it.
         """
         position = self._number(target)
         status = self._motion(

@@ -88,7 +88,12 @@ class Parameters:
     def axis(self, name: str) -> AxisValue:
         """A parameter that is a number as an axis of scans, also one that counts.
 
-        Raises ParameterError for one that cannot be scanned.
+        Returns:
+            Its value now, as something to scan.
+
+        Raises:
+            ParameterError: It is no number that can be got and set.
+            MissingParameterError: There is no such parameter.
         """
         bound = self._find(name)
         if not bound.row.is_axis:
@@ -138,6 +143,7 @@ class AxisValue(float):
     _subscriptions: Subscriptions
 
     def __new__(cls, value: Scalar, axis: str, home: _Bound | None = None) -> Self:
+        """A number, whose it is, and its way to the instrument."""
         number = super().__new__(cls, value)
         number.axis = axis
         number._home = home

@@ -144,6 +144,14 @@ class Portal:
         """Do an action and return its answer.
 
         Ctrl-C cancels it, and is raised when it has cleaned up: a motion is then stopped.
+
+        Returns:
+            What the action gave.
+
+        Raises:
+            CommunicationError: The connection was closed meanwhile.
+            StateError: It is asked for in the portal's own thread.
+            KeyboardInterrupt: Ctrl-C was pressed.
         """
         if self.is_here:
             raise StateError("the client's own thread cannot wait for itself")

@@ -72,9 +72,16 @@ class Status(Generic[Result]):
         return self.done and self._call.future.exception() is None
 
     def exception(self, timeout: float | None = 0.0) -> BaseException | None:
-        """What went wrong, or None. Waits `timeout` seconds for the end, or without limit for None.
+        """What went wrong, or None.
 
-        Raises daq's TimeoutError when it has not ended by then.
+        Args:
+            timeout: Seconds to wait for the end; None for no limit.
+
+        Returns:
+            The error, or None when it ended well.
+
+        Raises:
+            TimeoutError: It has not ended by then; it goes on.
         """
         if timeout != 0.0:
             self._call.check_here()
@@ -92,8 +99,16 @@ class Status(Generic[Result]):
     def wait(self, timeout: float | None = None) -> Result:
         """Wait for the end and return the result, such as the position read back.
 
-        Raises what went wrong, or daq's TimeoutError after `timeout` seconds: it then goes on.
-        Ctrl-C cancels the operation, so that a motion is stopped.
+        Args:
+            timeout: Seconds to wait; None for no limit.
+
+        Returns:
+            What it gave, such as the position read back.
+
+        Raises:
+            TimeoutError: It has not ended by then; it goes on.
+            KeyboardInterrupt: Ctrl-C was pressed; the operation was cancelled, a motion stopped.
+            DaqError: What went wrong.
         """
         try:
             error = self.exception(timeout)

@@ -70,6 +70,9 @@ class BenchClient(_BenchCalls):
             since_ns: From that time on, ns since the epoch; 0 for all.
             until_ns: Before that time; 0 for all.
             limit: How many; 0 for as many as there are.
+
+        Returns:
+            An entry for each call: who, what, when, and how it ended.
         """
         request = pb.AuditRequest(since_ns, until_ns, limit)
         answer = await self._ask("ReadAudit", request, pb.AuditResponse)

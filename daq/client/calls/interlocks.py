@@ -23,9 +23,15 @@ class InterlocksClient(HardwareCalls):
         return [interlock_from_wire(message) for message in answer.interlocks]
 
     async def reset(self, name: str, *, note: str = "") -> InterlockStatus:
-        """Release one that is latched; raises StateError while its condition is still true.
+        """Release one that is latched.
 
         Who did, when, and the note are kept by the daemon.
+
+        Returns:
+            How it is now.
+
+        Raises:
+            StateError: Its condition is still true.
         """
         request = pb.ResetInterlockRequest(name, note)
         return interlock_from_wire(await self._operate("ResetInterlock", request, pb.InterlockInfo))

@@ -113,6 +113,7 @@ class DeviceInfo:
 
     @property
     def id(self) -> str:
+        """Its name on the bench."""
         return self.description.id
 
 

@@ -54,10 +54,13 @@ class RunsClient(ServiceCalls):
         user: str = "",
         durability: str = "process",
     ) -> str:
-        """Open a run for manual work; returns its id. What devices deliver is stored in it.
+        """Open a run for manual work. What devices deliver is stored in it.
 
         What is recorded survives the death of the daemon; with the durability `disk`, which costs
         an fsync a point, also a power cut.
+
+        Returns:
+            The run's id.
         """
         known = plain_mapping(metadata or {})
         if needs_tags(known):
@@ -114,6 +117,9 @@ class RunsClient(ServiceCalls):
             since_ns: Only runs that began then or later, ns since the epoch; 0 for all.
             until_ns: Only runs that began before; 0 for all.
             execution_id: Only runs of that execution.
+
+        Returns:
+            The runs of this page, and how many fit in all.
         """
         request = pb.ListRunsRequest(limit, offset, name, outcome, since_ns, until_ns, execution_id)
         answer = await self._ask("ListRuns", request, pb.ListRunsResponse)
@@ -138,6 +144,9 @@ class RunsClient(ServiceCalls):
 
         Of an open run, what is stored by now. After a lost connection it goes on where it was.
         Wrap it in `contextlib.aclosing` when you may leave it early.
+
+        Yields:
+            Batches of rows; units and shapes are in the metadata of their fields.
         """
         import pyarrow as pa  # loads slowly, and only reading needs it
 
@@ -158,6 +167,9 @@ class RunsClient(ServiceCalls):
 
         Samples of two dimensions, or of 64 KiB and more, are not in the events: a stream_resource
         names the HDF5 file in which they lie.
+
+        Yields:
+            Name and document, from start to stop.
         """
         request = pb.DocumentsRequest(reference, typed=True)
         documents = self._stream("StreamDocuments", request, pb.Document)
@@ -179,6 +191,9 @@ class RunsClient(ServiceCalls):
 
         Files that had found no room on the disk are completed first. Nothing is forgotten: a run
         whose file is not there stays listed. Leaving the loop early leaves the rest as it was.
+
+        Yields:
+            How many runs are listed, of how many.
         """
         steps = self._stream("RebuildCatalogue", pb.RebuildRequest(), pb.RebuildProgress)
         async with aclosing(steps):
@@ -197,8 +212,13 @@ class RunsClient(ServiceCalls):
 
         Where values are missing the array is a masked one; arrays of different lengths and texts
         are objects, with None for a missing one. `time` is among them, as datetime64[ns], and with
-        `times` the time of each value, as `time of NAME`. Raises NotFoundError when nothing is
-        stored.
+        `times` the time of each value, as `time of NAME`.
+
+        Returns:
+            Column to array, in the units that the run tells.
+
+        Raises:
+            NotFoundError: Nothing is stored in that stream.
         """
         from daq.wire.arrow import column_values, is_time_of
 

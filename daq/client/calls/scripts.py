@@ -59,8 +59,12 @@ class ScriptsClient(ServiceCalls):
     ) -> UploadedScript:
         """Have a script checked and kept.
 
-        Raises ScriptSyntaxError with every violation, as Python shows them, when it is refused;
-        they name `filename`, so that an editor finds the place, or else `name`.
+        Returns:
+            Its id, and what its `main` declares.
+
+        Raises:
+            ScriptSyntaxError: It is refused: every violation, as Python shows them. They name
+                `filename`, so that an editor finds the place, or else `name`.
         """
         request = pb.UploadRequest(source, name, dict(metadata or {}))
         answer = await self._ask("UploadScript", request, pb.UploadResponse)
@@ -98,10 +102,16 @@ class ScriptsClient(ServiceCalls):
         user: str = "",
         limits: Mapping[str, float] | None = None,
     ) -> str:
-        """Start a script; returns the id of the execution.
+        """Start a script.
 
         `limits` are lower ones than the daemon's for this start, such as `max_records`.
-        Raises ParameterError when `main` does not declare the parameters that way.
+
+        Returns:
+            The id of the execution.
+
+        Raises:
+            ParameterError: `main` does not declare the parameters that way.
+            StateError: The daemon does not take it now.
         """
         if limits:
             await self._connection.require("limits", "limits of a start")
@@ -151,6 +161,9 @@ class ScriptsClient(ServiceCalls):
 
         After a lost connection it goes on where it was: no line of output is told twice. Wrap it
         in `contextlib.aclosing` when you may leave it early.
+
+        Yields:
+            How it is now, and what it printed since the last one.
         """
         request = pb.WatchRequest(reference, max_rate_hz, include_output)
         updates = self._resuming("WatchExecution", request, pb.ExecutionUpdate, bulk=False)
@@ -194,6 +207,9 @@ class ScriptsClient(ServiceCalls):
                 None. The call waits as long as that takes, whatever the client's timeout.
             reason: For the record.
             user: Who asks; by default whoever the client was opened for.
+
+        Returns:
+            How it ended, what each device did, and how long that took.
         """
         request = pb.StopRequest(reference, force, grace_s, reason, user or self._user)
         timeout = self._connection.timeout if force else None

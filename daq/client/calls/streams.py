@@ -49,6 +49,9 @@ class StreamsClient(HardwareCalls):
             max_rate_hz: At most that many samples a second of each channel, the newest; 0 for all.
             average: With a rate, the mean of the samples since the last one instead of the newest;
                 `Sample.averaged` tells how many those are.
+
+        Yields:
+            A sample, its units, and how many were missed before it.
         """
         request = pb.MeasurementRequest(list(channels), max_rate_hz, average)
         points = self._resuming(
@@ -72,6 +75,9 @@ class StreamsClient(HardwareCalls):
             channels: Glob patterns such as `digitizer.*`; none for all.
             max_rate_hz: How often samples are gathered; 0 takes the daemon's default.
             lz4: Compressed on the wire: worth it where the network is slower than a disk.
+
+        Yields:
+            Samples of one channel, their units, and how many were missed before them.
         """
         import pyarrow as pa  # loads slowly, and only this and reading runs need it
 
@@ -120,6 +126,9 @@ class StreamsClient(HardwareCalls):
             max_fps: At most that many frames a second; 0 for as many as get through.
             quality: How much of each frame.
             lz4: Compressed on the wire, where that makes a frame smaller.
+
+        Yields:
+            An image of shape (height, width), and how many were missed before it.
         """
         request = pb.StreamFramesRequest(
             device, max_fps, pb.StreamQuality(quality.value), _accepted(lz4=lz4)

@@ -41,6 +41,7 @@ class Points:
         self._width, self._most, self._every = width, most, 1
 
     def add(self, row: tuple[float, ...]) -> None:
+        """Keep it, unless there are so many that every other one does."""
         if self.taken % self._every == 0:
             self._rows.append(row)
         self.taken += 1
@@ -82,6 +83,7 @@ class TraceChart:
         self.points += 1
 
     def draw(self, figure: Figure) -> bool:
+        """Draw what has come; False when nothing has."""
         if not self.points:
             return False
         if not self._parts:
@@ -115,10 +117,12 @@ class ImageChart:
         self._part: Image | None = None
 
     def take_image(self, image: npt.NDArray[Any], title: str) -> None:
+        """The newest image, and what stands above it."""
         self._image, self._title = image, title
         self.points += 1
 
     def draw(self, figure: Figure) -> bool:
+        """Draw the newest; False when there is none."""
         if self._image is None:
             return False
         if self._part is None:

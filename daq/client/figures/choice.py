@@ -55,7 +55,11 @@ class Drawn:
 def choose(run: RecordedRun, table: Table, wanted: Sequence[str] = ()) -> Drawn:
     """What was moved is the axis, what was read is drawn against it.
 
-    Raises NotFoundError when there is nothing to draw, or no column of a name that is wanted.
+    Returns:
+        Which columns are axes, and which are drawn.
+
+    Raises:
+        NotFoundError: There is nothing to draw, or no column of a name that is wanted.
     """
     table = {n: with_nan(filled_up(v)[0] if is_ragged(v) else v) for n, v in table.items()}
     columns = [c for c in _columns(run, table) if table[c.name].dtype.kind in "biufc"]

@@ -24,6 +24,7 @@ class Scale:
         self.label = axis_label(safe_text(name), safe_text(self.units))
 
     def __call__(self, values: Array) -> Array:
+        """The numbers in the units of the label."""
         return values * self.factor
 
 

@@ -37,7 +37,8 @@ def figure_png(figure: Figure) -> bytes:
 class Output(Protocol):
     """A place on the page whose content can be replaced."""
 
-    def show(self, bundle: Bundle) -> None: ...
+    def show(self, bundle: Bundle) -> None:
+        """Put this there instead of what there was."""
 
 
 class Slot:

@@ -56,6 +56,9 @@ def draw_run(
         log: `x`, `y` or `xy`: which axes are logarithmic; in a map and an image `y` is the colour.
         overlay: More runs to draw into the same panels, as (run, table).
 
+    Returns:
+        The figure.
+
     Raises:
         NotFoundError: There is nothing to draw, or no such column.
         ParameterError: There is no such `log`.

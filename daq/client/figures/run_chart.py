@@ -97,6 +97,7 @@ class RunChart:
                 self._newest[name] = np.asarray(page["data"][name][-1])
 
     def draw(self, figure: Figure) -> bool:
+        """Draw what is recorded by now; False when nothing is."""
         if not self.points or not (self._scalars or self._newest):
             return False
         if not self._parts:

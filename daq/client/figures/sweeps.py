@@ -34,6 +34,9 @@ def split_sweeps(x: Numbers) -> list[Sweep]:
 
     A sweep that turns around shares the point where it turned with the next one. Empty when the
     positions go to and fro, so that a line between them would mean nothing.
+
+    Returns:
+        First and last point of each sweep, and its direction.
     """
     if len(x) < _LEAST:
         return [Sweep(np.arange(len(x)), upward=bool(len(x) == 0 or x[-1] >= x[0]))]
@@ -68,6 +71,9 @@ def _runs(x: Numbers, signs: Numbers) -> list[tuple[int, int, float]]:
 
     A step back that does not reach the point before the last is within a sweep: something was
     looked at more closely.
+
+    Returns:
+        A row for each.
     """
     edges = [0, *(np.flatnonzero(np.diff(signs)) + 1).tolist(), len(signs)]
     runs: list[tuple[int, int, float]] = []

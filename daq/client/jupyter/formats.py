@@ -44,6 +44,9 @@ def own_frames(traceback: TracebackType | None) -> TracebackType | None:
     """The traceback, ended at the line that called `daq`: what is further in is not the caller's.
 
     A callback of the caller's that `daq` called in turn counts too where it is in a cell.
+
+    Returns:
+        What is left of the traceback; None when nothing is.
     """
     frames: list[TracebackType] = []
     entry = traceback

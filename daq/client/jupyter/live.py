@@ -44,6 +44,12 @@ def live_plot(
         window_s: How much of the past is shown, in seconds.
         max_fps: At most so many drawings a second.
         output: Where to draw, instead of below the cell.
+
+    Returns:
+        The picture, which goes on until it is closed.
+
+    Raises:
+        ParameterError: No detector is given.
     """
     if not detectors:
         raise ParameterError("live_plot takes one detector or more")

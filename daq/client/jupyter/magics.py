@@ -179,6 +179,12 @@ class DaqMagics(Magics):
         Shows the live line, the progress and the run as it is recorded, and returns what `main`
         returned. The execution is then called `execution`. `--background` returns at once with it,
         `--no-plot` shows no picture.
+
+        Returns:
+            What `main` returned; with `--background` the execution.
+
+        Raises:
+            ParameterError: The line is not as shown here.
         """
         words = shlex.split(line)
         options = {word for word in words if word.startswith("-")}

@@ -43,6 +43,9 @@ def matches(facts: Mapping[str, Any], name: str, wanted: object) -> bool:
         name: The key.
         wanted: A value that it has to equal; `glob("Si*")` or `re.compile(...)` for a text;
             `(">", 5)` and the like for a number or a text; or a function of the value.
+
+    Returns:
+        True when it is.
     """
     if name not in facts:
         return False

@@ -35,6 +35,9 @@ def run_documents(
         streams: For each stream its columns, with `time` (datetime64[ns]) among them, and with
             `time of NAME` where the time of each value is known.
         pages: Events as `event_page` of up to 1000 rows instead of one `event` each.
+
+    Yields:
+        Name and document.
     """
     summary = run.summary
     stop = None

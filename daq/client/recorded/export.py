@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.parquet as pq
 
 from daq.core import NotFoundError, ParameterError, StorageError, axis_label
 from daq.core.columns import rows_missing
@@ -44,7 +44,7 @@ def write_batches(
     *,
     units: bool = True,
 ) -> tuple[str, ...]:
-    """Write batches of one schema, holding one at a time; returns what was left out, or renamed.
+    """Write batches of one schema, holding one at a time.
 
     CSV has no arrays: a waveform of up to 64 samples becomes columns `name[0]`, `name[1]`, ...; a
     longer one, or a frame, is left out and the answer says so. Arrays of different lengths stand in
@@ -52,8 +52,15 @@ def write_batches(
     missing is an empty cell. With `units` the header tells them: `stage (mm)`. Parquet and Arrow
     hold everything.
     A file appears when it is complete; to a stream Arrow is written in its stream format, not its
-    file format. Raises NotFoundError when there is no batch, ParameterError for another format,
-    StorageError when the disk refuses.
+    file format.
+
+    Returns:
+        A sentence for each column that was left out or renamed.
+
+    Raises:
+        NotFoundError: There is no batch.
+        ParameterError: There is no such format.
+        StorageError: The disk refuses.
     """
     if file_format not in _WORDS:
         raise ParameterError(
@@ -115,7 +122,7 @@ def _write_binary(
 ) -> None:
     writer: _BatchWriter
     if file_format == "parquet":
-        writer = pa.parquet.ParquetWriter(sink, schema)
+        writer = pq.ParquetWriter(sink, schema)
     elif sink.seekable():
         writer = pa.ipc.new_file(cast("IOBase", sink), schema)
     else:

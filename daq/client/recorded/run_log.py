@@ -107,6 +107,9 @@ class Run:
 
         Missing values are masked; texts and arrays of different lengths are objects. With `times`
         a `time of NAME` tells when each value of a column was read.
+
+        Returns:
+            Column to array.
         """
         return self.portal.call(
             lambda client: client.runs.columns(self.id, stream=stream, times=times)
@@ -134,6 +137,12 @@ class Run:
         """An Arrow table with units in the fields' metadata.
 
         With `times` each column is followed by one that tells when each of its values was read.
+
+        Returns:
+            The table, a row for each event.
+
+        Raises:
+            NotFoundError: Nothing is stored in that stream.
         """
         import pyarrow as pa  # loads slowly, and only this needs it
 
@@ -157,6 +166,9 @@ class Run:
             pages: Events as `event_page` of many rows instead of one `event` each.
             files: Frames stay in the run's HDF5 file, to which the documents point, as tiled takes
                 them. They come in pages; of a run that is open, as it is recorded.
+
+        Returns:
+            An iterator of name and document.
         """
         if files:
             return self.portal.stream(lambda client: client.runs.documents(self.id))
@@ -181,6 +193,9 @@ class Run:
             columns: What to draw; by default the first eight columns that were read.
             log: `x`, `y` or `xy`: which axes are logarithmic.
             overlay: More runs to draw into the same panels: `overlay=bench.runs[-3:-1]`.
+
+        Returns:
+            matplotlib's figure.
         """
         from daq.client.figures.plot import draw_run, save_figure  # matplotlib loads slowly
 
@@ -266,7 +281,11 @@ class RunLog:
             metadata: Keys with what they have to equal, a pattern, a comparison such as
                 `(">", 5)`, or a function of the value. A run without the key never fits.
 
-        Raises ParameterError for a time or an outcome that there is not.
+        Returns:
+            The runs.
+
+        Raises:
+            ParameterError: There is no such time or outcome.
         """
         if outcome and outcome not in _OUTCOMES:
             raise ParameterError(

@@ -34,6 +34,9 @@ def attributes(run: RecordedRun, stream: str) -> dict[str, Any]:
 
     `names` tells what was recorded under another name than the table has; `notes` why a column is
     there where that is not obvious.
+
+    Returns:
+        What becomes `attrs`.
     """
     summary = run.summary
     shown = shown_columns(run, stream)
@@ -69,7 +72,11 @@ def make_table(
 ) -> Any:
     """The columns as `kind`; `auto` is xarray for a grid, else pandas, else dict, as installed.
 
-    Raises ParameterError when what it needs is not installed.
+    Returns:
+        A DataFrame, a Dataset, a Table or a dict.
+
+    Raises:
+        ParameterError: What it needs is not installed.
     """
     attrs = attributes(run, stream)
     check_kind(kind)
@@ -182,6 +189,9 @@ def _regular(
 
     What is missing is NaN, NaT or None. Arrays of different lengths are filled up with nothing, and
     a further variable tells their lengths.
+
+    Returns:
+        Both, by column.
     """
     regular: dict[str, Array] = {}
     dims: dict[str, tuple[str, ...]] = {}

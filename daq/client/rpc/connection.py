@@ -46,7 +46,8 @@ _NO_CONTENT_TYPE = "Missing content-type header"
 class WireMessage(Protocol):
     """What the generated messages offer and the codec needs."""
 
-    def SerializeToString(self) -> bytes: ...  # noqa: N802 - protobuf's name
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        """The bytes of it."""
 
 
 Answer = TypeVar("Answer", bound=WireMessage)
@@ -68,7 +69,11 @@ def default_address() -> str:
 def split_address(address: str) -> tuple[str, int]:
     """`"bench:50051"` as `("bench", 50051)`; the port may be left out, IPv6 stands in brackets.
 
-    Raises ConfigurationError when it is not an address.
+    Returns:
+        Host and port.
+
+    Raises:
+        ConfigurationError: It is no address.
     """
     host, separator, port = address.rpartition(":")
     if not separator or port.endswith("]"):
@@ -143,6 +148,12 @@ class Connection:
 
         A `repeatable` call, which does no harm when the daemon carries it out twice, is made once
         more when the connection broke under it. With `force` it commands what somebody else uses.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ConnectionLostError: It broke, and the call is not one to be made again.
         """
         metadata = {**self._metadata, **({FORCE_METADATA: "1"} if force else {})}
         try:
@@ -215,6 +226,9 @@ class Connection:
         """One request, many answers, no deadline. Closing or cancelling it resets the stream.
 
         Without `bulk` it shares the control channel: for the few small messages of a watch.
+
+        Yields:
+            The answers.
         """
         channel = self._opened(self._data if bulk else self._control)
         stream = channel.request(

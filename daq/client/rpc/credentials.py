@@ -38,7 +38,11 @@ class Credentials:
         `DAQ_TOKEN` or `DAQ_TOKEN_FILE`, `DAQ_TLS_CA`, `DAQ_TLS_CERTIFICATE`, `DAQ_TLS_KEY`, and
         `DAQ_TLS` (1) for TLS with the system's authorities.
 
-        Raises ConfigurationError when the token's file cannot be used.
+        Returns:
+            The credentials; empty ones where nothing is said.
+
+        Raises:
+            ConfigurationError: The token's file cannot be used.
         """
         token_file = given.get("DAQ_TOKEN_FILE")
         token = given.get("DAQ_TOKEN") or (_read_token(Path(token_file)) if token_file else "")
@@ -56,9 +60,13 @@ class Credentials:
         return self.tls or bool(self.certificate_authority or self.certificate)
 
     def context(self) -> ssl.SSLContext | None:
-        """What a channel is opened with; None without TLS.
+        """The TLS that was asked for.
 
-        Raises ConfigurationError for a file that cannot be used.
+        Returns:
+            What a channel is opened with; None without TLS.
+
+        Raises:
+            ConfigurationError: A file cannot be used.
         """
         if not self.uses_tls:
             return None

@@ -51,6 +51,9 @@ class Inbox:
         """Memory for a large message; that of an earlier one when nobody holds it any more.
 
         Fresh memory comes page by page, which takes longer than to fill it.
+
+        Returns:
+            At least `size` bytes.
         """
         for room in self._rooms:
             if len(room) == size:
@@ -113,7 +116,11 @@ class Inbox:
     async def read(self, size: int) -> bytes | memoryview:
         """The next piece, of `size` bytes; empty at the end. As `grpclib.stream` asks for them.
 
-        Raises AssertionError when the stream ended within a message.
+        Returns:
+            The bytes.
+
+        Raises:
+            AssertionError: The stream ended within a message.
         """
         while not self._complete and not self._has_ended:
             self._admit(self._unacknowledged)

@@ -66,6 +66,7 @@ class ClientProtocol(TunedProtocol, asyncio.BufferedProtocol):
         """Where they go; None when the frame is h2's."""
 
     def connection_made(self, transport: Any) -> None:
+        """asyncio: the connection stands."""
         self._transport = transport
         loop = asyncio.get_running_loop()
         super().connection_made(GatheringTransport(transport, loop.call_soon))
@@ -83,9 +84,11 @@ class ClientProtocol(TunedProtocol, asyncio.BufferedProtocol):
             self._transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """asyncio: where the next bytes go."""
         return self._read_into
 
     def buffer_updated(self, nbytes: int) -> None:
+        """asyncio: so many bytes have come."""
         self.data_received(self._read_into[:nbytes])
         if nbytes == len(self._read_into) < READ_BYTES:
             self._read_into = memoryview(bytearray(READ_BYTES))

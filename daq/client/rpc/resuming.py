@@ -28,6 +28,12 @@ async def resuming(
 
     A stream that was lost is opened again until the connection's `resume_s` have passed without an
     item; then the error that ended it is raised. One that never came up fails at once.
+
+    Yields:
+        Interruptions so far, and the item.
+
+    Raises:
+        CommunicationError: What ended the stream for good.
     """
     loop = asyncio.get_running_loop()
     interruptions = 0
@@ -82,6 +88,9 @@ class GapCounter:
             sequence: Its number in that sequence, from 0 when the daemon started.
             dropped: What the daemon dropped since the stream was opened the last time.
             samples: How many samples it stands for; `sequence` is that of the first.
+
+        Returns:
+            How many right before, and how many in all.
         """
         if interruptions != self._interruptions:
             self._interruptions = interruptions

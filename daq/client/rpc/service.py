@@ -26,6 +26,9 @@ class ServiceCalls:
         """A call that the daemon answers from what it knows, within the client's timeout.
 
         These, and the stop of a device, do no harm when they are made twice.
+
+        Returns:
+            The answer.
         """
         return await self._connection.call(
             self._route(method), request, answer, timeout=self._connection.timeout, repeatable=True

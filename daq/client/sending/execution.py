@@ -43,7 +43,12 @@ def begin(
 ) -> Execution:
     """Upload a script and start it; Ctrl-C meanwhile does not leave it running behind one's back.
 
-    Raises ScriptSyntaxError with every violation when it is refused.
+    Returns:
+        The execution.
+
+    Raises:
+        ScriptSyntaxError: It is refused: every violation.
+        KeyboardInterrupt: Ctrl-C was pressed; what had started is stopped.
     """
     places = relocate or _as_is
 
@@ -152,8 +157,12 @@ class Execution:
     def result(self, display: DisplayFactory | None = None) -> Any:
         """Wait for the end and return what `main` returned.
 
-        Raises what went wrong, as the class that was raised there where `daq` knows it;
-        ParameterError when the result could not be kept.
+        Returns:
+            What came back as it was sent: numbers, texts, lists, dicts, arrays, ...
+
+        Raises:
+            ParameterError: The result could not be kept.
+            DaqError: What went wrong, as the class that was raised there where `daq` knows it.
         """
         view = self.wait(display)
         self.raise_for_end()

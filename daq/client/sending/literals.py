@@ -25,8 +25,13 @@ _DEEPEST = 40
 def literal(value: Any, depth: int = 0) -> str:
     """Source text that makes the value again in a script; a device becomes `device("id")`.
 
-    What has no literal is sent by the rule of `daq.core.values`. Raises ParameterError for what it
-    refuses.
+    What has no literal is sent by the rule of `daq.core.values`.
+
+    Returns:
+        Such as `[1, 2.5, device("stage")]`.
+
+    Raises:
+        ParameterError: That rule refuses it, or it is nested too deeply.
     """
     if depth > _DEEPEST:
         raise ParameterError("a value is nested too deeply to be sent to a script")

@@ -54,11 +54,16 @@ class ProgramText:
         self._lines += [*textwrap.dedent(text).strip("\n").splitlines(), ""]
 
     def add_function(self, function: Callable[..., Any]) -> str:
-        """Add a local function, and before it what it uses; returns its name.
+        """Add a local function, and before it what it uses.
 
         Functions and plain values that it takes from around it travel with it, a device becomes
-        `device(id)`, an import stays an import. Raises ParameterError when it has no source, or is
-        a lambda or a method.
+        `device(id)`, an import stays an import.
+
+        Returns:
+            Its name in the script.
+
+        Raises:
+            ParameterError: It has no source, or is a lambda or a method.
         """
         plain = inspect.unwrap(function)
         if not isinstance(plain, FunctionType) or not plain.__name__.isidentifier():
@@ -153,6 +158,9 @@ def _is_library(function: FunctionType) -> bool:
     """Whether it belongs to an installed package, whose functions do not travel.
 
     Those of `daq` itself have the names of the script language, and mean that there.
+
+    Returns:
+        True when it does.
     """
     if function.__module__.partition(".")[0] == "daq":
         return True

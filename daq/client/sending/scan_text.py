@@ -14,6 +14,9 @@ def scan_text(call: PlanCall) -> ProgramText:
     """The script that makes this call; functions of the caller's travel with it.
 
     What is as the plan has it by default is left out.
+
+    Returns:
+        The text, with where its lines come from.
     """
     arguments = [repr(call.detectors)]
     for motor, *rest in call.axes:

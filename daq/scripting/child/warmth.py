@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import encodings.ascii
-import encodings.idna
+import encodings.ascii  # noqa: F401
+import encodings.idna  # noqa: F401
 import encodings.latin_1  # noqa: F401
 import hashlib  # noqa: F401 - random.seed("text")
 import linecache  # noqa: F401 - warnings

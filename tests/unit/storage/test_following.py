@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
-import trio.testing
 
 from daq.core import Column, Event, NotFoundError, RunOutcome, RunStop
 from daq.storage import Storage
