@@ -208,7 +208,10 @@ class Driver(ABC):
     async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
         """Do an action of the description; by default by the method `name`.
 
-        Returns when it is done; for one that moves, when the instrument has taken the command.
+        It ends when it is done; for one that moves, when the instrument has taken the command.
+
+        Returns:
+            What the instrument says of it, if anything.
         """
         answer: Scalar | None = await getattr(self, name)(*arguments)
         return answer

@@ -154,6 +154,9 @@ class Device(metaclass=DeviceClass):
         """Any operation by the name that scripts use, such as `home` or `frames`.
 
         An action of the device's own is also a method: `scope.single()`.
+
+        Returns:
+            What a script would get: a number, a text, a list, or None.
         """
         return self._ask(
             lambda client: client.devices.call(self.name, operation, *arguments, timeout=timeout)
