@@ -76,7 +76,11 @@ class _Numbers(ast.NodeTransformer):
 def handed_out(text: str) -> Any:
     """The one value in a list that a script handed out: as JSON, or by an older daemon as `repr`.
 
-    Raises ValueError when it is neither.
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: It is neither.
     """
     try:
         values = from_json(text)
