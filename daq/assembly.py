@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -30,7 +31,7 @@ from daq.supervision import (
     read_safety,
 )
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "guard_directory"]
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def assemble(config: Config, access: Access) -> Parts:
     _tell_doubts(safety)
     memory = InterlockMemory(directory / "interlocks.json")
     interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase, memory)
-    guard = Guard(safety.last_wills, directory / "guard", supervisor, settings=config.guard)
+    guard = Guard(safety.last_wills, guard_directory(config), supervisor, settings=config.guard)
     sandbox = Sandbox(_sandbox_limits(config))
     queue = ExecutionQueue(
         sandbox,
@@ -98,6 +99,11 @@ def assemble(config: Config, access: Access) -> Parts:
         queue=queue,
         manual_runs=ManualRuns(supervisor, storage, timebase.now_ns),
     )
+
+
+def guard_directory(config: Config) -> Path:
+    """Where the guard keeps the last wills, and what it did."""
+    return config.storage.directory / "guard"
 
 
 def _tell_doubts(safety: SafetySettings) -> None:

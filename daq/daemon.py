@@ -23,13 +23,13 @@ from types import FrameType
 import trio
 
 from daq.api import Access, Parts, read_access, serve_api
-from daq.assembly import assemble
+from daq.assembly import assemble, guard_directory
 from daq.bus import feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
 from daq.core import DeviceState, StopOutcome, StorageError
 from daq.storage import keep_memory_low, keep_private
-from daq.supervision import Guard, Supervisor, reload_on_hangup
+from daq.supervision import Guard, Supervisor, carry_out_what_is_left, reload_on_hangup
 from daq.transport import open_serial_loop
 
 __all__ = ["run_daemon", "serve"]
@@ -58,6 +58,8 @@ AT_ONCE_S = 3.0
 async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     """The whole nursery tree; `announce` is called once, with the address, when all is up."""
     config = config.with_overrides(directory=config.storage.directory.absolute())
+    # Before anything that may fail or take its time: instruments may have been left as they were.
+    await trio.to_thread.run_sync(carry_out_what_is_left, guard_directory(config))
     access = read_access(config.server)
     await trio.to_thread.run_sync(keep_private, config.storage)
     parts = assemble(config, access)

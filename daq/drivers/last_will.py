@@ -40,6 +40,9 @@ class WillFrame:
     line is read until it does. None: nothing is answered, and nothing is waited for."""
     timeout_s: float = 0.5
     """How long the answer may take, in seconds. All frames of one port together get 2 s."""
+    repeat: bool = False
+    """A question whether it is so, asked again within `timeout_s` until the answer is the right
+    one: the last frame of a will that is verified, not only sent."""
 
     def __post_init__(self) -> None:
         if self.reply is not None:
@@ -51,8 +54,9 @@ class LastWill:
     """Commands on one port that make an instrument safe, whatever state it is in.
 
     They are carried out by another process, with no driver around them: they must be complete,
-    repeatable and harmless when the instrument is safe already. The frames of a port are sent in
-    order; ports are served in parallel. Each frame is sent even when the one before it failed.
+    repeatable and harmless when the instrument is safe already. The wills of a port are carried out
+    one after the other, each with its own line settings; ports are served in parallel. Each frame
+    is sent even when the one before it failed.
 
     The guard opens the port itself, while the daemon may still hold it (stopped, not dead): a
     driver must not take its port with TIOCEXCL.
@@ -65,6 +69,9 @@ class LastWill:
     summary: str = ""
     """For people, what it does: `shutter closed, emission off`."""
     serial: SerialSettings = SerialSettings()
+    clear: bytes | None = None
+    """Sent first: it ends a command of which the daemon sent only a half. None: the line end of the
+    first frame."""
 
     @property
     def obstacle(self) -> str:
@@ -88,12 +95,22 @@ class LastWill:
             "port": self.port,
             "summary": self.summary,
             "serial": asdict(self.serial),
+            "clear": self._clear().decode("latin-1"),
             "frames": [
                 {
                     "send": frame.send.decode("latin-1"),
                     "reply": None if frame.reply is None else frame.reply.decode("latin-1"),
                     "timeout_s": frame.timeout_s,
+                    "repeat": frame.repeat,
                 }
                 for frame in self.frames
             ],
         }
+
+    def _clear(self) -> bytes:
+        if self.clear is not None:
+            return self.clear
+        if self.port.startswith("file://") or not self.frames:
+            return b""  # a file takes whole commands only
+        command = self.frames[0].send
+        return command[len(command.rstrip(b"\r\n")) :]

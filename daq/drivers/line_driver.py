@@ -36,6 +36,8 @@ _TIMEOUTS = Limits(0.01, 600.0)
 _OPEN_WAIT = Limits(0.0, 600.0)
 _WRONG_ANSWERS = 4
 """So often a question is asked whose answers cannot be understood."""
+_DONE_S = 1.0
+"""What an instrument gets to do its last will."""
 _NOISE_S = 0.06
 """What noise gets to pass before the question is asked again."""
 
@@ -211,10 +213,21 @@ class LineDriver(ConfiguredDriver):
     async def identify(self) -> None:
         """Check that the right instrument answers, and prepare it. Raises DeviceError."""
 
-    def will_of(self, command: str, summary: str) -> tuple[LastWill, ...]:
-        """A last will of one command that is not answered, on this driver's port."""
-        frame = WillFrame(command.encode("ascii") + self.line.dialect.end)
-        return last_wills(self.line.port_settings, [frame], summary)
+    def will_of(self, command: str, summary: str, ask: str, reply: str) -> tuple[LastWill, ...]:
+        """A last will of one command that is not answered, on this driver's port.
+
+        Args:
+            command: Without its end.
+            summary: What it does, for people.
+            ask: The question whether it is done.
+            reply: A pattern in the answer when it is.
+        """
+        end = self.line.dialect.end
+        frames = [
+            WillFrame(command.encode("ascii") + end),
+            WillFrame(ask.encode("ascii") + end, reply.encode("ascii"), _DONE_S, repeat=True),
+        ]
+        return last_wills(self.line.port_settings, frames, summary)
 
     async def ask(
         self, command: str, pattern: str, expected: str, *, attempts: int | None = None

@@ -6,6 +6,7 @@ from daq.supervision.device.gate import Claim, Gate
 from daq.supervision.device.out_of_use import OutOfUse
 from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.timing import Timing
+from daq.supervision.guard.aftermath import carry_out_what_is_left
 from daq.supervision.guard.guard import Guard, GuardStatistics
 from daq.supervision.hangup import reload_on_hangup
 from daq.supervision.interlocks.interlocks import Interlocks, InterlockTarget
@@ -45,6 +46,7 @@ __all__ = [
     "SafetySettings",
     "Supervisor",
     "Timing",
+    "carry_out_what_is_left",
     "read_safety",
     "refuse_vetoed",
     "reload_on_hangup",

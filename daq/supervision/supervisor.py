@@ -124,6 +124,14 @@ class Supervisor:
         """Whether a device, configured now or not, is owed a stop or its safe state."""
         return self._debts.find(device_id) is not None
 
+    def owe(self, device_id: str, reason: str) -> None:
+        """Nobody knows that a device is safe: it is made so before anybody may command it."""
+        self._debts.add(device_id, safe=True, reason=reason)
+
+    def is_disabled(self, device_id: str) -> bool:
+        """Whether a person has taken a device out of use."""
+        return self._out_of_use.find(device_id) is not None
+
     def gate(self, device_id: str) -> Gate:
         """Who may command the device of that id, whether or not it is configured now."""
         return self._gates.setdefault(device_id, Gate(device_id))

@@ -30,6 +30,10 @@ summary = "shutter closed, emission off", baud = 9600 }}
 """
 
 
+DARK = ["", "SHUTTER 0", "EMISSION 0"]
+"""What the laser is told: an end to half a command first."""
+
+
 class Laser:
     """A laser on a pseudo-terminal: writes down what it is told, and answers OK."""
 
@@ -119,20 +123,29 @@ def eventually(condition):
         time.sleep(0.02)
 
 
-def test_kill_9_in_the_middle_of_a_scan_leaves_the_laser_dark_and_on_record(start, laser, stubs):
+def test_kill_9_in_the_middle_of_a_scan_leaves_the_laser_dark_and_on_record(
+    start, laser, stubs, tmp_path
+):
     with start() as daemon, connected(daemon, stubs) as control:
         assert control.info().counters["guard.armed"] == 1
         control.start("device('laser')\nsleep(1000)\n")
         daemon.kill()
-        laser.wait_told(2)
-    assert laser.told == ["SHUTTER 0", "EMISSION 0"]
+        laser.wait_told(3)
+    assert laser.told == DARK
     with start() as daemon:
         shown = daemon.client("info").stdout.replace("\n", " ")
         assert "because the daemon died: laser: shutter closed, emission off" in shown
         assert "the guard acted" in daemon.log
+        guard = int((tmp_path / "data" / "guard" / "lock").read_text())
+        os.kill(guard, signal.SIGSTOP)
+        daemon.kill()
+        os.kill(guard, signal.SIGKILL)  # out of memory: both are gone at once
+    assert laser.told == DARK
     with start() as daemon, connected(daemon, stubs) as control:
-        assert list(control.info().warnings) == []
-    assert len(laser.told) == 2
+        assert laser.told == 2 * DARK
+        (warning,) = control.info().warnings
+        assert "it died together with its guard, found at this start: laser: shutter" in warning
+        assert warning in daemon.log
 
 
 def test_a_daemon_that_ends_by_itself_leaves_nothing_to_the_guard(start, laser, tmp_path):
@@ -146,7 +159,7 @@ def test_a_daemon_that_stood_still_finds_out_and_kills_what_ran(start, laser, st
     with start() as daemon, connected(daemon, stubs) as control:
         control.start("device('laser').open()\nsleep(1000)\n")
         daemon.process.send_signal(signal.SIGSTOP)
-        laser.wait_told(2)
+        laser.wait_told(3)
         daemon.process.send_signal(signal.SIGCONT)
         control.wait_for("KILLED")
         message = control.status().error_message

@@ -120,7 +120,8 @@ class Esp300Axis(LineDriver):
         return moving
 
     def last_will(self) -> tuple[LastWill, ...]:
-        return self.will_of(f"{self._axis}ST", f"axis {self._axis} stopped")
+        axis = self._axis
+        return self.will_of(f"{axis}ST", f"axis {axis} stopped", f"{axis}MD?", r"(?:^|\n)\s*1\s")
 
     async def poll(self) -> Mapping[str, Scalar]:
         position = float((await self.position()).value)

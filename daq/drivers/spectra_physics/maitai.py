@@ -124,7 +124,9 @@ class MaiTai(TunableLaser, LineDriver):
         return True
 
     def last_will(self) -> tuple[LastWill, ...]:
-        return self.will_of("SHUT 0", "shutter closed") if self.close_on_stop else ()
+        if not self.close_on_stop:
+            return ()
+        return self.will_of("SHUT 0", "shutter closed", "SHUT?", r"(?:^|\n)0\s")
 
     async def set_shutter(self, is_open: bool) -> None:
         command = f"SHUT {is_open:d}"

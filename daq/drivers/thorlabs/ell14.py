@@ -137,7 +137,8 @@ class Ell14(LineDriver):
         return moving
 
     def last_will(self) -> tuple[LastWill, ...]:
-        return self.will_of(f"{self._address}st", f"rotator {self._address} stopped")
+        a = self._address
+        return self.will_of(f"{a}st", f"rotator {a} stopped", f"{a}gs", f"{a}GS00")
 
     async def poll(self) -> Mapping[str, Scalar]:
         position = float((await self.position()).value)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
+import math
 import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,16 @@ import trio
 
 from daq.config import GuardConfig
 from daq.drivers import LastWill
-from daq.supervision.guard.report import GuardReport, file_away, read_report, unseen_reports
+from daq.supervision.guard.process.keeping import forget
+from daq.supervision.guard.report import (
+    GuardReport,
+    file_away,
+    parse_report,
+    read_report,
+    unseen_reports,
+)
+from daq.supervision.json_file import set_aside_in
+from daq.supervision.settings.order import in_order
 from daq.supervision.supervisor import Supervisor
 
 __all__ = ["Guard", "GuardStatistics", "Killer"]
@@ -29,12 +37,13 @@ logger = logging.getLogger(__name__)
 
 ARM_S = 5.0
 """What starting the guard may take; the daemon starts without one after that, and says so."""
-PREDECESSOR_S = 5.0
-"""How long an earlier daemon's guard may still be at work."""
 RESTART_S = 1.0
 GOODBYE_S = 2.0
 LEAVE_S = 3.0
 """What the guard may take to end; it acts within 2 s."""
+DEAF_S = 5.0
+"""A guard that has left so much time's heartbeats unanswered is stopped or stuck: another takes its
+place. Counted in heartbeats, so that a loop that was held up itself does not judge."""
 
 _PROGRAM = Path(__file__).with_name("process")
 
@@ -79,20 +88,25 @@ class Guard:
         *,
         settings: GuardConfig,
     ) -> None:
-        self._wills = wills if settings.enabled else {}
+        self._settings = settings
+        self._wills: Mapping[str, Sequence[Mapping[str, Any]]] = {}
+        """By device id, as the guard's orders hold them."""
         self._directory = directory.absolute()
         self._supervisor = supervisor
-        self._settings = settings
         self._link: trio.SocketStream | None = None
         self._needed = trio.Event()
-        self._has_news = False
-        """The guard has not been told of the last wills as they are now."""
+        self._told: Mapping[str, Any] = {}
+        """The orders that the guard has; empty when it has carried them out."""
+        self._heard = 0
+        """The last heartbeat that the guard has answered."""
         self._speaking = trio.Lock()
         self._armed = trio.Event()
         self._dismissed = False
         self._acted = 0
         self._lost = 0
         self._reports: list[GuardReport] = []
+        self._damages: Sequence[str] = ()
+        self.reconfigure(wills)
 
     def __repr__(self) -> str:
         return f"<Guard of {', '.join(self._wills) or 'nothing'}: {self.statistics()}>"
@@ -101,6 +115,11 @@ class Guard:
     def reports(self) -> tuple[GuardReport, ...]:
         """What guards did since the last daemon started well: found at the start, or done since."""
         return tuple(self._reports)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The reports in words, and what could not be read of what guards had written down."""
+        return (*map(str, self._reports), *self._damages)
 
     def statistics(self) -> GuardStatistics:
         wills = sum(len(each) for each in self._wills.values())
@@ -113,7 +132,8 @@ class Guard:
 
         Started when it is armed. Cancelled before `stand_down`, it leaves the guard to act.
         """
-        await trio.to_thread.run_sync(self._prepare, abandon_on_cancel=True)
+        for report in await trio.to_thread.run_sync(self._read_reports):
+            self._note(report)
         if not self._wills:
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
@@ -128,10 +148,9 @@ class Guard:
 
     def reconfigure(self, wills: Mapping[str, Sequence[LastWill]]) -> None:
         """From its next heartbeat on it holds these last wills, and no others."""
-        if not self._settings.enabled or wills == self._wills:
+        if not self._settings.enabled:
             return
-        self._wills = wills
-        self._has_news = True
+        self._wills = {name: [will.as_plain() for will in each] for name, each in wills.items()}
         if wills:
             self._needed.set()
 
@@ -142,7 +161,7 @@ class Guard:
             not_safe: Devices that could not be made safe. If the guard holds the last will of one
                 of them, it is not dismissed: it shall try.
         """
-        left = [device_id for device_id in self._wills if device_id in not_safe]
+        left = [device_id for device_id in self._held() if device_id in not_safe]
         if left:
             logger.error("%s: left to the guard, with all other last wills", ", ".join(left))
             return
@@ -165,7 +184,7 @@ class Guard:
             await trio.sleep(RESTART_S)
 
     async def _employ(self, killer: Killer) -> None:
-        """One guard, from its start to its end."""
+        """One guard, from its start to its end; also one that was ended is reaped."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await trio.lowlevel.open_process(
@@ -178,7 +197,7 @@ class Guard:
             async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as stream:
                 self._link = stream
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._beat, stream)
+                    nursery.start_soon(self._beat, stream, process)
                     await self._listen(stream, killer)
                     nursery.cancel_scope.cancel()
         finally:
@@ -186,21 +205,37 @@ class Guard:
             # Without a goodbye it acts now; what it does is bounded.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_S):
                 await process.wait()
+            if process.returncode is None and self._dismissed:
+                await self._dismiss(process)
+        if process.returncode is None:
+            process.kill()  # it would act some day, under another daemon
+            await process.wait()
 
-    async def _beat(self, stream: trio.SocketStream) -> None:
+    async def _dismiss(self, process: trio.Process) -> None:
+        """All is safe, and the guard has no ear for it."""
+        logger.error("the guard did not take its leave: it is ended")
+        process.kill()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_S):
+            await process.wait()
+            await trio.to_thread.run_sync(forget, self._directory)
+
+    async def _beat(self, stream: trio.SocketStream, process: trio.Process) -> None:
         """From this loop: when it hangs, the guard has to know."""
+        most = math.ceil(DEAF_S / self._settings.heartbeat_s)
+        self._heard, beat, self._told = 0, 0, {}
         try:
-            await self._tell(stream, {"arm": self._orders()})
-            beat = 0
-            while True:
+            while beat - self._heard <= most:
+                if self._told != (orders := self._orders()):
+                    self._told = orders
+                    await self._tell(stream, {"arm": orders})
                 await trio.sleep(self._settings.heartbeat_s)
                 beat += 1
-                if self._has_news:
-                    self._has_news = False
-                    await self._tell(stream, {"arm": self._orders()})
                 await self._tell(stream, {"beat": beat})
+            logger.error("the guard does not answer: it is ended, and another takes its place")
+            process.kill()
         except trio.BrokenResourceError:
-            await trio.sleep_forever()  # who listens sees the end too
+            pass
+        await trio.sleep_forever()  # who listens sees the end
 
     async def _listen(self, stream: trio.SocketStream, killer: Killer) -> None:
         buffer = b""
@@ -213,36 +248,64 @@ class Guard:
                 return
             *lines, buffer = (buffer + data).split(b"\n")
             for line in lines:
-                await self._take(json.loads(line), stream, killer)
+                await self._take(json.loads(line), killer)
 
-    async def _take(
-        self, message: Mapping[str, Any], stream: trio.SocketStream, killer: Killer
-    ) -> None:
+    async def _take(self, message: Mapping[str, Any], killer: Killer) -> None:
+        if "alive" in message:
+            self._heard = message["alive"]
         if "armed" in message:
-            logger.info("the guard holds the last wills of %s", ", ".join(self._wills))
+            logger.info("the guard holds the last wills of %s", ", ".join(self._held()))
             self._armed.set()
+        if "not_kept" in message:
+            logger.error("the last wills would be lost with the guard: %s", message["not_kept"])
         if "acted" in message:
-            await self._go_on(Path(message["acted"]), killer)
-            with suppress(trio.BrokenResourceError):  # who listens sees the end too
-                await self._tell(stream, {"arm": self._orders()})
+            await self._go_on(message, killer)
 
-    async def _go_on(self, path: Path, killer: Killer) -> None:
+    async def _go_on(self, message: Mapping[str, Any], killer: Killer) -> None:
         """The guard took this daemon for dead. What was known of those devices is not true now."""
-        report = await trio.to_thread.run_sync(lambda: file_away(read_report(path)))
+        if "report" in message:
+            logger.error("what the guard did is not written down: %s", message["acted"])
+            report = parse_report(message["report"], None)
+        else:
+            report = await trio.to_thread.run_sync(_take_report, Path(message["acted"]))
         self._acted += 1
-        self._reports.append(report)
-        logger.error("%s", report)
+        self._told = {}
+        self._note(report)
         reason = f"the guard carried out its last will: {report.reason}"
         for device in self._supervisor.devices():
             if device.id in report.devices:
                 device.reconnect(reason)
         await killer.kill(f"the guard made {', '.join(report.devices)} safe: {report.reason}")
 
+    def _note(self, report: GuardReport) -> None:
+        """Told, and what nobody has confirmed is owed."""
+        logger.error("%s", report)
+        self._reports.append(report)
+        for device_id, why in report.not_confirmed().items():
+            self._supervisor.owe(device_id, f"the guard acted: {why}")
+
+    def _held(self) -> dict[str, Sequence[Mapping[str, Any]]]:
+        """The last wills of the devices in use, in the order in which they are made safe.
+
+        One that was disabled was made safe then, and is a person's since: its port may be another
+        instrument's. Unless that could not be done.
+        """
+        after = self._supervisor.after
+        return {
+            each: self._wills[each]
+            for each in in_order(self._wills, after)
+            if not self._supervisor.is_disabled(each) or self._supervisor.is_owed(each)
+        }
+
     def _orders(self) -> dict[str, Any]:
         return {
             "wills": [
-                {"device": device_id, **will.as_plain()}
-                for device_id, wills in self._wills.items()
+                {
+                    "device": device_id,
+                    "after": list(self._supervisor.after.get(device_id, ())),
+                    **will,
+                }
+                for device_id, wills in self._held().items()
                 for will in wills
             ],
             "directory": str(self._directory),
@@ -258,28 +321,15 @@ class Guard:
 
     # ------------------------------------------------------------------------- what happened before
 
-    def _prepare(self) -> None:
-        """Wait for a guard that is still at work, and read what guards have done."""
+    def _read_reports(self) -> list[GuardReport]:
         self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / "lock").open("a", encoding="utf-8") as lock:
-            _wait_for(lock.fileno())
-        for found in unseen_reports(self._directory):
-            report = file_away(found)
-            logger.warning("%s", report)
-            self._reports.append(report)
+        reports = [file_away(report) for report in unseen_reports(self._directory)]
+        self._damages = set_aside_in(self._directory)
+        return reports
 
 
-def _wait_for(descriptor: int) -> None:
-    """Until no guard holds the lock, or it has taken too long."""
-    deadline = time.monotonic() + PREDECESSOR_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                logger.warning("a guard of another daemon is still at work; it is not waited for")
-                return
-            time.sleep(0.05)
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            return
+def _take_report(path: Path) -> GuardReport:
+    report, damage = read_report(path)
+    if report is None:
+        raise ValueError(damage or f"{path} is missing")
+    return file_away(report)

@@ -59,19 +59,8 @@ def _declared(device_id: str, driver: Driver) -> tuple[LastWill, ...]:
 
 
 def _will(options: Options) -> LastWill:
-    timeout_s = options.number("timeout_s", 0.5, "s", _SOME_TIME)
-    reply = options.text("reply", "", "a regular expression")
-    try:
-        re.compile(reply)
-    except re.error as error:
-        raise ConfigurationError(f"last_will: reply = {reply!r} is no pattern: {error}") from None
-    sent = options.texts("send", (), "a list of commands, terminators included")
-    if not sent:
-        raise ConfigurationError("last_will: send is empty: it would do nothing")
-    frames = tuple(
-        WillFrame(text.encode("latin-1"), reply.encode("latin-1") or None, timeout_s)
-        for text in sent
-    )
+    frames = _frames(options)
+    clear = options.text("clear", "", "what ends half a command").encode("latin-1")
     serial = SerialSettings(
         baud=options.integer("baud", 9600),
         data_bits=options.integer("data_bits", 8, "", Limits(5, 8)),
@@ -84,6 +73,27 @@ def _will(options: Options) -> LastWill:
     summary = options.text("summary", "")
     options.finish()
     try:
-        return LastWill(PortSettings(address).url, frames, summary, serial)
+        url = PortSettings(address).url
     except ValueError as error:
         raise ConfigurationError(f"last_will: port = {error}") from None
+    return LastWill(url, frames, summary, serial, clear if options.has("clear") else None)
+
+
+def _frames(options: Options) -> tuple[WillFrame, ...]:
+    """The commands, and the question whether they are done, to which `reply` then belongs."""
+    timeout_s = options.number("timeout_s", 0.5, "s", _SOME_TIME)
+    reply = options.text("reply", "", "a regular expression")
+    try:
+        re.compile(reply)
+    except re.error as error:
+        raise ConfigurationError(f"last_will: reply = {reply!r} is no pattern: {error}") from None
+    sent = options.texts("send", (), "a list of commands, terminators included")
+    if not sent:
+        raise ConfigurationError("last_will: send is empty: it would do nothing")
+    ask = options.text("ask", "", "a question, terminator included").encode("latin-1")
+    if ask and not reply:
+        raise ConfigurationError("last_will: ask needs reply, the answer when all is done")
+    answer = reply.encode("latin-1") or None
+    each = None if ask else answer
+    frames = tuple(WillFrame(text.encode("latin-1"), each, timeout_s) for text in sent)
+    return (*frames, WillFrame(ask, answer, timeout_s, repeat=True)) if ask else frames

@@ -1,9 +1,11 @@
 """The daemon's side of the guard, with the real process at the other end of the line."""
 
+import json
 import logging
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,7 +14,9 @@ from daq.bus import Bus
 from daq.config import GuardConfig
 from daq.core import Category, Channel, DeviceDescription, DeviceState
 from daq.drivers import Driver, DriverContext, LastWill, Timebase, WillFrame
-from daq.supervision import Guard, Supervisor
+from daq.supervision import Debts, Guard, OutOfUse, Supervisor
+from daq.supervision.device.out_of_use import Disabled
+from daq.supervision.guard import guard as guard_module
 
 PATIENT = GuardConfig(timeout_s=60.0)
 HASTY = GuardConfig(heartbeat_s=0.05, timeout_s=0.5)
@@ -59,11 +63,24 @@ class Lab:
         self.bench = directory / "bench"
         self.directory = directory / "guard"
         self.driver = Lamp(DriverContext("lamp", "lamp", timebase))
-        self.supervisor = Supervisor({"lamp": self.driver}, Bus(), timebase)
+        self.out_of_use = OutOfUse()
+        self.debts = Debts(None, timebase.now_ns)
+        self.supervisor = Supervisor(
+            {"lamp": self.driver}, Bus(), timebase, out_of_use=self.out_of_use, debts=self.debts
+        )
         self.killer = Killer()
-        self.wills = {
-            "lamp": (LastWill(f"file://{self.bench}", (WillFrame(b"OFF\n"),), "lamp off"),)
-        }
+        self.wills = {"lamp": (self.will(b"OFF\n"),)}
+
+    def will(self, command):
+        return LastWill(f"file://{self.bench}", (WillFrame(command),), "lamp off")
+
+    def kept(self):
+        """The commands that would survive the guard."""
+        try:
+            document = json.loads((self.directory / "wills.json").read_text())
+        except FileNotFoundError:
+            return []
+        return [frame["send"] for will in document["orders"]["wills"] for frame in will["frames"]]
 
     def guard(self, settings=PATIENT):
         return Guard(self.wills, self.directory, self.supervisor, settings=settings)
@@ -79,6 +96,13 @@ async def until(condition):
     with trio.fail_after(30):
         while not condition():
             await trio.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def quick_succession(monkeypatch):
+    """A guard that was lost is followed by another at once, and is given up soon."""
+    monkeypatch.setattr(guard_module, "RESTART_S", 0.02)
+    monkeypatch.setattr(guard_module, "DEAF_S", 1.0)
 
 
 async def test_after_a_goodbye_nothing_is_carried_out(tmp_path):
@@ -112,6 +136,7 @@ async def test_an_end_without_a_goodbye_is_carried_out_and_the_next_start_report
         (report,) = later.reports
         assert "the daemon died: lamp: lamp off" in str(report)
         assert str(report) in caplog.text
+        assert "lamp off (sent, not answered)" in lab.debts.find("lamp").reason
         assert lab.reports() == []
         assert lab.reports("reported-*.json") == [report.path.name]
         await later.stand_down()
@@ -176,4 +201,65 @@ async def test_without_a_will_or_when_switched_off_there_is_no_process(tmp_path,
         assert guard.statistics().wills == 0
         await guard.stand_down()
         nursery.cancel_scope.cancel()
-    assert lab.pid() == 0
+    assert list(lab.directory.iterdir()) == []  # no lock, nothing kept
+
+
+async def test_a_guard_that_is_stopped_is_ended_and_replaced_and_never_acts(tmp_path):
+    lab = Lab(tmp_path)
+    guard = lab.guard(GuardConfig(heartbeat_s=0.02, timeout_s=60.0))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(guard.run, lab.killer)
+        first = lab.pid()
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: guard.statistics().lost == 1)
+        assert not Path(f"/proc/{first}").exists()  # ended, and fetched
+        await until(lambda: guard.statistics().armed)
+        assert lab.pid() != first
+        assert lab.kept() == ["OFF\n"]
+        await guard.stand_down()
+    assert lab.reports() == []
+    assert lab.kept() == []
+
+
+async def test_a_goodbye_that_a_stopped_guard_does_not_hear_counts_all_the_same(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(guard_module, "LEAVE_S", 0.2)
+    lab = Lab(tmp_path)
+    guard = lab.guard()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(guard.run, lab.killer)
+        os.kill(lab.pid(), signal.SIGSTOP)
+        await guard.stand_down()
+        nursery.cancel_scope.cancel()
+    assert not Path(f"/proc/{lab.pid()}").exists()
+    assert lab.kept() == []
+    assert lab.reports() == []
+
+
+async def test_wills_that_have_changed_are_those_that_are_carried_out(tmp_path):
+    lab = Lab(tmp_path)
+    guard = lab.guard(GuardConfig(heartbeat_s=0.02, timeout_s=60.0))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(guard.run, lab.killer)
+        guard.reconfigure({"lamp": (lab.will(b"DIM\n"),)})
+        await until(lambda: lab.kept() == ["DIM\n"])
+        nursery.cancel_scope.cancel()
+    await until(lab.reports)
+    assert lab.bench.read_text() == "DIM\n"
+
+
+async def test_a_disabled_device_is_a_person_s_unless_it_is_owed_its_safe_state(tmp_path):
+    lab = Lab(tmp_path)
+    guard = lab.guard(GuardConfig(heartbeat_s=0.02, timeout_s=60.0))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(guard.run, lab.killer)
+        await lab.out_of_use.add("lamp", Disabled("by ada: it is being repaired", 0))
+        await until(lambda: lab.kept() == [])
+        lab.supervisor.owe("lamp", "it was refused")
+        await until(lambda: lab.kept() == ["OFF\n"])
+        lab.debts.settle("lamp", safe=True)
+        await until(lambda: lab.kept() == [])
+        nursery.cancel_scope.cancel()
+    await until(lab.reports)
+    assert not lab.bench.exists()

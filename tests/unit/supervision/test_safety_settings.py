@@ -129,6 +129,13 @@ async def test_a_driver_s_last_will_can_be_replaced_and_switched_off():
         'baud = 115200, summary = "output at 0 V" }'
     )["laser"]
     assert [frame.send for frame in own.frames] == [b"A\n", b"B\n"]
+    assert [frame.reply for frame in own.frames] == [b"OK", b"OK"]
+    assert (own.clear, own.as_plain()["clear"]) == (None, "\n")
+    (asked,) = wills(
+        'last_will = { port = "/dev/ttyS0", send = ["A"], ask = "A?", reply = "0", clear = ";" }'
+    )["laser"]
+    assert asked.frames == (WillFrame(b"A"), WillFrame(b"A?", b"0", repeat=True))
+    assert asked.clear == b";"
     assert (own.frames[0].reply, own.serial.baud, own.summary) == (b"OK", 115200, "output at 0 V")
 
 

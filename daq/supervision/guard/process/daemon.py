@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from .line import Json, host_and_port
+from .line import Json, host_and_port, real_port
 from .silence import Look
 
 GONE_S = 0.3
@@ -56,7 +56,7 @@ class Daemon:
         scheme, separator, rest = port.partition("://")
         try:
             if not separator:
-                return os.path.realpath(port) in _open_files(self._pid)
+                return real_port(port) in map(real_port, _open_files(self._pid))
             return scheme in ("tcp", "socket") and is_connected(self._pid, *host_and_port(rest))
         except OSError:
             return True

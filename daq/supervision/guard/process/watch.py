@@ -7,8 +7,9 @@ JSON:
     {"beat": n}         the daemon lives
     {"bye": true}       the daemon ends, with everything safe
 
-The end of the socket without a goodbye, or a silence, lets it act. It answers with `{"armed": ...}`
-and, when it has acted and somebody still listens, `{"acted": PATH}`.
+The end of the socket without a goodbye, or a silence, lets it act. It answers with `{"armed": n}`,
+and with `{"alive": n}` to each beat; when it has acted, and somebody still listens, with
+`{"acted": PATH}`, or with the report itself where that could not be written down.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from .daemon import Daemon
+from .keeping import forget, keep, write_report
 from .line import Json
 from .silence import TICK_S, Silence
 from .wills import act
@@ -37,7 +39,7 @@ class Watch:
     Args:
         link: The socket.
         meet: How the daemon of such orders is found, and whether it has spoken meanwhile.
-        perform: What acting is; returns where the report is.
+        perform: What acting is; returns the report.
         clock: In seconds.
     """
 
@@ -45,7 +47,7 @@ class Watch:
         self,
         link: socket.socket,
         meet: Callable[[Json, Callable[[], bool]], Daemon] = Daemon,
-        perform: Callable[[Json, str, Daemon], Path] = act,
+        perform: Callable[[Json, str, Daemon], Json] = act,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = link
@@ -85,9 +87,22 @@ class Watch:
         self._silence.end()
         self._acted = False  # what comes now is another silence
         if "arm" in message:
-            self._orders = message["arm"]
-            self._say({"armed": len(message["arm"]["wills"])})
+            self._arm(message["arm"])
+        if "beat" in message:
+            self._say({"alive": message["beat"]})
+        if "bye" in message and self._orders is not None:
+            with suppress(OSError):  # the next start would do once more what is done
+                forget(Path(self._orders["directory"]))
         return "bye" not in message
+
+    def _arm(self, orders: Json) -> None:
+        self._orders = orders
+        answer: Json = {"armed": len(orders["wills"])}
+        try:
+            keep(orders)
+        except OSError as error:  # it is armed all the same
+            answer["not_kept"] = str(error)
+        self._say(answer)
 
     def _judge(self, orders: Json, elapsed_s: float) -> bool:
         """Another tick without a word; False when there is nothing more to do."""
@@ -107,7 +122,16 @@ class Watch:
             return
         self._acted = True
         daemon = self._meet(self._orders, self._has_spoken)
-        self._say({"acted": str(self._perform(self._orders, reason, daemon))})
+        report = self._perform(self._orders, reason, daemon)
+        try:
+            path = write_report(self._orders, report)
+            forget(Path(self._orders["directory"]))
+        except OSError as error:
+            # The next start carries the last wills out again, for want of a word about it.
+            frameless = [will | {"frames": []} for will in report["wills"]]
+            self._say({"acted": str(error), "report": report | {"wills": frameless}})
+        else:
+            self._say({"acted": str(path)})
 
     def _has_spoken(self) -> bool:
         """Whether something came from the daemon that nobody has read yet."""
@@ -123,8 +147,9 @@ def main(lock: str) -> None:
     # What ends the daemon often goes to all of its children too: the guard outlives it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with Path(lock).open("w", encoding="utf-8") as held:
+    with Path(lock).open("a+", encoding="utf-8") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # the next daemon waits until this guard has finished
+        held.truncate(0)  # not before: it says who holds the lock
         held.write(str(os.getpid()))
         held.flush()
         Watch(socket.socket(fileno=0)).run()
