@@ -221,6 +221,9 @@ class LineDriver(ConfiguredDriver):
             summary: What it does, for people.
             ask: The question whether it is done.
             reply: A pattern in the answer when it is.
+
+        Returns:
+            The command, then the question until the answer is the right one.
         """
         end = self.line.dialect.end
         frames = [
