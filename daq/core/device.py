@@ -8,8 +8,7 @@ from enum import StrEnum
 
 from daq.core.actions import DeviceAction, action_operations
 from daq.core.capabilities import Capability, Operation, operations_of
-from daq.core.errors import DeviceError
-from daq.core.parameters import DeviceParameter, parameter_operations
+from daq.core.parameters import DeviceParameter, parameter_operations, row_of
 from daq.core.units import Limits, Scalar
 
 __all__ = [
@@ -111,11 +110,7 @@ class DeviceDescription:
 
     def parameter(self, name: str) -> DeviceParameter:
         """The row of that name; raises DeviceError listing those that exist."""
-        for row in self.parameters:
-            if row.name == name:
-                return row
-        known = ", ".join(row.name for row in self.parameters) or "none"
-        raise DeviceError(f"{self.id}: there is no parameter {name!r}; it has {known}")
+        return row_of(self.parameters, self.id, name)
 
 
 class DeviceState(StrEnum):

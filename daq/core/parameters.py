@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from daq.core.capabilities import Capability, Operation
+from daq.core.errors import DeviceError
+from daq.core.near_miss import did_you_mean
 from daq.core.units import Limits, Scalar
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "names_of",
     "parameter_operations",
     "parse_scalar",
+    "row_of",
     "setpoint_of",
     "split_target",
     "standard",
@@ -194,6 +197,18 @@ _WORDS: Mapping[str, Sequence[tuple[str, str, Scalar | None]]] = MappingProxyTyp
 def names_of(row: DeviceParameter) -> frozenset[str]:
     """All names by which it is set: `shutter`, `open`, `close`."""
     return frozenset(each.name for each in parameter_operations([row])) | {row.name}
+
+
+def row_of(rows: Sequence[DeviceParameter], device: str, name: str) -> DeviceParameter:
+    """The row of that name; raises DeviceError listing those that the device has."""
+    for row in rows:
+        if row.name == name:
+            return row
+    names = [row.name for row in rows]
+    raise DeviceError(
+        f"{device}: there is no parameter {name!r}; it has {', '.join(names) or 'none'}",
+        advice=did_you_mean(name, names),
+    )
 
 
 def split_target(target: str) -> tuple[str, str]:

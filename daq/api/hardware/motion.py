@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import trio
 from trio_util import wait_any
@@ -99,6 +100,8 @@ class MotionMethods(DeviceService):
         )
 
     async def _where(self, device: Device, stop: DeviceStop) -> float:
+        if Capability.MOVABLE not in device.description.capabilities:
+            return math.nan
         return await self._readback(device) if stop.position is None else stop.position
 
     @unary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from daq.cli.client.session import client, client_command, force_option
+from daq.cli.client.session import client, client_command, device_argument, force_option
 from daq.cli.showing.output import Cell, Output
 from daq.cli.showing.render import device_state_cell
 from daq.client import AsyncClient
@@ -12,11 +12,9 @@ from daq.client.calls.bench_control import DeviceUse, Reload
 
 __all__: list[str] = []
 
-_device = click.argument("device")
-
 
 @client_command(client)
-@_device
+@device_argument
 @force_option
 async def restart(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Stop DEVICE, let it go and connect it anew, without waiting for the next attempt."""
@@ -25,7 +23,7 @@ async def restart(daemon: AsyncClient, output: Output, device: str, force: bool)
 
 
 @client_command(client)
-@_device
+@device_argument
 @click.option("--reason", default="", help="For those who find it disabled.")
 @force_option
 async def disable(
@@ -37,7 +35,7 @@ async def disable(
 
 
 @client_command(client)
-@_device
+@device_argument
 async def enable(daemon: AsyncClient, output: Output, device: str) -> None:
     """Take DEVICE, which was disabled, into use again."""
     use = await daemon.bench.enable(device)

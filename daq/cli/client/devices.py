@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from daq.cli.client.session import client, client_command, force_option
+from daq.cli.client import completing
+from daq.cli.client.session import client, client_command, device_argument, force_option
+from daq.cli.quantities import setting_text, to_units
 from daq.cli.showing.output import Cell, Output
 from daq.cli.showing.render import render_devices
-from daq.client import AsyncClient, ParameterReading, Sample
-from daq.core import DaqError, DeviceParameter, format_quantity
+from daq.client import AsyncClient, DeviceInfo, ParameterReading, Sample
+from daq.core import (
+    Capability,
+    CapabilityError,
+    DaqError,
+    DeviceParameter,
+    UnknownDeviceError,
+    format_quantity,
+    parse_scalar,
+    row_of,
+)
 
-__all__ = ["sample_document", "sample_text"]
+__all__ = [
+    "device_info",
+    "sample_document",
+    "sample_text",
+    "show_position",
+    "stopped_by_interrupt",
+]
 
 STOP_TIMEOUT = 2.0
-
-_device = click.argument("device")
 
 
 @client_command(client)
@@ -29,7 +47,7 @@ async def devices(daemon: AsyncClient, output: Output, capability: str | None) -
 
 
 @client_command(client)
-@_device
+@device_argument
 async def read(daemon: AsyncClient, output: Output, device: str) -> None:
     """Take one reading of DEVICE."""
     sample = await daemon.devices.read(device)
@@ -65,30 +83,65 @@ def sample_text(sample: Sample) -> str:
     return f"{text} mean of {shape} {sample.array.dtype.name}"
 
 
-@client_command(client, negative_numbers=True)
-@_device
-@click.argument("position", type=float)
+@client_command(client)
+@click.argument("device", shell_complete=completing.devices(Capability.MOVABLE))
+@click.argument("position", nargs=-1, required=True)
 @click.option("--relative", is_flag=True, help="POSITION is a distance from here.")
 @force_option
 async def move(
-    daemon: AsyncClient, output: Output, device: str, position: float, relative: bool, force: bool
+    daemon: AsyncClient,
+    output: Output,
+    device: str,
+    position: tuple[str, ...],
+    relative: bool,
+    force: bool,
 ) -> None:
     """Move DEVICE to POSITION and wait until it has settled.
 
-    Ctrl-C stops the motion.
+    POSITION is a number in the device's units, or one with units: 1.5mm, 500um. Ctrl-C stops the
+    motion.
     """
     devices = daemon.devices.forced if force else daemon.devices
-    operation = devices.move_rel if relative else devices.move_abs
+    description = (await device_info(daemon, device)).description
+    if Capability.MOVABLE not in description.capabilities:
+        offers = ", ".join(operation.name for operation in description.operations)
+        raise CapabilityError(f"{device} cannot be moved", advice=f"it offers {offers}, stop")
+    units = description.units
+    what = f"{device}: the {'distance' if relative else 'position'}"
+    target = to_units(" ".join(position), units, what, is_distance=relative)
+    async with stopped_by_interrupt(daemon, output, device):
+        operation = devices.move_rel if relative else devices.move_abs
+        show_position(output, device, await operation(device, target), units)
+
+
+def show_position(output: Output, device: str, position: float, units: str) -> None:
+    """Where a device is."""
+    output.show(
+        {"device": device, "position": position, "units": units},
+        lambda out: out.line(device, " is at ", Cell(format_quantity(position, units, 6), "bold")),
+    )
+
+
+async def device_info(daemon: AsyncClient, device: str) -> DeviceInfo:
+    """What a device is and how it is now; raises UnknownDeviceError."""
+    listing = await daemon.devices.list()
+    for known in listing.devices:
+        if known.id == device:
+            return known
+    await daemon.devices.state(device)  # its error says which there are, and which was meant
+    raise UnknownDeviceError(f"there is no device {device!r}")
+
+
+@contextlib.asynccontextmanager
+async def stopped_by_interrupt(
+    daemon: AsyncClient, output: Output, device: str
+) -> AsyncIterator[None]:
+    """Ctrl-C within stops the device, and says whether it stands."""
     try:
-        reached = await operation(device, position)
+        yield
     except asyncio.CancelledError:
         await _stop(daemon, output, device)
         raise
-    units = await _units(daemon, device)
-    output.show(
-        {"device": device, "position": reached, "units": units},
-        lambda out: out.line(device, " is at ", Cell(format_quantity(reached, units, 6), "bold")),
-    )
 
 
 async def _stop(daemon: AsyncClient, output: Output, device: str) -> None:
@@ -103,25 +156,20 @@ async def _stop(daemon: AsyncClient, output: Output, device: str) -> None:
         output.note(Cell(f"{device}: {stopped.outcome.value}", "yellow"))
 
 
-async def _units(daemon: AsyncClient, device: str) -> str:
-    listing = await daemon.devices.list()
-    return next((d.description.units for d in listing.devices if d.id == device), "")
-
-
 @client_command(client, "get")
-@_device
-@click.argument("name", required=False)
+@device_argument
+@click.argument("name", required=False, shell_complete=completing.parameters)
 async def get_parameter(daemon: AsyncClient, output: Output, device: str, name: str | None) -> None:
     """Read the parameter NAME of DEVICE, or all of them."""
+    rows = await daemon.devices.parameters(device)
     if name is not None:
         reading = await daemon.devices.get(device, name)
-        output.show(reading, lambda out: out.line(f"{reading.value} {reading.units}".rstrip()))
+        output.show(reading, lambda out: out.line(in_words(rows, name, reading.value)))
         return
-    described = await daemon.devices.parameters(device)
-    readings = {p.name: await daemon.devices.get(device, p.name) for p in described if p.readable}
+    readings = {p.name: await daemon.devices.get(device, p.name) for p in rows if p.readable}
     output.show(
-        [{"parameter": p, "value": _value(readings.get(p.name))} for p in described],
-        lambda out: _render_parameters(out, device, described, readings),
+        [{"parameter": p, "value": _value(readings.get(p.name))} for p in rows],
+        lambda out: _render_parameters(out, device, rows, readings),
     )
 
 
@@ -139,10 +187,16 @@ def _render_parameters(
         output.line(f"{device} has no parameters")
         return
     rows = [
-        (p.name, _value(readings.get(p.name)) or "", p.units, _accepts(p), p.description)
+        (p.name, _shown(p, _value(readings.get(p.name))), p.units, _accepts(p), p.description)
         for p in described
     ]
     output.table(["parameter", "value>", "units", "accepts", "description"], rows)
+
+
+def _shown(parameter: DeviceParameter, text: str | None) -> str:
+    if text is None:
+        return ""
+    return in_words([replace(parameter, units="")], parameter.name, text)
 
 
 def _accepts(parameter: DeviceParameter) -> str:
@@ -150,21 +204,42 @@ def _accepts(parameter: DeviceParameter) -> str:
         return "read only"
     if parameter.choices:
         return ", ".join(parameter.choices)
+    if parameter.dtype == "bool":
+        return ", ".join(parameter.words)
     return f"{parameter.dtype} {parameter.limits or ''}".rstrip()
 
 
-@client_command(client, "set", negative_numbers=True)
-@_device
-@click.argument("name")
-@click.argument("value")
+@client_command(client, "set")
+@device_argument
+@click.argument("name", shell_complete=completing.parameters)
+@click.argument("value", nargs=-1, required=True, shell_complete=completing.values)
 @force_option
 async def set_parameter(
-    daemon: AsyncClient, output: Output, device: str, name: str, value: str, force: bool
+    daemon: AsyncClient,
+    output: Output,
+    device: str,
+    name: str,
+    value: tuple[str, ...],
+    force: bool,
 ) -> None:
-    """Set the parameter NAME of DEVICE to VALUE and read it back."""
+    """Set the parameter NAME of DEVICE to VALUE and read it back.
+
+    VALUE is a number in the parameter's units, or one with units: 750, 0.75um, 5mW; a word; on or
+    off.
+    """
     devices = daemon.devices.forced if force else daemon.devices
-    actual = await devices.set(device, name, value)
+    rows = await daemon.devices.parameters(device)
+    text = setting_text(row_of(rows, device, name), " ".join(value), device)
+    actual = await devices.set(device, name, text)
     output.show(
         {"device": device, "name": name, "value": actual},
-        lambda out: out.line(f"{device}.{name} is ", Cell(actual, "bold")),
+        lambda out: out.line(f"{device}.{name} is ", Cell(in_words(rows, name, actual), "bold")),
     )
+
+
+def in_words(rows: Sequence[DeviceParameter], name: str, text: str) -> str:
+    """A value as people read it: `790.002 nm`, `open`."""
+    with contextlib.suppress(StopIteration, ValueError):
+        row = next(row for row in rows if row.name == name)
+        return row.in_words(parse_scalar(text, row.dtype))
+    return text

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from daq.cli.client import completing
 from daq.cli.client.runs import (
     default_path,
     runs,
@@ -36,7 +37,7 @@ _STDOUT = Path("-")
 
 
 @client_command(runs)
-@identifier_argument
+@identifier_argument(completing.runs)
 @click.option("--format", "file_format", type=click.Choice(list(_SUFFIXES)), default="csv")
 @click.option(
     "--output",

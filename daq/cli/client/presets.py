@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from daq.cli.client import completing
 from daq.cli.client.session import client, client_command, force_option
 from daq.cli.showing.errors import ExitStatus, ReportingGroup
 from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient
 from daq.core import Preset, SettingChange, SettingOutcome, format_time
 
-_name = click.argument("name")
+_name = click.argument("name", shell_complete=completing.presets)
 _STYLES = {
     SettingOutcome.SAME: "dim",
     SettingOutcome.DIFFERS: "yellow",
@@ -28,7 +29,7 @@ def presets() -> None:
 
 @client_command(presets)
 @_name
-@click.argument("devices", nargs=-1)
+@click.argument("devices", nargs=-1, shell_complete=completing.devices())
 @click.option("--note", default="", help="What it is good for.")
 @click.option("--replace", is_flag=True, help="Replace the preset of that name.")
 async def save(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from daq.cli.client import completing
 from daq.cli.client.session import client, client_command, identifier_argument
 from daq.cli.showing.output import SHORT_ID, Cell, Output
 from daq.cli.showing.progress import progress_bar
@@ -58,7 +59,7 @@ async def list_runs(
 
 
 @client_command(runs)
-@identifier_argument
+@identifier_argument(completing.runs)
 async def show(daemon: AsyncClient, output: Output, identifier: str) -> None:
     """Show everything on record about a run."""
     run = await daemon.runs.get(identifier)
@@ -95,11 +96,18 @@ def default_path(run: RecordedRun, suffix: str) -> Path:
 
 
 @client_command(runs)
-@identifier_argument
+@identifier_argument(completing.runs)
 @click.option("--output", "path", type=_path, help="PNG, PDF or SVG. [default: NAME-ID.png]")
 @click.option("--column", "columns", multiple=True, help="What to draw; may be repeated.")
 @click.option("--log", type=click.Choice(["x", "y", "xy"]), help="Logarithmic axes.")
-@click.option("--with", "others", multiple=True, metavar="RUN", help="Draw this run into it too.")
+@click.option(
+    "--with",
+    "others",
+    multiple=True,
+    metavar="RUN",
+    shell_complete=completing.runs,
+    help="Draw this run into it too.",
+)
 @stream_option
 async def plot(
     daemon: AsyncClient,

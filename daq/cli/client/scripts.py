@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from daq.cli.client import completing
 from daq.cli.client.session import (
     client,
     client_command,
@@ -18,6 +21,7 @@ from daq.cli.client.session import (
 from daq.cli.following import follow, follow_or_stop, show_end
 from daq.cli.showing.output import Cell, Output
 from daq.cli.showing.render import (
+    render_device_stops,
     render_execution,
     render_executions,
     render_info,
@@ -27,9 +31,12 @@ from daq.cli.showing.render import (
 )
 from daq.cli.sources import read_source
 from daq.client import AsyncClient, StateChange
-from daq.core import ExecutionState, signature
+from daq.core import DaqError, ExecutionState, signature
 
 __all__: list[str] = []
+
+ACTIVE = 20
+"""As many of the newest executions are looked through for one that has not ended."""
 
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 _limits = click.option(
@@ -67,7 +74,7 @@ async def upload(
 
 
 @client_command(client)
-@click.argument("script")
+@click.argument("script", shell_complete=completing.scripts)
 @parameters_option
 @_limits
 @click.option("--watch", is_flag=True, help="Watch it until it ends.")
@@ -83,11 +90,21 @@ async def start(
     execution_id = await daemon.scripts.start(script, parameters, limits=limits)
     if watch:
         return await _watch(daemon, output, execution_id)
+    position = 0
+    with contextlib.suppress(DaqError):  # it was started, whatever becomes of this question
+        position = (await daemon.scripts.status(execution_id)).queue_position
+    said = f"queued, {_ordinal(position)}: " if position else "started "
     output.show(
-        {"execution_id": execution_id},
-        lambda out: out.line("started ", Cell(execution_id, "bold")),
+        {"execution_id": execution_id, "queue_position": position},
+        lambda out: out.line(said, Cell(execution_id, "bold")),
     )
     return None
+
+
+def _ordinal(number: int) -> str:
+    """`1st`, `2nd`, `13th`."""
+    ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 @client_command(client)
@@ -116,7 +133,7 @@ async def run(
 
 
 @client_command(client)
-@identifier_argument
+@identifier_argument(completing.executions)
 async def status(daemon: AsyncClient, output: Output, identifier: str) -> None:
     """Show an execution: the one that runs, or ran last, without ID."""
     view = await daemon.scripts.status(identifier)
@@ -124,7 +141,7 @@ async def status(daemon: AsyncClient, output: Output, identifier: str) -> None:
 
 
 @client_command(client)
-@identifier_argument
+@identifier_argument(completing.executions)
 async def watch(daemon: AsyncClient, output: Output, identifier: str) -> int:
     """Watch an execution until it ends.
 
@@ -147,14 +164,14 @@ async def _watch(daemon: AsyncClient, output: Output, execution_id: str) -> int:
 
 
 @client_command(client)
-@identifier_argument
+@identifier_argument(completing.executions)
 async def pause(daemon: AsyncClient, output: Output, identifier: str) -> None:
     """Pause an execution at its next checkpoint."""
     _show_change(output, await daemon.scripts.pause(identifier))
 
 
 @client_command(client)
-@identifier_argument
+@identifier_argument(completing.executions)
 async def resume(daemon: AsyncClient, output: Output, identifier: str) -> None:
     """Resume a paused execution."""
     _show_change(output, await daemon.scripts.resume(identifier))
@@ -172,7 +189,7 @@ def _show_change(output: Output, change: StateChange) -> None:
 
 
 @client_command(client)
-@identifier_argument
+@identifier_argument(completing.stoppable)
 @click.option("--force", is_flag=True, help="Kill it now instead of letting it clean up.")
 @click.option(
     "--grace",
@@ -189,12 +206,27 @@ async def stop(
     grace: float | None,
     reason: str,
 ) -> None:
-    """Stop an execution, or the one that runs.
+    """Stop an execution, or the one that runs; or a device, by its id.
 
     Returns when the stop is verified, and shows what each device answered.
     """
+    if identifier and await _stop_device(daemon, output, identifier):
+        return
     report = await daemon.scripts.stop(identifier, force=force, grace_s=grace, reason=reason)
     output.show(report, lambda out: render_stop(out, report))
+
+
+async def _stop_device(daemon: AsyncClient, output: Output, identifier: str) -> bool:
+    """Stop the device of that id; whether there is one, and no execution that goes by its name."""
+    units = {d.id: d.description.units for d in (await daemon.devices.list()).devices}
+    if identifier not in units:
+        return False
+    report = replace(await daemon.devices.stop(identifier), units=units[identifier])
+    active = await daemon.scripts.executions(limit=ACTIVE)
+    if any(v.record.script_name == identifier and not v.record.state.is_final for v in active):
+        return False
+    output.show(report, lambda out: render_device_stops(out, [report]))
+    return True
 
 
 @client_command(client)

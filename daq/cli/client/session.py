@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
+from daq.cli.client import completing
+from daq.cli.client.completing import Completion
 from daq.cli.showing.documents import error_document
 from daq.cli.showing.errors import INTERRUPTED, ExitStatus, ReportingGroup
 from daq.cli.showing.output import Output
@@ -22,6 +25,7 @@ __all__ = [
     "client",
     "client_command",
     "credential_options",
+    "device_argument",
     "force_option",
     "identifier_argument",
     "key_numbers",
@@ -30,7 +34,17 @@ __all__ = [
 ]
 
 force_option = click.option("--force", is_flag=True, help="Also while an execution uses it.")
-identifier_argument = click.argument("identifier", metavar="[ID]", default="", required=False)
+device_argument = click.argument("device", shell_complete=completing.devices())
+
+
+def identifier_argument(
+    shell_complete: Completion,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An ID that may be left out."""
+    return click.argument(
+        "identifier", metavar="[ID]", default="", required=False, shell_complete=shell_complete
+    )
+
 
 Handler = Callable[..., Coroutine[Any, Any, int | None]]
 
@@ -124,15 +138,24 @@ def client(ctx: click.Context) -> None:
     ctx.ensure_object(Session)
 
 
+_NEGATIVE = re.compile(r"-[.0-9]")
+
+
+class _Command(click.Command):
+    """A command whose arguments may be negative numbers: no option of ours begins with a digit."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # What begins with a space is no option for click, and the same number.
+        return super().parse_args(ctx, [f" {a}" if _NEGATIVE.match(a) else a for a in args])
+
+
 def client_command(
-    group: click.Group, name: str | None = None, *, negative_numbers: bool = False
+    group: click.Group, name: str | None = None
 ) -> Callable[[Handler], click.Command]:
     """Make a command of an `async def` that takes the client, the output, and its parameters.
 
-    What it returns is the exit status; None is 0. With `negative_numbers` an argument may begin
-    with a minus sign.
+    What it returns is the exit status; None is 0.
     """
-    settings = {"ignore_unknown_options": negative_numbers}
 
     def decorate(handler: Handler) -> click.Command:
         @functools.wraps(handler)
@@ -151,7 +174,7 @@ def client_command(
             ctx.exit(status or 0)
 
         decorated = _connection_options(run)
-        return group.command(name or handler.__name__, context_settings=settings)(decorated)
+        return group.command(name or handler.__name__, cls=_Command)(decorated)
 
     return decorate
 
@@ -169,6 +192,7 @@ def parameters_option(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY=VALUE",
         multiple=True,
         callback=key_values,
+        shell_complete=completing.script_parameters,
         help="A parameter of the script's main(); may be given several times.",
     )(function)
 

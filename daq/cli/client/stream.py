@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from datetime import UTC, datetime
 
 import click
 
+from daq.cli.client import completing
 from daq.cli.client.devices import sample_document, sample_text
 from daq.cli.client.session import client, client_command
+from daq.cli.polling import Source, merged, polled
 from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient, Sample
 
-__all__: list[str] = []
+__all__ = ["show_sample"]
+
+POLL_HZ = 2
 
 
 @client_command(client)
@@ -21,6 +24,7 @@ __all__: list[str] = []
     "-c",
     multiple=True,
     metavar="PATTERN",
+    shell_complete=completing.channels,
     help="Such as `stage` or `laser.*`; may be given several times. [default: all]",
 )
 @click.option(
@@ -30,6 +34,11 @@ __all__: list[str] = []
     default=0,
     help="At most that many values a second of each channel. [default: all values]",
 )
+@click.option(
+    "--poll/--no-poll",
+    default=None,
+    help="Ask devices too, --rate times a second or twice. [default: on a terminal]",
+)
 @click.option("--average", is_flag=True, help="With --rate: means of the values in between.")
 @click.option("--count", "-n", type=click.IntRange(min=1), help="End after that many values.")
 async def stream(
@@ -37,29 +46,38 @@ async def stream(
     output: Output,
     channels: tuple[str, ...],
     rate: int,
+    poll: bool | None,
     average: bool,
     count: int | None,
 ) -> None:
-    """Print measurements, a line each, until Ctrl-C."""
+    """Print measurements, a line each, until Ctrl-C.
+
+    What nobody takes is not published: with --poll the devices of an idle bench are asked as well.
+    """
     if average and not rate:
         raise click.UsageError("--average needs --rate: it is the mean of what comes in between")
-    samples = daemon.streams.measurements(channels, max_rate_hz=rate, average=average)
+    is_polling = output.is_live if poll is None else poll
     if output.is_live:
-        output.note(Cell("waiting for what devices publish; Ctrl-C ends", "dim"))
+        asked = "what devices are asked and publish" if is_polling else "what devices publish"
+        output.note(Cell(f"{asked}; Ctrl-C ends", "dim"))
+    published = daemon.streams.measurements(channels, max_rate_hz=rate, average=average)
+    sources = [Source(published)]
+    if is_polling:
+        sources += await polled(daemon, channels, rate or POLL_HZ)
     dropped = 0
     printed = 0
-    async with aclosing(samples):
+    async with merged(sources) as samples:
         async for sample in samples:
             if sample.dropped > dropped and not output.as_json:
                 output.note(Cell(f"{sample.dropped - dropped} values were dropped", "yellow"))
             dropped = sample.dropped
-            _show(output, sample)
+            show_sample(output, sample)
             printed += 1
             if printed == count:
                 return
 
 
-def _show(output: Output, sample: Sample) -> None:
+def show_sample(output: Output, sample: Sample) -> None:
     if output.as_json:
         output.record(sample_document(sample))
         return

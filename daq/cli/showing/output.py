@@ -20,6 +20,9 @@ __all__ = ["SHORT_ID", "Cell", "Output"]
 UNBROKEN = 22
 """A column of a terminal's table that is not wider is never broken into lines."""
 
+PADDING = 3
+"""Between two columns of a terminal's table."""
+
 LONGEST = 500
 """Characters of a cell that are shown."""
 
@@ -89,22 +92,37 @@ class Output:
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str | Cell]]) -> None:
         """A table; headings that end in `>` are of columns of numbers, aligned to the right.
 
-        Where a terminal is too narrow, only columns of long texts are broken into lines.
+        Where a terminal is too narrow, only columns of long texts are broken into lines; where that
+        does not help, a row becomes a paragraph.
         """
         cells = [[_in_table(_cell(value)) for value in row] for row in rows]
-        if self.console.is_terminal:
-            self._framed(headings, cells)
-        else:
+        if not self.console.is_terminal:
             self._aligned(headings, cells)
+            return
+        widths = [
+            max(len(heading.removesuffix(">")), *(len(row[index].text) for row in cells), 0)
+            for index, heading in enumerate(headings)
+        ]
+        if sum(min(width, UNBROKEN) + PADDING for width in widths) <= self.console.width:
+            self._framed(headings, widths, cells)
+        else:
+            self._paragraphs(headings, cells)
 
-    def _framed(self, headings: Sequence[str], rows: list[list[Cell]]) -> None:
+    def _paragraphs(self, headings: Sequence[str], rows: list[list[Cell]]) -> None:
+        names = [heading.removesuffix(">") for heading in headings]
+        for row in rows:
+            self.line()
+            self.fields(zip(names, row, strict=True))
+
+    def _framed(
+        self, headings: Sequence[str], widths: Sequence[int], rows: list[list[Cell]]
+    ) -> None:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for index, heading in enumerate(headings):
-            widest = max((len(row[index].text) for row in rows), default=0)
+        for heading, width in zip(headings, widths, strict=True):
             table.add_column(
                 heading.removesuffix(">"),
                 justify="right" if heading.endswith(">") else "left",
-                no_wrap=widest <= UNBROKEN,
+                no_wrap=width <= UNBROKEN,
                 overflow="fold",
             )
         for row in rows:

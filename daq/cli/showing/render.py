@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from daq.cli.showing.output import Cell, Output
 from daq.client import DaemonInfo, DeviceInfo, DeviceListing, RunPage
 from daq.core import (
+    Column,
     DeviceSnapshot,
     DeviceState,
     DeviceStop,
@@ -354,16 +355,27 @@ def render_run(output: Output, detail: RecordedRun) -> None:
         ]
     )
     rows = [
-        (stream.name, column.name, column.units, column.dtype, _shape(column.shape), column.role)
+        (stream.name, column.name, column.units, _holds(column), column.role)
         for stream in detail.streams
         for column in stream.columns
     ]
     if rows:
-        output.table(["stream", "column", "units", "type", "shape", "role"], rows)
+        output.table(["stream", "column", "units", "holds", "role"], rows)
 
 
-def _shape(shape: Sequence[int]) -> str:
-    return " x ".join(str(length) for length in shape)
+_KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "c": "complex numbers"}
+_OTHERS = {"b": "true or false", "U": "texts", "O": "texts", "S": "texts"}
+
+
+def _holds(column: Column) -> str:
+    """What a column is made of, in words: `numbers`, `images of 480 x 640 whole numbers`."""
+    letter = next((c for c in column.dtype if c.isalpha()), "O")
+    words = {**_KINDS, **_OTHERS}.get("b" if column.dtype == "bool" else letter, column.dtype)
+    if not column.shape:
+        return words
+    lengths = " x ".join(str(length) for length in column.shape)
+    what = {1: "waveforms", 2: "images"}.get(len(column.shape), "arrays")
+    return f"{what} of {lengths} {words}"
 
 
 def _pairs(values: Mapping[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -69,9 +70,11 @@ class DevicesClient(MotionCalls, ParameterCalls):
         # An older API says only whether it obeyed.
         fallback = StopOutcome.STOPPED if answer.success else StopOutcome.REFUSED
         outcome = StopOutcome(answer.outcome) if answer.outcome else fallback
-        position = answer.stopped_position if outcome is StopOutcome.STOPPED else None
+        at: float | None = answer.stopped_position
+        if outcome is not StopOutcome.STOPPED or math.isnan(answer.stopped_position):
+            at = None
         return DeviceStop(
-            device, outcome, duration_s, answer.message, position=position, owed=answer.owed
+            device, outcome, duration_s, answer.message, position=at, owed=answer.owed
         )
 
     async def call(

@@ -126,12 +126,17 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_start_prints_the_execution() -> None:
-    with FakeDaemon({"StartScript": lambda r: pb.StartResponse(True, "e1")}) as daemon:
+    waiting = status_to_wire(view(S.PENDING, queue_position=2))
+    answers: dict[str, Any] = {"StartScript": lambda r: pb.StartResponse(True, "e1")}
+    with FakeDaemon(answers) as daemon:
+        # It was started, also where the question after its place in the queue fails.
         result = ask(daemon, "start", "scan", "--param", "points=21", "--param", "dwell=0.1")
         assert daemon.last("StartScript").parameters == {"points": "21", "dwell": "0.1"}
         assert result.output == "started e1\n"
         as_json = ask(daemon, "start", "scan", "--json")
-    assert json.loads(as_json.output) == {"execution_id": "e1"}
+        daemon.answers["GetScriptStatus"] = lambda r: waiting
+        assert ask(daemon, "start", "scan").output == "queued, 2nd: e1\n"
+    assert json.loads(as_json.output) == {"execution_id": "e1", "queue_position": 0}
 
 
 def test_a_parameter_without_a_value_is_a_usage_error() -> None:
@@ -340,7 +345,8 @@ def test_an_interrupted_move_says_when_nobody_knows_that_it_stands(
         raise AssertionError
 
     monkeypatch.setattr("daq.cli.client.devices.STOP_TIMEOUT", 0.2)
-    with FakeDaemon({"MoveAbsolute": interrupted, "StopMotion": silent}) as daemon:
+    answers = {"MoveAbsolute": interrupted, "StopMotion": silent, "ListDevices": devices}
+    with FakeDaemon(answers) as daemon:
         result = ask(daemon, "move", "stage", "2")
     assert result.exit_code == 130
     assert result.stderr == "stage may still move: no answer within 0.2 s\n"
@@ -350,7 +356,7 @@ def test_an_error_of_the_daemon_is_one_message_on_stderr_with_its_advice() -> No
     def refuse(request: object) -> None:
         raise LimitError.outside("stage", "position", 12.0, -10.0, 10.0, "mm")
 
-    with FakeDaemon({"MoveAbsolute": refuse}) as daemon:
+    with FakeDaemon({"MoveAbsolute": refuse, "ListDevices": devices}) as daemon:
         result = ask(daemon, "move", "stage", "12")
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -387,7 +393,7 @@ def test_parameters_are_listed_got_and_set() -> None:
             "power        0.5  W      float [0, 1]  Output",
             "serial       0.5         read only",
         ]
-        assert ask(daemon, "set", "laser", "power", "-0.25").output == "laser.power is -0.25\n"
+        assert ask(daemon, "set", "laser", "power", "-0.25").output == "laser.power is -0.25 W\n"
 
 
 def test_a_stream_is_a_line_a_value_and_tells_drops() -> None:
@@ -448,7 +454,7 @@ def test_runs_are_listed_and_shown() -> None:
     assert listed.stdout.splitlines()[1].split()[:4] == ["r1", "scan", "completed", "3"]
     assert "1 of 7 runs" in listed.stderr
     assert "duration  2.5 s" in shown
-    assert shown.splitlines()[-1].split() == ["primary", "stage", "mm", "<f8", "positioner"]
+    assert shown.splitlines()[-1].split() == ["primary", "stage", "mm", "numbers", "positioner"]
     assert document["summary"]["outcome"] == "completed"
 
 
@@ -573,6 +579,7 @@ def test_ctrl_c_stops_a_move() -> None:
     answers = {
         "MoveAbsolute": endless,
         "StopMotion": lambda r: pb.StopMotionResponse(True, outcome="stopped"),
+        "ListDevices": devices,
     }
     with FakeDaemon(answers) as daemon:
         result = ask(daemon, "move", "stage", "3")

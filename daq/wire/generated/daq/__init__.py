@@ -961,6 +961,8 @@ class StopMotionRequest(betterproto.Message):
 class StopMotionResponse(betterproto.Message):
     success: bool = betterproto.bool_field(1)
     stopped_position: float = betterproto.double_field(2)
+    """NaN of a device that has no position."""
+
     outcome: str = betterproto.string_field(50)
     """stopped, idle, refused or unreachable."""
 

@@ -1,0 +1,139 @@
+"""Telling a device what to do: open, close, home, trigger, or any operation that it offers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from daq.cli.client import completing
+from daq.cli.client.devices import (
+    device_info,
+    sample_document,
+    sample_text,
+    show_position,
+    stopped_by_interrupt,
+)
+from daq.cli.client.session import client, client_command, device_argument, force_option
+from daq.cli.showing.output import Cell, Output
+from daq.client import AsyncClient, DevicesClient
+from daq.core import Capability, format_quantity
+
+__all__: list[str] = []
+
+_shutter = click.argument(
+    "device", shell_complete=completing.devices(Capability.SHUTTER_CONTROLLABLE)
+)
+
+
+def _operated(daemon: AsyncClient, *, force: bool) -> DevicesClient:
+    return daemon.devices.forced if force else daemon.devices
+
+
+@client_command(client, "open")
+@_shutter
+@force_option
+async def open_shutter(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
+    """Open the shutter of DEVICE, and say whether it is open."""
+    _show_shutter(output, device, is_open=await _operated(daemon, force=force).open(device))
+
+
+@client_command(client, "close")
+@_shutter
+@force_option
+async def close_shutter(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
+    """Close the shutter of DEVICE, and say whether it is closed."""
+    _show_shutter(output, device, is_open=await _operated(daemon, force=force).close(device))
+
+
+def _show_shutter(output: Output, device: str, *, is_open: bool) -> None:
+    word = "open" if is_open else "closed"
+    output.show(
+        {"device": device, "is_open": is_open},
+        lambda out: out.line(f"{device} is ", Cell(word, "bold")),
+    )
+
+
+@client_command(client)
+@click.argument("device", shell_complete=completing.devices(Capability.MOVABLE))
+@force_option
+async def home(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
+    """Let DEVICE search its home position, and wait until it has settled.
+
+    Ctrl-C stops the motion.
+    """
+    async with stopped_by_interrupt(daemon, output, device):
+        await _operated(daemon, force=force).call(device, "home")
+    position = await daemon.devices.call(device, "position")
+    show_position(output, device, position, (await device_info(daemon, device)).description.units)
+
+
+@client_command(client)
+@click.argument("device", shell_complete=completing.devices(Capability.TRIGGERABLE))
+@force_option
+async def trigger(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
+    """Make DEVICE ready, trigger one acquisition, and show what it took.
+
+    It is not armed any more afterwards.
+    """
+    devices = _operated(daemon, force=force)
+    async with stopped_by_interrupt(daemon, output, device):
+        await devices.arm(device)
+        try:
+            await devices.trigger(device)
+            sample = await devices.read(device)
+        finally:
+            await devices.unstage(device)
+    output.show(
+        sample_document(sample),
+        lambda out: out.line(device, " ", Cell(sample_text(sample), "bold")),
+    )
+
+
+@client_command(client)
+@device_argument
+@click.argument("operation", shell_complete=completing.operations)
+@click.argument("arguments", nargs=-1)
+@force_option
+async def call(
+    daemon: AsyncClient,
+    output: Output,
+    device: str,
+    operation: str,
+    arguments: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Call any OPERATION of DEVICE, as a script would: `call stage move_rel 0.5`.
+
+    ARGUMENTS are numbers, true, false or texts. `client devices` lists what each device offers.
+    Ctrl-C stops the device.
+    """
+    async with stopped_by_interrupt(daemon, output, device):
+        result = await _operated(daemon, force=force).call(
+            device, operation, *(_argument(text) for text in arguments)
+        )
+    output.show(
+        {"device": device, "operation": operation, "result": result},
+        lambda out: out.line(f"{device}.{operation}: ", Cell(_result(result), "bold")),
+    )
+
+
+def _argument(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip()
+
+
+def _result(result: Any) -> str:
+    match result:
+        case None:
+            return "done"
+        case bool():
+            return "yes" if result else "no"
+        case float():
+            return f"{result:.6g}"
+        case {"value": int() | float() as value, "units": str() as units}:
+            return format_quantity(value, units, 6)
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
