@@ -77,40 +77,42 @@ async def merged(sources: Sequence[Source]) -> AsyncIterator[Samples]:
     It ends when all have ended. A device that goes offline ends its own only; any other error is
     raised, once.
     """
-    queue: asyncio.Queue[Sample | DaqError | None] = asyncio.Queue(maxsize=len(sources))
-
-    async def pump(source: Source) -> None:
-        try:
-            async with aclosing(source.samples):
-                async for sample in source.samples:
-                    if source.is_shown:
-                        await queue.put(sample)
-        except OfflineError:
-            await queue.put(None)
-        except DaqError as error:
-            await queue.put(error)
-        else:
-            await queue.put(None)
-
-    async def taken() -> Samples:
-        going_on = len(sources)
-        while going_on:
-            item = await queue.get()
-            if isinstance(item, DaqError):
-                raise item
-            if item is None:
-                going_on -= 1
-            else:
-                yield item
-
-    pumps = [asyncio.create_task(pump(source)) for source in sources]
+    queue: asyncio.Queue[_Item] = asyncio.Queue(maxsize=len(sources))
+    pumps = [asyncio.create_task(_pump(source, queue)) for source in sources]
     try:
-        async with aclosing(taken()) as samples:
+        async with aclosing(_taken(queue, len(sources))) as samples:
             yield samples
     finally:
         for task in pumps:
             task.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
+
+
+_Item = Sample | DaqError | None
+"""None for a stream that has ended."""
+
+
+async def _pump(source: Source, queue: asyncio.Queue[_Item]) -> None:
+    ending: DaqError | None = None
+    try:
+        async with aclosing(source.samples):
+            async for sample in source.samples:
+                if source.is_shown:
+                    await queue.put(sample)
+    except DaqError as error:
+        ending = None if isinstance(error, OfflineError) else error
+    await queue.put(ending)
+
+
+async def _taken(queue: asyncio.Queue[_Item], going_on: int) -> Samples:
+    while going_on:
+        item = await queue.get()
+        if isinstance(item, DaqError):
+            raise item
+        if item is None:
+            going_on -= 1
+        else:
+            yield item
 
 
 async def _positions(daemon: AsyncClient, device: DeviceInfo, rate_hz: int) -> Samples:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from daq.core.actions import DeviceAction, action_operations
 from daq.core.capabilities import Capability, Operation, operations_of
+from daq.core.errors import DeviceError
 from daq.core.parameters import DeviceParameter, parameter_operations, row_of
 from daq.core.units import Limits, Scalar
 
