@@ -36,7 +36,7 @@ def _operated(daemon: AsyncClient, *, force: bool) -> DevicesClient:
 @force_option
 async def open_shutter(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Open the shutter of DEVICE, and say whether it is open."""
-    _show_shutter(output, device, is_open=await _operated(daemon, force=force).open(device))
+    _show_shutter(output, device, is_open=bool(await _operated(daemon, force=force).open(device)))
 
 
 @client_command(client, "close")
@@ -44,7 +44,7 @@ async def open_shutter(daemon: AsyncClient, output: Output, device: str, force: 
 @force_option
 async def close_shutter(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Close the shutter of DEVICE, and say whether it is closed."""
-    _show_shutter(output, device, is_open=await _operated(daemon, force=force).close(device))
+    _show_shutter(output, device, is_open=bool(await _operated(daemon, force=force).close(device)))
 
 
 def _show_shutter(output: Output, device: str, *, is_open: bool) -> None:
