@@ -93,7 +93,7 @@ def test_a_device_does_what_it_is_told(
 ) -> None:
     monkeypatch.setenv("TZ", "UTC")
     answers = {
-        "SetShutter": lambda r: pb.SetShutterResponse(True, is_open=r.open),
+        "SetParameter": lambda r: pb.SetParameterResponse(True, actual_value=r.value),
         "MoveAbsolute": lambda r: pb.MoveResponse(True, final_position=r.value),
         "ExecuteDeviceCommand": command,
         "StreamValues": lambda r: [pb.ValueUpdate("meter", 0.002, "W", 5)],
