@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -16,9 +17,17 @@ from daq.cli.client.devices import (
     stopped_by_interrupt,
 )
 from daq.cli.client.session import client, client_command, device_argument, force_option
+from daq.cli.quantities import setting_text
 from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient, DevicesClient
-from daq.core import Capability, format_quantity
+from daq.core import (
+    Capability,
+    DeviceAction,
+    ParameterError,
+    Scalar,
+    format_quantity,
+    parse_scalar,
+)
 
 __all__: list[str] = []
 
@@ -106,17 +115,35 @@ async def call(
 ) -> None:
     """Call any OPERATION of DEVICE, as a script would: `call stage move_rel 0.5`.
 
-    ARGUMENTS are numbers, true, false or texts. `client devices` lists what each device offers.
-    Ctrl-C stops the device.
+    ARGUMENTS are numbers, true, false or texts; those of an instrument's own actions also have
+    units and names: `call cryostat ramp target=77K`. `client devices` lists what each device
+    offers. Ctrl-C stops the device.
     """
+    actions = (await device_info(daemon, device)).description.actions
+    own = next((action for action in actions if action.name == operation), None)
+    given = [_argument(text) for text in arguments] if own is None else _bound(own, arguments)
     async with stopped_by_interrupt(daemon, output, device):
-        result = await _operated(daemon, force=force).call(
-            device, operation, *(_argument(text) for text in arguments)
-        )
+        result = await _operated(daemon, force=force).call(device, operation, *given)
     output.show(
         {"device": device, "operation": operation, "result": result},
         lambda out: out.line(f"{device}.{operation}: ", Cell(_result(result), "bold")),
     )
+
+
+def _bound(action: DeviceAction, texts: Sequence[str]) -> list[Scalar]:
+    """The arguments of an action in their order, as its rows want them."""
+    names = {row.name for row in action.arguments}
+    pairs = [text.partition("=") for text in texts]
+    named = {name: value for name, is_named, value in pairs if is_named and name in names}
+    positional = [text for text in texts if text.partition("=")[0] not in named]
+    try:
+        bound = action.bind(*positional, **named)
+    except TypeError as error:
+        raise ParameterError(f"{action.name}{action.signature}: {error}") from None
+    return [
+        parse_scalar(setting_text(row, text, action.name), row.dtype)
+        for row, text in zip(action.arguments, bound, strict=False)
+    ]
 
 
 def _argument(text: str) -> Any:

@@ -18,6 +18,7 @@ from daq.core import (
     Capability,
     Category,
     Channel,
+    DeviceAction,
     DeviceDescription,
     DeviceParameter,
     DeviceSnapshot,
@@ -40,11 +41,19 @@ def describe(name: str, units: str, *capabilities: Capability, **fields: Any) ->
     )  # fmt: skip
 
 
+RAMP = DeviceAction(
+    "ramp",
+    arguments=(
+        DeviceParameter("target", "float", units="K"),
+        DeviceParameter("seconds", "float", units="s"),
+    ),
+)
 BENCH = [
     describe("stage", "mm", Capability.MOVABLE),
     describe("meter", "W", Capability.READABLE),
     describe("camera", "counts", Capability.FRAME_PRODUCER, Capability.TRIGGERABLE),
     describe("digitizer", "V", Capability.SAMPLE_PRODUCER),
+    describe("cryostat", "K", actions=(RAMP,)),
     describe(
         "laser", "W", parameters=(standard("shutter"), DeviceParameter("power", "float", "", "W"))
     ),
@@ -85,6 +94,8 @@ def command(request: pb.DeviceCommandRequest) -> pb.DeviceCommandResponse:
         ("call meter zero", "meter.zero: []\n"),
         ("call meter take 1.5 true -2 knife", 'meter.take: [1.5, true, -2, "knife"]\n'),
         ("call stage home", "stage.home: done\n"),
+        ("call cryostat ramp 77 5min", "cryostat.ramp: [77.0, 300.0]\n"),
+        ("call cryostat ramp seconds=1e3ms target=-10degC", "cryostat.ramp: [263.15, 1.0]\n"),
         ("live meter --count 1", "00:00:00.000  meter             2 mW\n"),
     ],
 )
@@ -101,6 +112,15 @@ def test_a_device_does_what_it_is_told(
     result = answered(typed, answers)
     assert result.output[-len(shown) :].partition(" ")[2] == shown.partition(" ")[2], result.output
     assert result.exit_code == 0
+
+
+def test_a_wrong_call_of_an_action_names_the_argument() -> None:
+    missing = answered("call cryostat ramp 77", {})
+    assert (
+        missing.stderr == "error: ramp(target, seconds): missing a required argument: 'seconds'\n"
+    )
+    unfit = answered("call cryostat ramp 77 5K", {})
+    assert "ramp: seconds is in s: '5K' does not fit" in unfit.stderr
 
 
 def test_what_has_no_position_is_not_moved_and_says_what_it_offers() -> None:
