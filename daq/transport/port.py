@@ -269,7 +269,8 @@ def _reason(error: OSError) -> tuple[str, str]:
     The numbers of a host that cannot be found are below 0 and not the system's.
     """
     number = error.errno or 0
-    what = os.strerror(number) if number > 0 else error.strerror or str(error)
+    is_known = number > 0 and number != errno.EINVAL  # of that our own words say more
+    what = os.strerror(number) if is_known else error.strerror or str(error)
     if number == errno.EAGAIN:
         return "another program has it open", "end that program, or another daemon on this port"
     return what, _ADVICE.get(number, "")

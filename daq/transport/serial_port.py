@@ -86,11 +86,22 @@ async def open_serial(settings: PortSettings) -> SerialStream:
         port = await trio.to_thread.run_sync(_open, settings)
     except ValueError as error:  # what pyserial makes of a rate that the port does not do
         raise OSError(errno.EINVAL, str(error)) from error
+    except termios.error as error:
+        raise _unfit(settings, error) from error
     try:
         return SerialStream(loop, port)
-    except termios.error as error:  # no OSError: the port does not do what it was asked for
+    except termios.error as error:
         port.close()
-        raise OSError(*error.args) from error
+        raise _unfit(settings, error) from error
+
+
+def _unfit(settings: PortSettings, error: termios.error) -> OSError:
+    """The port does not do what it was asked for; pyserial's error is no OSError."""
+    code, reason = error.args
+    if code == errno.EINVAL:
+        framing = f"{settings.data_bits} data bits, parity {settings.parity}"
+        reason = f"it does not take {framing} (a pseudo-terminal has 8 and none)"
+    return OSError(code, reason)
 
 
 class _Serial(Serial):  # type: ignore[misc]

@@ -48,6 +48,15 @@ async def opened(**settings):
                 await line.close()
 
 
+async def test_what_a_port_cannot_do_is_told():
+    with terminal() as (_, name):
+        async with open_serial_loop():
+            settings = PortSettings(name, data_bits=7, parity="odd")
+            line = Line(Ports().port(settings), "device")
+            with pytest.raises(OfflineError, match="it does not take 7 data bits, parity odd"):
+                await line.open()
+
+
 @pytest.mark.parametrize(
     ("flow_control", "hardware", "software"),
     [("none", False, False), ("hardware", True, False), ("software", False, True)],
