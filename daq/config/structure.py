@@ -91,6 +91,7 @@ def read_model(
             return _CONVERTER.structure(plain, model)
         except BaseValidationError as error:
             for leaf in list(_leaves(error, ())):
+                leaf.unfold(plain)
                 leaf.tell(mistakes, at, plain)
                 leaf.mend(plain)
 
@@ -136,6 +137,17 @@ class _Leaf:
     owner: Any
     """The dataclass whose key it is; None for an element of a list or of a table of tables."""
     kind: Any
+
+    def unfold(self, plain: Any) -> None:
+        """Make the table of a text that stands for one."""
+        short = getattr(self.owner, "SHORT", "")
+        if not short:
+            return
+        for part in self.path[:-2]:
+            plain = plain[int(part)] if isinstance(plain, list) else plain[part]
+        place = int(self.path[-2]) if isinstance(plain, list) else self.path[-2]
+        if not isinstance(plain[place], dict):
+            plain[place] = {short: plain[place]}
 
     def tell(self, mistakes: Mistakes, at: KeyPath, plain: Any) -> None:
         where = (*at, *self.path)

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 __all__ = ["CHECKSUMS", "CHECKSUM_FORMS", "Checksum", "WrongChecksumError"]
 
-CHECKSUM_FORMS = ("hex", "raw", "raw_little")
-"""Upper-case hexadecimal digits, or bytes, the highest or the lowest first."""
+CHECKSUM_FORMS = ("hex", "decimal", "raw", "raw_little")
+"""Digits, hexadecimal ones in upper case, or bytes, the highest or the lowest first."""
 
 
 class WrongChecksumError(ValueError):
@@ -87,4 +87,6 @@ class Checksum:
         number = compute(data[self.skip :])
         if self.form == "hex":
             return f"{number:0{2 * size}X}".encode("ascii")
+        if self.form == "decimal":
+            return f"{number:0{len(str(256**size - 1))}d}".encode("ascii")
         return number.to_bytes(size, "little" if self.form == "raw_little" else "big")

@@ -102,8 +102,8 @@ class ChecksumTable:
         "sum8", "sum16", "sum6_printable", "negative8", "xor8", "crc8", "crc16_modbus",
         "crc16_ccitt", "crc16_xmodem", "crc32",
     ] = key("How it is computed")  # fmt: skip
-    form: Literal["hex", "raw", "raw_little"] = key(
-        "Hexadecimal digits, or bytes, the highest or the lowest first", "raw"
+    form: Literal["hex", "decimal", "raw", "raw_little"] = key(
+        "Digits, or bytes, the highest or the lowest first", "raw"
     )
     skip: int = key("Bytes at the begin that are not counted", 0)
     commands: bool = key("Whether commands have one", True)

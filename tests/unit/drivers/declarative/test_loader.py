@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import tomllib
 from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daq.core import STANDARD, Capability, ConfigurationError
 from daq.drivers.declarative import (
@@ -27,6 +32,31 @@ read = "V?"
 [readable]
 value = "voltage"
 """
+
+TEXTS = ("", "x", "{value}", "{", "(", "'\u2126'", "OK", "utf-16")
+KEYS = ("send", "reply", "convert", "type", "limits", "value", "x")
+
+
+def as_toml(value):
+    """A value on one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{json.dumps(k)} = {as_toml(v)}' for k, v in value.items())} }}"
+    return repr(value)
+
+
+def paths_of(value, path=()):
+    """Every place in a table."""
+    if path:
+        yield path
+    if isinstance(value, dict | list):
+        for name, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from paths_of(each, (*path, name))
 
 
 def problems(text: str) -> list[str]:
@@ -128,3 +158,24 @@ def test_a_description_is_told_from_a_configuration():
 
 def test_every_standard_parameter_has_a_table():
     assert set(STANDARD) <= {field.name for field in fields(DescriptionTable)}
+
+
+anything = st.recursive(
+    st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | st.sampled_from(TEXTS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from(list(paths_of(tomllib.loads(ODD)))), anything)
+def test_whatever_stands_somewhere_is_taken_or_refused_in_words(path, value):
+    tables = tomllib.loads(ODD)
+    owner = tables
+    for part in path[:-1]:
+        owner = owner[part]
+    owner[path[-1]] = value
+    text = "".join(f"{name} = {as_toml(each)}\n" for name, each in tables.items())
+    with contextlib.suppress(ConfigurationError):
+        parse_description(text, "any.toml")
