@@ -29,6 +29,7 @@ from daq.supervision import (
     SafetySettings,
     Supervisor,
     read_safety,
+    set_aside_in,
 )
 
 __all__ = ["assemble", "guard_directory"]
@@ -120,6 +121,7 @@ def _describe(config: Config) -> DaemonInfo:
         data_directory=str(config.storage.directory),
         versions=software_versions(),
         ring_path=str(config.ring_path or ""),
+        damages=set_aside_in(config.storage.directory),
     )
 
 

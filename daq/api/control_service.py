@@ -201,7 +201,7 @@ class ControlService(TrioService, pb.ControlServiceBase):
             flight_address=info.flight_address,
             warnings=[
                 clean(str(warning))
-                for warning in (*services.guard.warnings, *services.storage.warnings)
+                for warning in (*info.damages, *services.guard.warnings, *services.storage.warnings)
             ],
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from daq.api.audit import Audit
@@ -32,6 +32,8 @@ class DaemonInfo:
     """The ring's file; empty without one."""
     flight_address: str = ""
     """Where Arrow Flight is served; empty where it is not."""
+    damages: Sequence[str] = ()
+    """What earlier daemons have kept and this one could not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from daq.supervision.guard.guard import Guard, GuardStatistics
 from daq.supervision.hangup import reload_on_hangup
 from daq.supervision.interlocks.interlocks import Interlocks, InterlockTarget
 from daq.supervision.interlocks.memory import InterlockMemory
+from daq.supervision.json_file import set_aside_in
 from daq.supervision.reloading import Reloader, ReloadReport
 from daq.supervision.settings.pausing import (
     PauseAction,
@@ -50,4 +51,5 @@ __all__ = [
     "read_safety",
     "refuse_vetoed",
     "reload_on_hangup",
+    "set_aside_in",
 ]

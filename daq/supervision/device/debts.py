@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from daq.core import StorageError
-from daq.supervision.json_file import read_json, write_json
+from daq.supervision.json_file import read_kept, write_json
 
 __all__ = ["Debt", "Debts"]
 
 logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""A document without one is of a time before versions, and holds the debts alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +51,22 @@ class Debts:
         self._path = path
         self._now_ns = now_ns
         self._watchers: dict[str, Callable[[str], None]] = {}
-        self._debts: dict[str, Debt] = {}
         self._changed = trio.Event()
-        try:
-            known = {} if path is None else read_json(path)
-            self._debts = {name: Debt(**each) for name, each in known.items()}
-        except FileNotFoundError:
-            return
-        except (AttributeError, TypeError, StorageError) as error:
-            logger.error("what devices are owed is not known: %s: %s", path, error)  # noqa: TRY400
+        known, self._damage = (None, "") if path is None else read_kept(path, VERSION, _parse)
+        self._debts = known or {}
 
     def __repr__(self) -> str:
         return f"<Debts: {', '.join(self._debts) or 'none'}>"
 
     def watch(self, device_id: str, tell: Callable[[str], None]) -> None:
-        """Tell somebody of a device's debt in words, now and whenever it changes."""
+        """Tell somebody of a device's debt in words, now and whenever it changes.
+
+        Each is owed its safe state when nobody can know what it was owed.
+        """
+        is_new = device_id not in self._watchers
         self._watchers[device_id] = tell
+        if self._damage and is_new:
+            self.add(device_id, safe=True, reason=f"nobody knows what it was owed: {self._damage}")
         self._tell(device_id)
 
     def find(self, device_id: str) -> Debt | None:
@@ -104,7 +108,8 @@ class Debts:
     async def _save(self) -> None:
         if self._path is None:
             return
-        document = {name: asdict(debt) for name, debt in self._debts.items()}
+        debts = {name: asdict(debt) for name, debt in self._debts.items()}
+        document = {"version": VERSION, "debts": debts}
         try:
             await trio.to_thread.run_sync(write_json, self._path, document)
         except StorageError as error:
@@ -118,3 +123,11 @@ class Debts:
         debt = self._debts.get(device_id)
         if device_id in self._watchers:
             self._watchers[device_id]("" if debt is None else str(debt))
+
+
+def _parse(document: Mapping[str, Any]) -> dict[str, Debt]:
+    debts = document["debts"] if "version" in document else document
+    return {
+        name: Debt(bool(each["safe"]), str(each["reason"]), int(each["since_ns"]))
+        for name, each in debts.items()
+    }

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import trio
 
-from daq.core import StorageError
-from daq.supervision.json_file import read_json, write_json
+from daq.supervision.json_file import read_kept, write_json
 
 __all__ = ["Disabled", "OutOfUse"]
 
 logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""A document without one is of a time before versions, and holds the devices alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +39,11 @@ class OutOfUse:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._devices: dict[str, Disabled] = {}
         self._turn = trio.Lock()
-        try:
-            known = {} if path is None else read_json(path)
-            self._devices = {name: Disabled(**each) for name, each in known.items()}
-        except FileNotFoundError:
-            return
-        except (AttributeError, TypeError) as error:
-            logger.error("devices that were disabled are in use again: %s: %s", path, error)  # noqa: TRY400
-        except StorageError as error:
-            logger.error("devices that were disabled are in use again: %s", error)  # noqa: TRY400
+        known, damage = (None, "") if path is None else read_kept(path, VERSION, _parse)
+        self._devices = known or {}
+        if damage:
+            logger.error("devices that were disabled are in use again: %s", damage)
 
     def __repr__(self) -> str:
         return f"<OutOfUse: {', '.join(self._devices) or 'none'}>"
@@ -68,5 +66,13 @@ class OutOfUse:
         async with self._turn:  # what is written last is what is true last
             if self._path is None:
                 return
-            document = {name: asdict(each) for name, each in self._devices.items()}
+            devices = {name: asdict(each) for name, each in self._devices.items()}
+            document = {"version": VERSION, "devices": devices}
             await trio.to_thread.run_sync(write_json, self._path, document)
+
+
+def _parse(document: Mapping[str, Any]) -> dict[str, Disabled]:
+    devices = document["devices"] if "version" in document else document
+    return {
+        name: Disabled(str(each["reason"]), int(each["since_ns"])) for name, each in devices.items()
+    }

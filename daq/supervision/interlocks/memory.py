@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import trio
 
 from daq.core import StorageError
-from daq.supervision.json_file import read_json, write_json
+from daq.supervision.json_file import read_kept, write_json
 
 __all__ = ["Acknowledgement", "InterlockMemory", "Latch"]
 
@@ -50,8 +51,10 @@ class InterlockMemory:
         self._latches: dict[str, Latch] = {}
         self._acknowledged: dict[str, Acknowledgement] = {}
         self._turn = trio.Lock()
-        self.damage = ""
+        self._damage = ""
         """Why nobody knows what was latched; empty when it is known."""
+        self._known_since: set[str] = set()
+        """What was acknowledged after the damage."""
         if path is not None:
             self._load(path)
 
@@ -60,8 +63,8 @@ class InterlockMemory:
 
     def latch(self, name: str) -> Latch | None:
         """Why and since when it is latched, if it is, or if nobody can know that it is not."""
-        if self.damage:
-            return Latch(f"nobody knows whether it was latched: {self.damage}", 0)
+        if self._damage and name not in self._latches and name not in self._known_since:
+            return Latch(f"nobody knows whether it was latched: {self._damage}", 0)
         return self._latches.get(name)
 
     def acknowledgement(self, name: str) -> Acknowledgement | None:
@@ -76,38 +79,54 @@ class InterlockMemory:
     async def acknowledge(self, name: str, acknowledgement: Acknowledgement) -> None:
         """It is not latched any more."""
         self._latches.pop(name, None)
+        self._known_since.add(name)
         self._acknowledged[name] = acknowledgement
         await self._save()
 
     def _load(self, path: Path) -> None:
-        try:
-            document = read_json(path)
-            if document["version"] > VERSION:
-                raise ValueError(f"it is of version {document['version']}, made by a later daq")
-            self._latches = {k: Latch(**v) for k, v in document["latches"].items()}
-            self._acknowledged = {
-                k: Acknowledgement(**v) for k, v in document["acknowledged"].items()
-            }
-        except FileNotFoundError:
+        known, damage = read_kept(path, VERSION, _parse)
+        if known is not None:
+            self._latches, self._acknowledged, self._damage, self._known_since = known
             return
-        except StorageError as error:
-            self.damage = error.message
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            self.damage = f"{path} cannot be read: {error}"
-        if self.damage:
-            logger.error("%s; every interlock with `latched` counts as tripped", self.damage)
+        self._damage = damage
+        if damage:
+            logger.error("every interlock with `latched` counts as tripped: %s", damage)
+            _write(path, self._document())  # the next start does not know it either
 
     async def _save(self) -> None:
-        """A disk that is full must not keep anybody from making safe: it is told, not raised."""
+        if self._path is None:
+            return
         async with self._turn:  # what is written last is what is true last
-            document: dict[str, Any] = {
-                "version": VERSION,
-                "latches": {name: asdict(each) for name, each in self._latches.items()},
-                "acknowledged": {name: asdict(each) for name, each in self._acknowledged.items()},
-            }
-            if self._path is None:
-                return
-            try:
-                await trio.to_thread.run_sync(write_json, self._path, document)
-            except StorageError as error:
-                logger.error("a restart would forget what is latched: %s", error.message)  # noqa: TRY400
+            await trio.to_thread.run_sync(_write, self._path, self._document())
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "latches": {name: asdict(each) for name, each in self._latches.items()},
+            "acknowledged": {name: asdict(each) for name, each in self._acknowledged.items()},
+            "damage": self._damage,
+            "known_since": sorted(self._known_since),
+        }
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    """A disk that is full must not keep anybody from making safe: it is told, not raised."""
+    try:
+        write_json(path, document)
+    except StorageError as error:
+        logger.error("a restart would forget what is latched: %s", error.message)  # noqa: TRY400
+
+
+Known = tuple[dict[str, Latch], dict[str, Acknowledgement], str, set[str]]
+
+
+def _parse(document: Mapping[str, Any]) -> Known:
+    return (
+        {
+            name: Latch(str(each["reason"]), int(each["since_ns"]))
+            for name, each in document["latches"].items()
+        },
+        {name: Acknowledgement(**each) for name, each in document["acknowledged"].items()},
+        str(document.get("damage", "")),
+        set(document.get("known_since", ())),
+    )

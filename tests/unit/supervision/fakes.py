@@ -27,7 +27,7 @@ from daq.core import (
     standard,
 )
 from daq.drivers import Driver, DriverContext, MotionTiming, Timebase
-from daq.supervision import OutOfUse, RestartPolicy, Supervisor, Timing
+from daq.supervision import Debts, OutOfUse, RestartPolicy, Supervisor, Timing
 from daq.testing.instruments import PluggedInstrument
 
 NO_JITTER = RestartPolicy(first_s=1.0, factor=2.0, longest_s=8.0, jitter=0.0)
@@ -351,6 +351,7 @@ async def supervised(
     failures: Mapping[str, str] | None = None,
     timing: Timing | None = None,
     out_of_use: OutOfUse | None = None,
+    debts: Debts | None = None,
 ) -> AsyncIterator[Bench]:
     """A running supervisor of these drivers; cancelled at the end."""
     bus = Bus()
@@ -364,6 +365,7 @@ async def supervised(
         timing=timing,
         rng=random.Random(0),
         out_of_use=out_of_use,
+        debts=debts,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)

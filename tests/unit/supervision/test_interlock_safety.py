@@ -10,7 +10,7 @@ import trio
 from daq.config import parse_config
 from daq.core import DeviceError, InterlockError, InterlockState, Reading
 from daq.drivers import Timebase
-from daq.supervision import InterlockMemory, Interlocks, read_safety
+from daq.supervision import InterlockMemory, Interlocks, read_safety, set_aside_in
 
 from .fakes import FakeLaser, FakeMeter, FakePrograms, FakeStage, failing, supervised
 
@@ -230,9 +230,18 @@ async def test_when_nobody_can_know_what_was_latched_it_counts_as_latched(
 ):
     path = tmp_path / "interlocks.json"
     path.write_text(damage)
+    for _ in range(2):  # nor does the start after that
+        async with lab(LATCHED, path=path) as it:
+            assert it["hot"].tripped
+            assert "nobody knows whether it was latched" in it["hot"].reason
+    assert len(set_aside_in(tmp_path)) == 1
     async with lab(LATCHED, path=path) as it:
-        assert it["hot"].tripped
-        assert "nobody knows whether it was latched" in it["hot"].reason
+        await it.measured(0.5)
+        it.interlocks.reset("hot", "ada", "looked at it")
+        await trio.sleep(1)
+    async with lab(LATCHED, path=path) as it:
+        assert it["hot"].state is InterlockState.OK
+        assert it.interlocks._memory.latch("another") is not None
 
 
 async def test_a_change_of_the_configuration_opens_no_gap(autojump_clock):

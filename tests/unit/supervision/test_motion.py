@@ -1,5 +1,6 @@
 """When a motion is over: late and blinking flags, other ends, and the stop that a failure owes."""
 
+import json
 import math
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from daq.core import DeviceError, OfflineError, StopOutcome
 from daq.drivers import MotionTiming, Timebase
-from daq.supervision import Debts
+from daq.supervision import Debts, set_aside_in
+from daq.supervision.device.debts import Debt
 from daq.supervision.device.motion import MotionJudge, Verdict
 from tests.unit.supervision.fakes import FakeStage, failing, supervised
 
@@ -186,3 +188,23 @@ async def test_what_is_owed_outlives_the_daemon(tmp_path):
         nursery.cancel_scope.cancel()
     found = Debts(path, lambda: 2).find("laser")
     assert str(found) == "its safe state since 1970-01-01 00:00:00 UTC: no power"
+    assert json.loads(path.read_text())["version"] == 1
+    path.write_text('{"laser": {"safe": false, "reason": "before versions", "since_ns": 7}}')
+    assert Debts(path, lambda: 2).find("laser") == Debt(False, "before versions", 7)
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"laser": 1}', '{"version": 9}', '{"version": 1}'])
+async def test_when_nobody_can_know_what_was_owed_it_is_the_safe_state(
+    autojump_clock, tmp_path, damage
+):
+    path = tmp_path / "owed.json"
+    path.write_text(damage)
+    stage, debts = LateStage("stage", Timebase()), Debts(path, lambda: 1)
+    async with supervised(stage, debts=debts) as bench:
+        await trio.sleep(1)
+        assert stage.log[:2] == ["connect", "stop"]
+        assert bench.supervisor.device("stage").snapshot().owed == ""
+        debts.watch("stage", lambda _: None)  # built anew: it owes nothing more
+        assert debts.find("stage") is None
+    assert json.loads(path.read_text()) == {"version": 1, "debts": {}}
+    assert len(set_aside_in(tmp_path)) == 1

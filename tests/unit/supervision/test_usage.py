@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import trio
 import trio.testing
 
 from daq.core import BusyError, DeviceState, OfflineError, StopOutcome
 from daq.drivers import Timebase
-from daq.supervision import Claim, OutOfUse, Timing
+from daq.supervision import Claim, OutOfUse, Timing, set_aside_in
 from daq.supervision.device.out_of_use import Disabled
 from tests.unit.supervision.fakes import (
     FakeLaser,
@@ -95,6 +97,7 @@ async def test_what_was_said_last_is_remembered_however_many_say_it_at_once(tmp_
     assert OutOfUse(file).find("d19") == Disabled("dirty", 1)
     assert repr(OutOfUse(file)) == "<OutOfUse: d19>"
     assert [path.name for path in tmp_path.iterdir()] == ["disabled.json"]
+    assert json.loads(file.read_text())["version"] == 1
 
 
 async def test_a_disabled_device_stays_so_over_a_restart_of_the_daemon(tmp_path, autojump_clock):
@@ -123,10 +126,26 @@ async def refused(bench):
 
 async def test_a_damaged_memory_of_disabled_devices_is_told(tmp_path, caplog):
     file = tmp_path / "disabled.json"
-    for text in ("{", "[]", '{"meter": {"reason": 1}}'):
+    texts = (
+        "{",
+        "[]",
+        '{"meter": {"reason": 1}}',
+        '{"version": 2, "devices": {}}',
+        '{"version": 1}',
+    )
+    for text in texts:
         file.write_text(text)
         assert OutOfUse(file).find("meter") is None
-    assert caplog.text.count("devices that were disabled are in use again") == 3
+        assert not file.exists()
+    assert caplog.text.count("devices that were disabled are in use again") == len(texts)
+    assert len(set_aside_in(tmp_path)) == len(texts)
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == sorted(texts)
+
+
+async def test_disabled_devices_of_the_time_before_versions_are_found(tmp_path):
+    file = tmp_path / "disabled.json"
+    file.write_text('{"meter": {"reason": "dirty", "since_ns": 7}}')
+    assert OutOfUse(file).find("meter") == Disabled("dirty", 7)
 
 
 async def test_a_device_without_a_driver_can_be_disabled_and_is_then_what_it_was(autojump_clock):
