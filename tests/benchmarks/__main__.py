@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import trio
 
@@ -21,10 +23,10 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.table import print_comparison, print_markdown, print_table
 
-SUITES = {
+SUITES: dict[str, Callable[[bool], Any]] = {
     "scripts": lambda quick: trio.run(functools.partial(scripts.measure, quick=quick)),
-    "denial": lambda quick: denial.measure(quick=quick, only=arguments.only),
-    "hostile": lambda quick: trio.run(functools.partial(hostile.measure, quick=quick)),
+    "denial": lambda quick: denial.measure(quick=quick, only=arguments.only),  # type: ignore[has-type]
+    "hostile": lambda quick: trio.run(functools.partial(hostile.measure, quick=quick)),  # type: ignore[has-type]
     "wire": lambda quick: wire.measure(quick=quick),
     "storage": lambda quick: trio.run(functools.partial(storage.measure, quick=quick)),
     "stream": lambda quick: stream.measure(quick=quick),

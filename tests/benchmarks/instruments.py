@@ -14,6 +14,7 @@ import tty
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import serial
 import trio
@@ -137,7 +138,7 @@ async def _poll_all(
         driver = declarative(context)
         ask = driver.poll
 
-        async def poll() -> Mapping[str, bool | int | float | str]:
+        async def poll() -> Mapping[str, Any]:
             nonlocal polls
             fields = await ask()
             polls += 1

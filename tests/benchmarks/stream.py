@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from daq.client import AsyncClient
 from daq.wire.generated import daq as pb
@@ -23,7 +24,7 @@ SCALAR, SCALARS = 8, 8 * SCALARS_A_BLOCK
 SMALL, LARGE, FRAME = 64 << 10, 1 << 20, 4 << 20
 FASTEST_HZ = 1000
 
-Messages = AsyncIterator[object]
+Messages = AsyncGenerator[Any, None]
 
 
 def measure(*, quick: bool) -> list[Row]:

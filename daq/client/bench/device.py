@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast, overload
 
 from daq.client.bench.current import DeviceClass
 from daq.client.bench.parameters import Parameters
@@ -53,7 +53,15 @@ class Device(metaclass=DeviceClass):
     parent = None
     """bluesky's: no device is part of another."""
 
-    def __init__(self, portal: Portal, info: DeviceInfo, address: str) -> None:
+    @overload
+    def __init__(self, name: str, /) -> None: ...  # that of the current bench: see `DeviceClass`
+    @overload
+    def __init__(self, portal: Portal, info: DeviceInfo, address: str, /) -> None: ...
+
+    def __init__(self, *arguments: Any) -> None:
+        portal: Portal
+        info: DeviceInfo
+        portal, info, address = arguments
         self._portal = portal
         self._description = info.description
         self._source = f"daq://{address}/{info.id}"

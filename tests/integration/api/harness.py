@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import grpc
 import trio
@@ -182,7 +183,7 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(directory, devices: Mapping[str, Mapping] = BENCH):
+async def serving(directory, devices: Mapping[str, Any] = BENCH):
     """The API on a free port; cancelled at the end, which must not take long."""
     bus, timebase = Bus(), Timebase()
     configs = {

@@ -38,9 +38,9 @@ async def publish(bus) -> None:
 def check(ipc) -> None:
     batch = pa.ipc.open_stream(ipc).read_next_batch()
     numbers = batch.column("time").view(pa.int64()).to_pylist()
-    frames = batch.column("image").to_numpy_ndarray()
+    frames = batch.column("image").to_numpy_ndarray()  # type: ignore[attr-defined]
     for number, frame in zip(numbers, frames, strict=True):
-        assert np.array_equal(frame, image(number % FRAMES))
+        assert np.array_equal(frame, image(number % FRAMES))  # type: ignore[operator]
 
 
 @pytest.fixture(scope="module")

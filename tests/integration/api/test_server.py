@@ -65,7 +65,7 @@ async def test_leaving_a_stream_ends_its_trio_task(tmp_path):
             stream = pb.HardwareServiceStub(channel).stream_position(request)
             async for _ in stream:
                 break
-            await stream.aclose()
+            await stream.aclose()  # type: ignore[attr-defined]
 
     async with serving(tmp_path, QUIET) as served:
         before = trio.lowlevel.current_statistics().tasks_living
@@ -221,7 +221,7 @@ async def test_a_reader_that_stalls_holds_up_nobody(tmp_path):
             while len(published) < 200:
                 await asyncio.sleep(0.01)
             answer = await asyncio.wait_for(control.get_daemon_info(pb.DaemonInfoRequest()), 5)
-            await stream.aclose()
+            await stream.aclose()  # type: ignore[attr-defined]
             return answer.version
 
     published = []

@@ -30,7 +30,7 @@ from bluesky.protocols import (
     Subscribable,
     Triggerable,
 )
-from bluesky.run_engine import RunEngineInterrupted
+from bluesky.run_engine import RunEngineInterrupted  # type: ignore[attr-defined]
 from bluesky.suspenders import SuspendFloor
 from event_model import DocumentNames, schema_validators
 
@@ -60,6 +60,7 @@ def events(documents: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def test_devices_satisfy_the_protocols(bench: Bench) -> None:
     stage, meter = bench["stage"], bench["power_meter"]
+    protocol: Any
     for protocol in (Movable, Locatable, Readable, Stoppable, HasHints, HasName, Checkable):
         assert isinstance(stage, protocol), protocol
     for protocol in (Readable, Triggerable, Stoppable, HasHints, Subscribable, Configurable):
@@ -120,7 +121,7 @@ def test_an_abort_stops_the_motor(bench: Bench, engine: RunEngine) -> None:
     stage = bench.motor("stage")
     stage.parameters.velocity = 0.5
     moving = threading.Event()
-    engine.waiting_hook = lambda statuses: moving.set() if statuses else None
+    engine.waiting_hook = lambda statuses: moving.set() if statuses else None  # type: ignore[assignment]
 
     def interrupt() -> None:
         assert moving.wait(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_the_readme_runs_as_one_program(
     monkeypatch.setenv("DAQ_ADDRESS", daemon.address)
     monkeypatch.chdir(tmp_path)
     text = README.read_text()
-    names: dict[str, object] = {"__name__": "readme"}
+    names: dict[str, Any] = {"__name__": "readme"}
     for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
         # Blank lines before it, so that `inspect` finds a function's source in the file itself.
         above = text[: match.start(1)].count("\n")

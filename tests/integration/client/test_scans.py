@@ -1,5 +1,7 @@
 """Scans, functions of one's own and what they leave on record, with a real daemon."""
 
+# mypy: disable-error-code="name-defined"
+# Functions here are sent to the daemon, and speak the script language.
 from __future__ import annotations
 
 import importlib.util
@@ -359,9 +361,9 @@ def test_runs_are_found_and_read_in_every_form(bench: Bench, tmp_path: Path) -> 
 def test_without_pandas_a_scan_gives_a_dict(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     data = bench.count("power_meter", 2)
-    assert isinstance(data, dict)
+    assert isinstance(data, dict), type(data)
     assert data["power_meter"].shape == (2,)
-    assert data.attrs["run_id"] == bench.runs[-1].id
+    assert data.attrs["run_id"] == bench.runs[-1].id  # type: ignore[attr-defined]
 
 
 def test_a_script_file_is_started_and_watched(bench: Bench, tmp_path: Path) -> None:

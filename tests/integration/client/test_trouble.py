@@ -119,8 +119,8 @@ def gone(bench: Bench) -> Iterator[Callable[[str], None]]:
 
     yield take
     for name in taken:
-        bench.call(lambda client, name=name: client.bench.enable(name))
-        eventually(lambda name=name: bench[name].state().state.is_online)
+        bench.call(lambda client, name=name: client.bench.enable(name))  # type: ignore[misc]
+        eventually(lambda name=name: bench[name].state().state.is_online)  # type: ignore[misc]
 
 
 def test_a_device_that_vanishes_ends_its_motion_its_streams_and_the_scan(
@@ -205,7 +205,7 @@ def test_what_is_no_finite_number_moves_nothing(bench: Bench, number: float) -> 
 
 def test_what_is_no_number_or_no_device_is_said_before_anything_is_sent(bench: Bench) -> None:
     with pytest.raises(ParameterError, match="moves to or by a number of mm, not 'there'"):
-        bench.motor("stage").move("there")
+        bench.motor("stage").move("there")  # type: ignore[call-overload]
     with pytest.raises(ParameterError, match="3 is no device"):
         bench.scan(3, "stage", 0, 1, 2)
     known = len(bench.runs)

@@ -14,7 +14,7 @@ class Bench(PVGroup):
     shutter = pvproperty(name="shutter", value=0)
     mode = pvproperty(name="mode", value="slow", dtype=ChannelType.STRING)
 
-    @readback.startup
+    @readback.startup  # type: ignore[no-redef]
     async def readback(self, instance, async_lib):
         """Follows the goal by 20 units/s."""
         while True:
@@ -24,7 +24,7 @@ class Bench(PVGroup):
                 await self.readback.write(here + step)
             await async_lib.sleep(0.01)
 
-    @halt.putter
+    @halt.putter  # type: ignore[no-redef]
     async def halt(self, instance, value):
         if value:
             await self.goal.write(self.readback.value)

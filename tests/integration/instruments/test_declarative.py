@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 
@@ -35,7 +37,7 @@ async def read_on(driver):
 async def test_faults_are_errors_and_it_comes_back(description, tmp_path):
     async with plug_pty(OddInstrument(trio.current_time), tmp_path / "odd") as plugged:
         make = plugged.maker(declarative)
-        driver = make(DriverContext("odd", "declarative", Timebase(), description))
+        driver: Any = make(DriverContext("odd", "declarative", Timebase(), description))
         await driver.connect()
         for kind in ("silence", "garbage", "partial"):
             plugged.outlet.line.begin(Fault(kind))

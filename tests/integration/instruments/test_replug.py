@@ -95,7 +95,7 @@ async def test_another_instrument_on_the_port_is_not_taken_for_the_old_one(tmp_p
     ):
         plugged.outlet.unplug()
         await reaches(supervisor, "x", DeviceState.OFFLINE)
-        plugged.line.instrument.command = lambda text: plugged.line.instrument.reply("ACME 1")
+        plugged.line.instrument.command = lambda text: plugged.line.instrument.reply("ACME 1")  # type: ignore[attr-defined]
         plugged.outlet.plug_in()
         with trio.fail_after(30):
             while "another instrument" not in supervisor.device("x").snapshot().reason:
@@ -110,7 +110,7 @@ async def test_a_unit_missing_on_a_bus_costs_the_others_nothing_but_its_timeout(
         plug_pty(Ell14Bus(trio.current_time), tmp_path / "bus") as plugged,
         supervised(plugged, **units) as supervisor,
     ):
-        del plugged.line.instrument.units["2"]
+        del plugged.line.instrument.units["2"]  # type: ignore[attr-defined]
         await reaches(supervisor, "rot2", DeviceState.OFFLINE)
         assert "no reply to '2g" in supervisor.device("rot2").snapshot().reason
         rot3 = supervisor.device("rot3")

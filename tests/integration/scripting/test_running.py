@@ -197,7 +197,7 @@ async def test_progress_follows_the_outer_loops_of_main(sandbox, bench, script) 
     seen = []
     b = bench()
 
-    class Watching(type(b)):
+    class Watching(type(b)):  # type: ignore[misc]
         async def perform(self, request, *, stopping=False):
             if isinstance(request, Record):
                 seen.append(program.progress)

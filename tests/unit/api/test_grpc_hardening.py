@@ -59,7 +59,7 @@ def test_the_window_of_a_connection_is_larger_than_that_of_a_stream():
 
 
 def test_asyncio_still_reads_as_much_as_its_transport_says():
-    source = inspect.getsource(asyncio.selector_events._SelectorSocketTransport)
+    source = inspect.getsource(asyncio.selector_events._SelectorSocketTransport)  # type: ignore[attr-defined]
     assert "self._sock.recv(self.max_size)" in source
 
 

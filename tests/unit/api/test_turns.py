@@ -68,7 +68,7 @@ def test_what_takes_long_is_done_in_turns_and_others_run_in_between():
     async def run() -> None:
         turns, loop = Turns(), asyncio.get_running_loop()
         for name in "abcd":
-            turns.take(lambda name=name: (busy(1.1 * TURN_S), order.append(name)))
+            turns.take(lambda name=name: (busy(1.1 * TURN_S), order.append(name)))  # type: ignore[misc]
         loop.call_soon(order.append, "other")
         while len(order) < 5:
             await asyncio.sleep(0)

@@ -23,7 +23,7 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             f"#!{sys.executable}\nimport os, signal, sys, time\n{body}\n", encoding="utf-8"
         )
         path.chmod(0o755)
-        monkeypatch.setattr(module.sys, "executable", str(path))
+        monkeypatch.setattr(sys, "executable", str(path))
 
     return install
 

@@ -98,7 +98,7 @@ class FakeDaemon:
         server = self._server = _Accepting([self])
         await server.start("127.0.0.1", 0)
         assert server._server is not None
-        self.address = f"127.0.0.1:{server._server.sockets[0].getsockname()[1]}"
+        self.address = f"127.0.0.1:{server._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
         self._ready.set()
         await self._stopping.wait()
         for _ in range(_PASSES):

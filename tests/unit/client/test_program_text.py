@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import math as m
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def line_of(text: str) -> int:
 def test_a_function_travels_with_what_it_uses() -> None:
     text = ProgramText("a scan")
     assert text.add_function(uses_much) == "uses_much"
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     exec(text.source, namespace)
     assert namespace["uses_much"](4.0) == 7.0
     assert text.source.startswith('"""a scan"""\n')
@@ -57,7 +58,7 @@ def test_closures_travel_and_decorators_stay() -> None:
     text = ProgramText("x")
     text.add_function(inner)
     assert "cache" not in text.source
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     exec(text.source, namespace)
     assert namespace["inner"](3) == 6
 
@@ -87,7 +88,7 @@ def test_what_has_no_source_of_its_own_is_refused() -> None:
         text.add_function(lambda: 1)
     with pytest.raises(ParameterError, match="no function with a name"):
         text.add_function(len)
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     exec("def ghost(): pass", namespace)
     with pytest.raises(ParameterError, match="the source of ghost cannot be found"):
         text.add_function(namespace["ghost"])
@@ -99,7 +100,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
 
     one = first
 
-    def first():
+    def first():  # type: ignore[no-redef]
         return 2
 
     text = ProgramText("x")

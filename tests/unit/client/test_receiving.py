@@ -81,7 +81,7 @@ class Talk:
 
     def flush(self) -> None:
         """What the client has written reaches the daemon."""
-        self.protocol.connection._transport.flush()
+        self.protocol.connection._transport.flush()  # type: ignore[attr-defined]
         written, self.transport.written = self.transport.written, b""
         self.daemon.receive_data(written)
 

@@ -39,7 +39,9 @@ def smu(monkeypatch) -> Iterator[SourceMeter]:
     monkeypatch.setattr(Detector, "read", lambda _: Readings("smu", 0.001, 5, "A"))
     info = DeviceInfo(SMU, DeviceSnapshot("smu", DeviceState.READY, 1, 0))
     portal = Portal(lambda: pytest.fail("nothing here asks the daemon"))
-    yield class_for(SMU.capabilities)(portal, info, "bench:1")
+    device = class_for(SMU.capabilities)(portal, info, "bench:1")
+    assert isinstance(device, SourceMeter)
+    yield device
     portal.close()
 
 

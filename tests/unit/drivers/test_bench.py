@@ -119,11 +119,11 @@ def test_two_crossed_polarisers_extinguish_and_a_third_between_them_lets_light_t
     bench = Bench()
     angles = [0.0, 45.0, 90.0]
     for index in (0, 2):
-        bench.put_polariser(lambda i=index: angles[i], 1e6)
+        bench.put_polariser(lambda i=index: angles[i], 1e6)  # type: ignore[misc]
     assert bench.light().power == pytest.approx(5e-9, rel=0.01)
     between = Bench()
     for index in range(3):
-        between.put_polariser(lambda i=index: angles[i], 1e6)
+        between.put_polariser(lambda i=index: angles[i], 1e6)  # type: ignore[misc]
     assert between.light().power == pytest.approx(5e-3 / 4, rel=0.01)
 
 

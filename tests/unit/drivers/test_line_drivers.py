@@ -348,7 +348,7 @@ async def test_two_rotators_whose_cables_were_swapped_are_refused_by_name(autoju
     first, second = Ell14Bus(trio.current_time, "2"), Ell14Bus(trio.current_time, "2")
     second.serial += 100
     async with plug_loopback(first) as one, plug_loopback(second) as two:
-        openers = {"p1": two.outlet.open, "p2": one.outlet.open}
+        openers = {"p1": two.outlet.open, "p2": one.outlet.open}  # type: ignore[attr-defined]
         shared = {Ports: Ports(lambda settings: openers[settings.address](settings))}
         drivers = {}
         for name, port, serial in (("a", "p1", "11400050"), ("b", "p2", "11400150")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -54,7 +55,7 @@ def test_the_faults_are_the_ones_there_are():
 async def test_the_test_that_it_shows_runs(autojump_clock):
     shown = SECTION.partition("virtual time:\n\n")[2].partition("\n`plug_pty`")[0]
     code = "\n".join(line[4:] for line in shown.splitlines())
-    namespace = {
+    namespace: dict[str, Any] = {
         "trio": trio,
         "Esp300Simulator": Esp300Simulator,
         "Esp300Axis": Esp300Axis,

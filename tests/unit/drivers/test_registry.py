@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ async def test_the_default_bench_is_built_whole():
 
 
 async def test_the_drivers_of_one_daemon_share_one_bench(autojump_clock):
-    drivers, _ = build_drivers(load_config().devices, Timebase())
+    drivers: dict[str, Any] = dict(build_drivers(load_config().devices, Timebase())[0])
     for driver in drivers.values():
         await driver.connect()
     before = float((await drivers["power_meter"].read()).value)

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import trio
 
@@ -125,6 +126,8 @@ class FakeRecorder:
 
 
 class FakeStorage:
+    ledger: Any
+
     def __init__(self):
         self.runs = []
         self.opening_s = 0.0

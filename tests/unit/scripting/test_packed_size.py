@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgpack
 import pytest
 from hypothesis import given
@@ -85,7 +87,7 @@ def test_what_the_daemon_would_refuse_is_an_error_where_it_is_sent(value, proble
 
 
 def nested(levels: int):
-    value = 1
+    value: Any = 1
     for _ in range(levels):
         value = [value]
     return value

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import daq.scripting
-from daq.scripting.child.language import arange, linspace
+from daq.scripting.child.language import arange
+from daq.scripting.child.plans import linspace
 from daq.scripting.child.progress import ProgressTracker
 from daq.scripting.child.tracebacks import describe_error, error_line, error_title
 from daq.scripting.parent.running_clock import RunningClock
@@ -23,11 +24,11 @@ from daq.scripting.shared_page import ControlWord, SharedPage
 
 
 def test_the_package_offers_what_it_promises() -> None:
-    assert {getattr(daq.scripting, name).__name__ for name in daq.scripting.__all__} == set(
-        daq.scripting.__all__
+    assert {getattr(daq.scripting, name).__name__ for name in daq.scripting.__all__} == set(  # type: ignore[attr-defined]
+        daq.scripting.__all__  # type: ignore[attr-defined]
     )
     with pytest.raises(AttributeError):
-        _ = daq.scripting.nothing
+        _ = daq.scripting.nothing  # type: ignore[attr-defined]
 
 
 def test_a_bucket_lets_a_burst_pass_and_then_its_rate() -> None:
@@ -84,7 +85,7 @@ def test_progress_is_clamped_whatever_is_written(value) -> None:
     made, descriptor = SharedPage.create()
     os.close(descriptor)
     made._doubles[1] = value
-    assert made.progress is None if not math.isfinite(value) else 0 <= made.progress <= 1
+    assert made.progress is None if not math.isfinite(value) else 0 <= made.progress <= 1  # type: ignore[operator]
     made.close()
 
 

@@ -67,9 +67,8 @@ class Context:
         self.trace.append(("enter", self.key))
         return self.key
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.trace.append(("exit", self.key, kind and kind.__name__))
-        return False
 
 
 def tracing(trace: list[object]) -> dict[str, object]:

@@ -169,7 +169,7 @@ def read_damaged(
     found: list[tuple[int, bytes]] = []
     while records := reader.read(budget=budget):
         found += [(r.kind, bytes(r.payload)) for r in records]
-    torn, damages = reader.torn, [tuple(damage) for damage in reader.damages]
+    torn, damages = reader.torn, [(damage.offset, damage.size) for damage in reader.damages]
     reader.close()
     return found, torn, damages
 

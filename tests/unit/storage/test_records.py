@@ -176,7 +176,7 @@ def test_a_run_start_comes_back_with_plain_metadata() -> None:
         devices={"stage": {"position": 1.0, "moving": False}},
     )
     back = records.decode_start(records.encode_start(start))
-    wave = back.metadata.pop("a")
+    wave = back.metadata.pop("a")  # type: ignore[attr-defined]
     assert (wave.dtype, wave.tolist()) == (np.uint8, [0, 1, 2])
     assert back.metadata == {"n": 1.5, "t": [1, 2], "d": {"deep": None}, "c": 1j}
     assert back.devices == {"stage": {"position": 1.0, "moving": False}}
@@ -199,8 +199,8 @@ def test_integers_and_numpy_scalars_fit_a_column_of_floats() -> None:
     columns = (Column("x", "mm", "<f8"), Column("n", "", "<i8"))
     encoder = RunEncoder()
     (batch,) = replayed(encoder.event(event(0, columns, x=3, n=np.int32(4))))
-    assert batch.values["x"].tolist() == [3.0]  # type: ignore[union-attr]
-    assert batch.values["n"].tolist() == [4]  # type: ignore[union-attr]
+    assert batch.values["x"].tolist() == [3.0]  # type: ignore[union-attr, call-overload]
+    assert batch.values["n"].tolist() == [4]  # type: ignore[union-attr, call-overload]
 
 
 X = (Column("x", "mm", "<i8"),)
@@ -224,7 +224,7 @@ def test_an_event_that_does_not_fit_is_refused_and_leaves_no_trace(bad: Event, s
         encoder.event(bad)
     second = encoder.event(event(1, X, x=2))
     (batch,) = replayed(first, second)
-    assert batch.values["x"].tolist() == [1, 2]  # type: ignore[union-attr]
+    assert batch.values["x"].tolist() == [1, 2]  # type: ignore[union-attr, call-overload]
 
 
 @pytest.mark.parametrize("value", [np.zeros(4), np.zeros((3, 1)), np.zeros(3) * 1j, 1.0])

@@ -96,8 +96,8 @@ async def test_a_damaged_row_of_a_run_is_set_aside_and_the_run_listed_from_its_f
         with trio.fail_after(10):
             while (await storage.list_runs())[1] < 2:
                 await trio.sleep(0.01)
-        run = await storage.find_run("abc123")
-        assert (run.outcome, run.points, run.metadata) == (RunOutcome.COMPLETED, 1, {"a": 1})
+        found = await storage.find_run("abc123")
+        assert (found.outcome, found.points, found.metadata) == (RunOutcome.COMPLETED, 1, {"a": 1})
         assert any("set_aside: runs abc123" in warning for warning in storage.warnings)
     assert "row abc123 of runs was set aside" in caplog.text
 

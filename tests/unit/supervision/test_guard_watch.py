@@ -149,7 +149,7 @@ def guard(tmp_path):
     ours, theirs = socket.socketpair()
     lock = tmp_path / "lock"
     command = [sys.executable, "-I", "-S", str(daemon_side._PROGRAM), str(lock)]
-    with ours, theirs, subprocess.Popen(command, stdin=theirs) as process:
+    with ours, theirs, subprocess.Popen(command, stdin=theirs) as process:  # type: ignore[call-overload]
         ours.settimeout(20)
         yield process, ours, lock
         process.kill()

@@ -372,7 +372,7 @@ async def test_settings_are_what_the_driver_says_or_nothing(autojump_clock):
     async with supervised(meter) as bench:
         device = bench.supervisor.device("meter")
         assert await device.settings() == {"reading": 0.5}
-        meter.settings = hang
+        meter.settings = hang  # type: ignore[assignment]
         assert await device.settings() == {}
         meter.settings = failing(DeviceError("meter: no"))
         assert await device.settings() == {}

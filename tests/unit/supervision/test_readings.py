@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,8 @@ async def test_a_reading_that_is_none_is_refused_and_nothing_is_published(autoju
 
 
 async def test_a_driver_that_gives_no_reading_at_all_is_named_with_the_type(autojump_clock):
-    meter, stage = FakeMeter("meter", Timebase()), FakeStage("stage", Timebase())
+    meter: Any = FakeMeter("meter", Timebase())
+    stage: Any = FakeStage("stage", Timebase())
     meter.now = stage.now = lambda _: None
     async with supervised(meter, stage) as bench:
         with pytest.raises(DeviceError, match="read gave NoneType, not a Reading"):
@@ -113,7 +115,7 @@ async def test_a_driver_that_gives_no_reading_at_all_is_named_with_the_type(auto
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4), ()])
 async def test_a_frame_of_another_shape_is_refused(autojump_clock, shape):
-    camera = FakeCamera("camera", Timebase())
+    camera: Any = FakeCamera("camera", Timebase())
     camera.now = lambda _: FakeCamera.now(camera, np.zeros(shape, np.uint16))
     async with supervised(camera) as bench:
         with pytest.raises(DeviceError, match=r"frames gave the shape .*; \(3, 4\) is described"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import trio
@@ -163,7 +164,7 @@ async def test_a_device_without_a_driver_can_be_disabled_and_is_then_what_it_was
 async def test_a_device_that_is_lost_in_the_moment_of_its_first_answer_is_not_called_ready(
     autojump_clock,
 ):
-    meter = FakeMeter("meter", Timebase())
+    meter: Any = FakeMeter("meter", Timebase())
     states = []
 
     class LoseAfterPoll(trio.abc.Instrument):

@@ -14,10 +14,10 @@ from daq.core import DaqError, ParameterError
 
 
 def test_every_public_name_is_there() -> None:
-    for name in jupyter.__all__:
+    for name in jupyter.__all__:  # type: ignore[attr-defined]
         assert getattr(jupyter, name) is not None
     with pytest.raises(AttributeError):
-        jupyter.nothing  # noqa: B018
+        jupyter.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_nothing_of_jupyter_is_loaded_before_it_is_used() -> None:
