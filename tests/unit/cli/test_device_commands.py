@@ -103,7 +103,7 @@ def test_a_device_does_what_it_is_told(
     typed: str, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "UTC")
-    answers = {
+    answers: dict[str, Any] = {
         "SetParameter": lambda r: pb.SetParameterResponse(True, actual_value=r.value),
         "MoveAbsolute": lambda r: pb.MoveResponse(True, final_position=r.value),
         "ExecuteDeviceCommand": command,

@@ -103,7 +103,7 @@ def test_a_process_that_has_ended_and_was_not_fetched_yet_does_not_live(director
     with subprocess.Popen([sys.executable, "-S", "-c", ""]) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert keeping.started_at(process.pid) is None
-    assert keeping.started_at(os.getpid()) > 0
+    assert keeping.started_at(os.getpid()) > 0  # type: ignore[operator]
 
 
 def test_nothing_is_done_and_made_where_there_was_no_guard(tmp_path):

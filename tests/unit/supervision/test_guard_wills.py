@@ -1,6 +1,7 @@
 """Last wills carried out: what goes over the line, in which order, and what is made of answers."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import socket
@@ -13,7 +14,6 @@ from contextlib import contextmanager
 import pytest
 
 from daq.drivers import LastWill, SerialSettings, WillFrame
-from daq.supervision.guard.process import line as line_module
 from daq.supervision.guard.process import wills as wills_module
 from daq.supervision.guard.process.daemon import Daemon
 from daq.supervision.guard.process.line import Line, open_line, real_port
@@ -390,7 +390,7 @@ def test_what_has_not_left_was_not_sent(monkeypatch):
         with contextlib.closing(open_line(os.ttyname(terminal))) as line:
             with pytest.raises(TimeoutError, match="the line is held up"):
                 line.send(bytes(1 << 20), time.monotonic() + 0.05)  # nobody reads it
-            monkeypatch.setattr(line_module.fcntl, "ioctl", lambda *_: b"\3\0\0\0")
+            monkeypatch.setattr(fcntl, "ioctl", lambda *_: b"\3\0\0\0")
             os.read(controller, 1 << 20)
             with pytest.raises(TimeoutError, match="3 bytes have not left"):
                 line.send(b"", time.monotonic() + 0.02)
