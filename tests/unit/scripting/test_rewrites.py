@@ -251,9 +251,7 @@ def type_of(problem):
 """
 
 
-@settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(STATEMENTS, min_size=1, max_size=4))
 def test_generated_programs_do_what_python_does(statements) -> None:
     same_as_python(KINDS + "\n".join(map(caught, statements)))

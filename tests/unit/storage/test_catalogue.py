@@ -142,18 +142,18 @@ async def test_points_of_an_open_run_are_updated(tmp_path: Path) -> None:
         assert (await runs.find()).points == 77
 
 
-async def test_a_hundred_thousand_runs_are_paged_through_indices(tmp_path: Path) -> None:
+async def test_twenty_thousand_runs_are_paged_through_indices(tmp_path: Path) -> None:
     async with catalogue(tmp_path) as runs:
-        rows = [_to_row(run(i)) for i in range(100_000)]
+        rows = [_to_row(run(i)) for i in range(20_000)]
         marks = ", ".join("?" * len(rows[0]))
         await runs._database.execute(
             lambda db: db.executemany(f"INSERT INTO runs VALUES ({marks})", rows)
         )
-        found, total = await runs.page(limit=50, offset=50_000)
-        assert total == 100_000
-        assert found[0].started_ns == 1000 + 49_999
+        found, total = await runs.page(limit=50, offset=10_000)
+        assert total == 20_000
+        assert found[0].started_ns == 1000 + 9_999
         found, total = await runs.page(limit=50, name="scan 3", outcome="completed")
-        assert (len(found), total) == (50, 10_000)
+        assert (len(found), total) == (50, 2_000)
         for clause in ("", "WHERE name GLOB 'scan 3'", "WHERE outcome = ''"):
             plan = await runs._database.execute(
                 lambda db, where=clause: db.execute(  # type: ignore[misc]

@@ -196,7 +196,7 @@ def values(draw: st.DrawFn) -> Any:
     return draw(hnp.arrays(dtype, shape))[()]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=20)
 @given(
     st.lists(st.dictionaries(st.sampled_from("xyz"), values(), min_size=1), min_size=1, max_size=6),
     st.sampled_from([hdf5_stream.MOST_APART, 1, 0]),

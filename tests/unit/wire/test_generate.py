@@ -19,7 +19,12 @@ def test_what_is_generated_has_not_drifted_from_the_protos(capsys):
 
 
 @needs_the_compiler
-def test_a_drift_is_named_and_mended(tmp_path, monkeypatch, capsys):
+def test_a_drift_is_named_and_mended(tmp_path, tmp_path_factory, monkeypatch, capsys):
+    protos = tmp_path_factory.mktemp("protos")
+    (protos / "small.proto").write_text(
+        'syntax = "proto3";\npackage daq;\nmessage Small { int32 a = 1; }'
+    )
+    monkeypatch.setattr(generate, "PROTO", protos)
     monkeypatch.setattr(generate, "GENERATED", tmp_path)
     (tmp_path / "stale.py").write_text("")
     assert generate.main(["--check"]) == 1
