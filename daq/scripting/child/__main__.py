@@ -20,7 +20,7 @@ import msgpack
 
 from daq.scripting.child.confinement import die_with_parent
 from daq.scripting.child.script_process import Descriptors, Job, live
-from daq.scripting.child.warmth import warm_up
+from daq.scripting.child.warmth import warm_up, warm_up_scipy
 from daq.scripting.signals import IGNORED_AT_BIRTH
 
 _MAX_MESSAGE = 65536
@@ -59,8 +59,12 @@ class _Zygote:
         if not data:
             return False
         _, identity, *fields = msgpack.unpackb(data)
+        job = Job(*fields)
+        if job.scipy and job.numpy:
+            warm_up_scipy()
+            gc.freeze()
         try:
-            pid = _fork(Job(*fields), descriptors)
+            pid = _fork(job, descriptors)
         except OSError as error:
             self._say("failed", identity, f"no process could be made: {error.strerror}")
             return True

@@ -6,7 +6,8 @@ or gives a module object. `scripts/README.md` shows the table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from daq.scripting.child.facades import Facade
 
-__all__ = ["LIBRARY", "module_names", "modules"]
+__all__ = ["LIBRARY", "load_scipy", "module_names", "modules"]
 
 LIBRARY: Mapping[str, str] = {
     "cmath": """acos acosh asin asinh atan atanh cos cosh e exp inf infj isclose isfinite isinf
@@ -147,39 +148,58 @@ _NEWER = frozenset({"math.fma", "math.sumprod"})
 """Of Python 3.13 and 3.12: older ones do without."""
 
 
-def _load() -> dict[str, Facade]:
-    found: dict[str, Facade] = {"scipy": Facade("scipy", {})}
-    for title, words in LIBRARY.items():
+_NUMERIC = ("numpy", "scipy")
+
+
+def _load(titles: Iterable[str]) -> dict[str, Facade]:
+    found: dict[str, Facade] = {}
+    for title in titles:
         module, ours = import_module(title), _OURS.get(title, {})
-        names = [
-            name
-            for name in words.split()
-            if f"{title}.{name}" not in _NEWER or hasattr(module, name)
-        ]
-        found[title] = Facade(
-            title, {name: ours.get(name) or getattr(module, name) for name in names}
-        )
-    for title in sorted(_INSIDE, reverse=True):  # the innermost first
+        names = {name: ours.get(name) or getattr(module, name) for name in _words(title)}
+        found[title] = Facade(title, names)
+    for title in sorted(found.keys() & _INSIDE, reverse=True):  # the innermost first
         inner = {name: found[f"{title}.{name}"] for name in _INSIDE[title]}
         found[title] = found[title].with_names(inner)
     return found
 
 
-_MODULES = _load()
-_NUMERIC = ("numpy", "scipy")
+def _words(title: str) -> list[str]:
+    return [
+        name
+        for name in LIBRARY.get(title, "").split()
+        if f"{title}.{name}" not in _NEWER or hasattr(import_module(title), name)
+    ]
+
+
+def _is_of(title: str, package: str) -> bool:
+    return title.partition(".")[0] == package
+
+
+_modules = _load(title for title in LIBRARY if not _is_of(title, "scipy"))
+
+
+@cache
+def load_scipy() -> None:
+    """Give scripts scipy, which takes a second and 60 MB: only who uses it shall wait for it."""
+    import_module("daq.scripting.child.readable_scipy")
+    _modules.update(_load(["scipy", *(title for title in LIBRARY if _is_of(title, "scipy"))]))
 
 
 def modules(bound: Mapping[str, Mapping[str, Any]], *, numpy: bool = True) -> dict[str, Facade]:
-    """Every module that a script may import, by its full name.
+    """Every module that a script may import here, by its full name; scipy's once it is loaded.
 
     Args:
         bound: Module to names whose values belong to one script, such as `sleep` of `time`.
         numpy: With numpy and scipy.
     """
-    found = {t: f for t, f in _MODULES.items() if numpy or not t.startswith(_NUMERIC)}
+    found = {t: f for t, f in _modules.items() if numpy or not t.startswith(_NUMERIC)}
     return found | {title: found[title].with_names(names) for title, names in bound.items()}
 
 
 def module_names(*, numpy: bool = True) -> dict[str, frozenset[str]]:
-    """Module to the names that can be imported from it."""
-    return {title: facade.names() for title, facade in modules({}, numpy=numpy).items()}
+    """Module to the names that can be imported from it; of scipy, too, loaded or not."""
+    return {
+        title: frozenset([*_words(title), *_INSIDE.get(title, ())])
+        for title in ["scipy", *LIBRARY]
+        if numpy or not title.startswith(_NUMERIC)
+    }

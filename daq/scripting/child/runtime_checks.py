@@ -19,7 +19,7 @@ from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 from daq.scripting.child.class_makers import ClassMakers, enumeration, is_enumeration
 from daq.scripting.child.devices import DeviceProxy
 from daq.scripting.child.facades import Facade
-from daq.scripting.child.readable import EXCEPTION, OF_INSTANCES, OF_TYPES, ResultBag
+from daq.scripting.child.readable import BAGS, EXCEPTION, OF_INSTANCES, OF_TYPES
 
 __all__ = ["RuntimeChecks"]
 
@@ -124,7 +124,7 @@ class RuntimeChecks:
             return getattr(owner, name) if own else _MISSING
         if isinstance(owner, type) and owner in self._classes:  # an enumeration
             return getattr(owner, name)
-        if isinstance(owner, ResultBag):
+        if isinstance(owner, dict) and isinstance(owner, tuple(BAGS)):
             return owner.get(name, _MISSING)
         if isinstance(owner, Exception) and name in EXCEPTION:
             return getattr(owner, name, _MISSING)

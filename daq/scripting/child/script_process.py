@@ -48,6 +48,8 @@ class Job:
     memory_mb: int
     numpy: bool
     allow_unconfined: bool
+    scipy: bool = False
+    """Whether it may be needed: it is loaded before the first process that needs it."""
 
 
 @dataclass(frozen=True, slots=True)

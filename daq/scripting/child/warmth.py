@@ -8,22 +8,21 @@ import encodings.idna  # noqa: F401
 import encodings.latin_1  # noqa: F401
 import hashlib  # noqa: F401 - random.seed("text")
 import linecache  # noqa: F401 - warnings
-import multiprocessing  # noqa: F401 - scipy.optimize.differential_evolution
 import os
 import time
 import unicodedata  # noqa: F401 - "\N{MICRO SIGN}"
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from scipy import fft
 
-from daq.scripting.child.library import module_names
+from daq.scripting.child.library import load_scipy, module_names
 from daq.scripting.policy import compile_script
 
-__all__ = ["warm_up"]
+__all__ = ["warm_up", "warm_up_scipy"]
 
 _SCRIPT = "for i in range(3):\n    print([j for j in range(i)], f'{i}')\n"
 
@@ -52,7 +51,6 @@ def warm_up() -> None:
         ),
         lambda: np.linalg.norm(np.linalg.inv(square + np.eye(2))),
         lambda: np.fft.fft(array),
-        lambda: fft.fft(array),  # scipy 1.18 asks once for its processors, which is then forbidden
         lambda: (np.percentile(array, 50), np.median(array), np.histogram(array), np.unique(array)),
         lambda: (np.interp(1, [0, 2], [0, 1]), np.polyfit([0, 1, 2], [0, 1, 2], 1)),
         lambda: np.random.default_rng().normal(),
@@ -63,6 +61,15 @@ def warm_up() -> None:
     )
     for use in uses:
         _try(use)
+
+
+@cache
+def warm_up_scipy() -> None:
+    """Import scipy, and what it imports on first use."""
+    load_scipy()
+    import_module("multiprocessing")  # scipy.optimize.differential_evolution
+    # scipy 1.18 asks once for its processors, which is forbidden later.
+    import_module("scipy.fft").fft(np.arange(6.0))
 
 
 def _try(use: Callable[[], Any]) -> None:

@@ -228,7 +228,12 @@ async def read_message(payload: bytes) -> Message:
 
 @asynccontextmanager
 async def open_process(
-    zygote: Zygote, kind: str, wanted: ControlWord = ControlWord.RUN, memory_mb: int | None = None
+    zygote: Zygote,
+    kind: str,
+    wanted: ControlWord = ControlWord.RUN,
+    memory_mb: int | None = None,
+    *,
+    scipy: bool = False,
 ) -> AsyncIterator[ConfinedProcess]:
     """A process for `probe`, `check` or `run`; at the end of the block it is gone.
 
@@ -248,7 +253,7 @@ async def open_process(
             handed_over.callback(os.close, write_end)
             handed_over.callback(theirs.close)
             handles = (theirs.fileno(), page_descriptor, write_end)
-            spawned = await zygote.spawn(kind, handles, memory_mb)
+            spawned = await zygote.spawn(kind, handles, memory_mb, scipy=scipy)
         resources.callback(os.close, spawned.pidfd)
         async with ConfinedProcess(spawned, ours, page, read_end) as process:
             yield process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import unicodedata
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -140,8 +141,10 @@ class SandboxedProgram:
         try:
             with self._scope:
                 zygote = await self._zygotes.zygote()
-                memory = self._limits.memory_mb
-                async with open_process(zygote, "run", self._control, memory) as process:
+                memory, scipy = self._limits.memory_mb, _mentions_scipy(self._script)
+                async with open_process(
+                    zygote, "run", self._control, memory, scipy=scipy
+                ) as process:
                     return await self._follow(process, interpreter, order)
         except ZygoteLostError:
             pass
@@ -240,3 +243,8 @@ def _cause_of_death(status: int) -> str:
     if number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL):
         return f"the script crashed the interpreter ({name})"
     return f"the script's process was ended from outside ({name})"
+
+
+def _mentions_scipy(script: str) -> bool:
+    # As Python reads names: it normalises them.
+    return "scipy" in unicodedata.normalize("NFKC", script)

@@ -73,11 +73,17 @@ class Zygote:
             self.ready.set()
 
     async def spawn(
-        self, kind: str, descriptors: Sequence[int], memory_mb: int | None = None
+        self,
+        kind: str,
+        descriptors: Sequence[int],
+        memory_mb: int | None = None,
+        *,
+        scipy: bool = False,
     ) -> Spawned:
         """Fork a process for `kind` with a connection, a page and a trace pipe.
 
-        `memory_mb` may be less than what its limits allow.
+        `memory_mb` may be less than what its limits allow. With `scipy`, the first one waits until
+        that is loaded.
 
         Raises ZygoteLostError, and StateError when there is no room for one. A cancellation waits
         for the answer, so that no pidfd is lost.
@@ -88,7 +94,7 @@ class Zygote:
         self._spawned[identity] = spawned
         limits = self.limits
         memory = limits.memory_mb if memory_mb is None else memory_mb
-        order = ["spawn", identity, kind, memory, limits.numpy, limits.allow_unconfined]
+        order = ["spawn", identity, kind, memory, limits.numpy, limits.allow_unconfined, scipy]
         with trio.CancelScope(shield=True):
             await self._send(msgpack.packb(order), descriptors)
             await spawned.ready.wait()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textwrap import dedent
 
+import pytest
+
 from daq.core import Ending
 from daq.scripting.child.library import LIBRARY, module_names
 from tests.integration.scripting.test_running import run
@@ -132,3 +134,12 @@ async def test_every_name_computes_in_a_confined_process(sandbox, bench) -> None
         end = await run(box, bench(), "\n".join(lines))
     assert end.ending is Ending.COMPLETED, end.traceback
     assert not end.result, " ".join(end.result)
+
+
+@pytest.mark.parametrize("word", ["scipy", "ſcipy"])
+async def test_scipy_is_there_for_whoever_names_it(sandbox, bench, word) -> None:
+    script = f"from {word}.stats import norm\ndef main():\n    return norm(1.0, 2.0).mean()"
+    async with sandbox() as box:
+        assert (await run(box, bench(), "def main():\n    return 1")).result == 1
+        end = await run(box, bench(), script)
+    assert end.result == 1.0, end.traceback

@@ -88,8 +88,9 @@ def test_a_process_without_the_filter_counts_as_unconfined() -> None:
     assert not _is_confined(layers | {"seccomp": "no table"})
 
 
-def test_what_runs_scripts_does_not_import_trio() -> None:
-    code = "import daq.scripting.child.__main__, sys; sys.exit('trio' in sys.modules)"
+@pytest.mark.parametrize("module", ["trio", "scipy"])
+def test_what_runs_scripts_does_not_import(module: str) -> None:
+    code = f"import daq.scripting.child.__main__, sys; sys.exit({module!r} in sys.modules)"
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, check=False)
     assert done.returncode == 0
