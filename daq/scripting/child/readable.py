@@ -19,7 +19,7 @@ from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
 from daq.scripting.child.runs import Run
 
-__all__ = ["EXCEPTION", "OF_INSTANCES", "OF_TYPES", "BAGS"]
+__all__ = ["BAGS", "EXCEPTION", "OF_INSTANCES", "OF_TYPES"]
 
 BAGS: list[type[dict[str, Any]]] = []
 """Kinds of dict whose keys can also be read as attributes: what fits and solvers give."""
