@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Mapping
 
 import click
+from click.shell_completion import CompletionItem
 
 from daq import __version__
 from daq.cli.showing.errors import ReportingGroup
@@ -56,6 +57,15 @@ class LazyGroup(ReportingGroup):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}.{cmd_name} is not a command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, without importing their modules; and the options."""
+        commands = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in self._modules.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

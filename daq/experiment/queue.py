@@ -29,6 +29,7 @@ from daq.core import (
     StopReport,
     Transition,
     convert_parameters,
+    did_you_mean,
     require_short_json,
     require_small,
 )
@@ -235,7 +236,8 @@ class ExecutionQueue:
         for script in self.scripts():
             if ref in (script.id, script.name, script.name.removesuffix(".py")):
                 return script
-        return self._scripts[_unique_prefix(ref, self._scripts, "script")]
+        names = [script.name for script in self._scripts.values()]
+        return self._scripts[_unique_prefix(ref, self._scripts, "script", names)]
 
     # --------------------------------------------------------------------------------- executions
 
@@ -423,7 +425,8 @@ class ExecutionQueue:
         ]
         if len(running) > 1:
             raise AmbiguousError(f"{ref!r} fits {len(running)} executions: {_short(running)}")
-        return (running or named or [_unique_prefix(ref, ids, "execution")])[0]
+        names = [record.script_name for record in self._records()]
+        return (running or named or [_unique_prefix(ref, ids, "execution", names)])[0]
 
     def _default(self, *, active: bool) -> str:
         if self._running is not None:
@@ -447,10 +450,12 @@ def _short(ids: Sequence[str]) -> str:
     return ", ".join(i[:8] for i in ids[:5]) + (", ..." if len(ids) > 5 else "")
 
 
-def _unique_prefix(ref: str, ids: Iterable[str], what: str) -> str:
+def _unique_prefix(ref: str, ids: Iterable[str], what: str, names: Iterable[str]) -> str:
     fits = [i for i in ids if i.startswith(ref)]
     if len(fits) == 1:
         return fits[0]
     if fits:
         raise AmbiguousError(f"{ref!r} fits {len(fits)} {what}s: {_short(fits)}")
-    raise NotFoundError(f"no {what} is called {ref!r}", advice=f"`{what}s` lists what is there")
+    listed = f"`{what}s` lists what is there"
+    meant = did_you_mean(ref, names)
+    raise NotFoundError(f"no {what} is called {ref!r}", advice=meant or listed)

@@ -12,6 +12,7 @@ import click
 
 from daq.cli.client import completing
 from daq.cli.client.session import client, client_command, identifier_argument
+from daq.cli.showing.errors import ReportingGroup
 from daq.cli.showing.output import SHORT_ID, Cell, Output
 from daq.cli.showing.progress import progress_bar
 from daq.cli.showing.render import render_run, render_runs
@@ -27,7 +28,7 @@ stream_option = click.option(
 _path = click.Path(path_type=Path, dir_okay=False)
 
 
-@client.group()
+@client.group(cls=ReportingGroup)
 def runs() -> None:
     """Find runs and get their data.
 

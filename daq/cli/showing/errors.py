@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from daq.core import DaqError, ExecutionState, ScriptSyntaxError
+from daq.core import DaqError, ExecutionState, ScriptSyntaxError, did_you_mean
 
 __all__ = ["INTERRUPTED", "CommandError", "ExitStatus", "ReportingGroup", "exit_status"]
 
@@ -59,6 +59,16 @@ class CommandError(click.ClickException):
 
 class ReportingGroup(click.Group):
     """A group whose commands may raise `DaqError`, also out of the one task of a nursery."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        is_option = not name[:1].isalnum()
+        if not is_option and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            hint = did_you_mean(name, self.list_commands(ctx), "; ")
+            ctx.fail(f"there is no command {name!r}{hint}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

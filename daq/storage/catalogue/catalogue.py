@@ -9,7 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from daq.core import AmbiguousError, NotFoundError, RunOutcome, RunSummary, StorageError
+from daq.core import (
+    AmbiguousError,
+    NotFoundError,
+    RunOutcome,
+    RunSummary,
+    StorageError,
+    did_you_mean,
+)
 from daq.core.values import from_json, strict_json, to_jsonable
 from daq.storage.catalogue.database import Database
 from daq.storage.journal.records import clean_text
@@ -26,6 +33,8 @@ _LAST_NS = 2**63 - 1
 """The end of time, as SQLite counts."""
 _OPEN = "open"
 _SHOWN = 5
+_RECENT = 100
+"""Runs whose names are compared with one that there is not."""
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +124,9 @@ class Catalogue:
         )
         if not found:
             what = f"no run goes by {ref!r}" if ref else "there is no run yet"
-            raise NotFoundError(what, advice="list the runs to see their ids and names")
+            newest, _ = await self.page(limit=_RECENT)
+            meant = did_you_mean(ref, [run.name for run in newest])
+            raise NotFoundError(what, advice=meant or "list the runs to see their ids and names")
         if len(found) > 1:
             shown = ", ".join(f"{run.run_id} ({run.name})" for run in found[:_SHOWN])
             more = ", ..." if len(found) > _SHOWN else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import trio
 
 from daq.bus import Bus
-from daq.core import InterlockStatus, NotFoundError, StateError
+from daq.core import InterlockStatus, NotFoundError, StateError, did_you_mean
 from daq.drivers import Timebase
 from daq.supervision.interlocks.interlock import Interlock, InterlockTarget
 from daq.supervision.interlocks.memory import InterlockMemory
@@ -106,6 +106,9 @@ class Interlocks:
         """
         if name not in self._locks:
             known = ", ".join(self._locks) or "none"
-            raise NotFoundError(f"there is no interlock {name!r}; there are {known}")
+            raise NotFoundError(
+                f"there is no interlock {name!r}; there are {known}",
+                advice=did_you_mean(name, self._locks),
+            )
         self._locks[name].reset(by, note)
         return self._locks[name].status()

@@ -40,10 +40,22 @@ def test_every_command_has_help() -> None:
         assert run(name, "--help").exit_code == 0
 
 
-def test_an_unknown_command_is_a_usage_error() -> None:
-    result = run("fly")
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("fly", "there is no command 'fly'"),
+        ("sreve", "there is no command 'sreve'; did you mean 'serve'?"),
+        ("client strat", "there is no command 'strat'; did you mean 'start'?"),
+        ("client runs lst", "there is no command 'lst'; did you mean 'list'?"),
+        ("client presets laod", "there is no command 'laod'; did you mean 'load'?"),
+    ],
+)
+def test_an_unknown_command_is_a_usage_error_that_asks_what_was_meant(
+    typed: str, said: str
+) -> None:
+    result = run(*typed.split())
     assert result.exit_code == 2
-    assert "No such command 'fly'" in result.stderr
+    assert result.stderr.endswith(f"Error: {said}\n")
 
 
 def test_the_version_is_printed() -> None:
@@ -62,6 +74,17 @@ def test_completion_offers_commands() -> None:
 
     offered = ShellComplete(cli, {}, "daq", "_DAQ_COMPLETE").get_completions(["client"], "st")
     assert [item.value for item in offered] == ["start", "status", "stop", "stream"]
+
+
+def test_completion_offers_the_first_commands_without_importing_them() -> None:
+    code = (
+        "import sys\nfrom click.shell_completion import ShellComplete\n"
+        "from daq.cli.main import cli\n"
+        "offered = ShellComplete(cli, {}, 'daq', '').get_completions([], 'c')\n"
+        "assert [item.value for item in offered] == ['check', 'client', 'completion'], offered\n"
+        "assert 'grpclib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_daemons_process_starts_without_the_clients_libraries() -> None:
