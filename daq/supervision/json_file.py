@@ -73,8 +73,9 @@ def read_kept(path: Path, version: int, parse: Callable[[Any], T]) -> tuple[T | 
     except FileNotFoundError:
         return None, ""
     except Exception as error:  # noqa: BLE001 - whatever stands in it
-        damage = f"{path} cannot be read: {getattr(error, 'strerror', None) or error!r}"
-        damage += f"; it is kept as {_set_aside(path)}"
+        why = getattr(error, "strerror", None) or error
+        why = f"there is no {why} in it" if isinstance(error, KeyError) else why
+        damage = f"{path} cannot be read: {why}; it is kept as {_set_aside(path)}"
         logger.error("%s", damage)  # noqa: TRY400
         return None, damage
 
