@@ -134,12 +134,18 @@ def nothing(dtype: str) -> Any:
     return np.nan if np.dtype(dtype).kind in "fc" else 0
 
 
-def with_nan(values: Array) -> Array:
-    """Numbers with NaN where values are missing, for what knows no other way; else as they are."""
+def with_nan(values: Array, *, exact: bool = False) -> Array:
+    """Numbers with NaN where values are missing, for what knows no other way; else as they are.
+
+    With `exact`, whole numbers that no float is equal to stay what they are, among objects, with
+    None for a missing one.
+    """
     if not isinstance(values, np.ma.MaskedArray):
         return values
     if not np.ma.is_masked(values):
         return np.ma.getdata(values)
+    if exact and not is_exact(np.ma.compressed(values)):
+        return np.where(np.ma.getmaskarray(values), None, np.ma.getdata(values).astype(object))
     dtype = values.dtype if values.dtype.kind in "fc" else np.dtype(np.float64)
     filled: Any = values.astype(dtype)
     return np.asarray(filled.filled(np.nan))
@@ -150,17 +156,20 @@ def is_ragged(values: Array) -> bool:
     return values.dtype.hasobject and any(isinstance(value, np.ndarray) for value in values)
 
 
-def filled_up(values: Array) -> tuple[Array, Array]:
+def filled_up(values: Array, *, exact: bool = False) -> tuple[Array, Array]:
     """Arrays of different lengths as one of the longest, and their lengths; 0 for none.
 
-    What is left over is NaN, so whole numbers become floats.
+    What is left over is NaN, so whole numbers become floats; with `exact` as in `with_nan`.
     """
     samples = [value for value in values if value is not None]
     depth = samples[0].ndim
     lengths = np.array([(0,) * depth if v is None else v.shape for v in values], np.int64)
     dtype = np.result_type(*{sample.dtype for sample in samples})
     roomy = dtype if dtype.kind in "fc" else np.dtype(np.float64)
-    full = np.full((len(values), *lengths.max(axis=0)), np.nan, roomy)
+    if exact and not all(map(is_exact, samples)):
+        roomy = np.dtype(object)
+    filling = None if roomy.hasobject else np.nan
+    full = np.full((len(values), *lengths.max(axis=0)), filling, roomy)
     for row, sample in enumerate(values):
         if sample is not None:
             corner: Any = (row, *map(slice, sample.shape))

@@ -307,8 +307,8 @@ def _kind_of(value: object) -> str:
 
 
 def _plain(values: Any) -> list[Any]:
-    """Scalars as Python's own, arrays as they are; a missing number is NaN, anything else None."""
-    known = with_nan(values)
+    """Scalars as Python's own, arrays as they are; what is missing is NaN, among objects None."""
+    known = with_nan(values, exact=True)
     return list(known.tolist() if known.ndim == 1 and not known.dtype.hasobject else known)
 
 

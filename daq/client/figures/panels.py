@@ -164,7 +164,8 @@ class Panel:
 
     def _draw_image(self, run: Drawn) -> None:
         table = run.table[self.column.name]
-        values = run.of(self.column)[-1].reshape(-1, *table.shape[-2:])[-1]
+        planes = run.of(self.column)[-1].reshape(-1, *table.shape[-2:])
+        values = planes[-1]
         scale = Scale(self.column.name, self.column.units, values)
         self.axes.set(xlabel="column (px)", ylabel="row (px)")
         if self._declined(self.column.name, values, self.log_y):
@@ -177,6 +178,8 @@ class Panel:
             f"{safe_text(c.name)} = {format_quantity(float(run.of(c)[-1]), c.units)}"
             for c in run.axes
         ]
+        if len(planes) > 1:
+            places.insert(0, f"plane {len(planes)} of {len(planes)}")
         self.axes.set_title(", ".join([f"event {len(table) - 1}, the last", *places]))
 
     # ------------------------------------------------------------------------------------ the rest

@@ -197,12 +197,12 @@ def _regular(
     dims: dict[str, tuple[str, ...]] = {}
     for name, values in columns.items():
         if is_ragged(values):
-            regular[name], lengths = filled_up(values)
+            regular[name], lengths = filled_up(values, exact=True)
             length = naming.new(f"{name}_length")
             regular[length] = lengths[:, 0] if lengths.shape[1] == 1 else lengths
             dims[length] = () if lengths.shape[1] == 1 else (naming.new(f"{name}_axis"),)
         else:
-            regular[name] = with_nan(values)
+            regular[name] = with_nan(values, exact=True)
         own = range(regular[name].ndim - 1)
         dims[name] = tuple(naming.new(f"{name}_{i}") for i in own)
     return regular, dims
