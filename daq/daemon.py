@@ -18,6 +18,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import trio
@@ -70,7 +71,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     ):
         async with trio.open_nursery() as storing:
             await storing.start(parts.storage.run)
-            storing.start_soon(parts.timebase.follow_wall_clock, parts.storage.is_idle)
+            storing.start_soon(parts.timebase.follow_wall_clock, partial(_nothing_runs, parts))
             storing.start_soon(keep_memory_low)
             if ring := await _make_ring(config):
                 await storing.start(feed_ring, parts.bus, ring)
@@ -155,6 +156,10 @@ def _leave(after_s: float) -> None:
     log.error("a driver does not let go within %g s; the process ends without: %s", after_s, names)
     logging.shutdown()
     os._exit(1)
+
+
+def _nothing_runs(parts: Parts) -> bool:
+    return parts.storage.is_idle() and parts.queue.is_idle()
 
 
 async def _make_ring(config: Config) -> RingWriter | None:

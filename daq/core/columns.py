@@ -145,7 +145,9 @@ def with_nan(values: Array, *, exact: bool = False) -> Array:
     if not np.ma.is_masked(values):
         return np.ma.getdata(values)
     if exact and not is_exact(np.ma.compressed(values)):
-        return np.where(np.ma.getmaskarray(values), None, np.ma.getdata(values).astype(object))
+        objects: Array = np.ma.getdata(values).astype(object)
+        objects[np.ma.getmaskarray(values)] = None
+        return objects
     dtype = values.dtype if values.dtype.kind in "fc" else np.dtype(np.float64)
     filled: Any = values.astype(dtype)
     return np.asarray(filled.filled(np.nan))

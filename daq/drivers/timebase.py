@@ -35,7 +35,7 @@ class Timebase:
     async def follow_wall_clock(self, may_jump: Callable[[], bool]) -> None:
         """Follow a wall clock that is set, as after the start of a machine, until cancelled.
 
-        Within a run time must not jump: it is followed once `may_jump` says so.
+        Within a run or an execution time must not jump: it is followed once `may_jump` says so.
         """
         told = 0
         while True:
@@ -49,7 +49,7 @@ class Timebase:
             elif abs(step_ns - told) >= _STEP_NS:
                 told = step_ns
                 logger.warning(
-                    "the clock was set by %+.3f s; time follows it once no run is open",
+                    "the clock was set by %+.3f s; time follows it once nothing runs",
                     step_ns / 1e9,
                 )
 

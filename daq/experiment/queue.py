@@ -142,6 +142,10 @@ class ExecutionQueue:
             self.interlocked.end()
             self._keep_records_of_ended()
 
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+        return self._running is None
+
     def _program(self, execution: Execution) -> Program:
         script = execution.script
         return self._factory.program(

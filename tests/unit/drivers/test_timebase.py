@@ -46,7 +46,7 @@ async def test_time_goes_on_steadily_while_a_run_is_open_and_then_follows_the_cl
             assert timebase.now_ns() == wall.time_ns()
             nursery.cancel_scope.cancel()
     assert [record.message for record in caplog.records] == [
-        "the clock was set by +3600.000 s; time follows it once no run is open",
+        "the clock was set by +3600.000 s; time follows it once nothing runs",
         "the clock was set by +3600.000 s; time follows it",
     ]
 
