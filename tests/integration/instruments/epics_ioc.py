@@ -12,6 +12,7 @@ class Bench(PVGroup):
     halt = pvproperty(name="m1.STOP", value=0)
     power = pvproperty(name="power", value=1.25e-3, read_only=True)
     shutter = pvproperty(name="shutter", value=0)
+    spectrum = pvproperty(name="spectrum", value=[1.0, 2.0, 4.0], max_length=3, read_only=True)
     mode = pvproperty(name="mode", value="slow", dtype=ChannelType.STRING)
 
     @readback.startup  # type: ignore[no-redef]

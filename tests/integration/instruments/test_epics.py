@@ -132,6 +132,33 @@ async def test_process_variables_are_read_moved_and_set(ioc):
     rest = (await driver.position()).value
     assert 1.4 < rest < 5.0
     await driver.disconnect()
+    await _read_a_waveform(ioc.prefix)
+
+
+async def _read_a_waveform(prefix):
+    """A process variable of many elements, scaled by another; one of another length is told."""
+    tables = {
+        "values": {
+            "gain": {"read": "power"},
+            "spectrum": {
+                "type": "waveform",
+                "units": "counts",
+                "shape": 3,
+                "read": {"send": "spectrum", "convert": "value * gain"},
+            },
+            "short": {"type": "waveform", "shape": 2, "read": "spectrum"},
+        },
+        "readable": {"value": "spectrum"},
+    }
+    options = {"prefix": prefix, "timeout": 10.0, **tables}
+    driver = epics(DriverContext("spectrum", "epics", Timebase(), options))
+    await driver.connect()
+    reading = (await driver.read()).value
+    assert reading.tolist() == [1.25e-3, 2.5e-3, 5e-3]
+    assert driver.description.channel.shape == reading.shape
+    with pytest.raises(DeviceError, match="it has 3 points, not 2"):
+        await driver.conversation.read("short")
+    await driver.disconnect()
 
 
 @pytest.mark.slow

@@ -125,6 +125,24 @@ async def test_any_visa_instrument_is_asked_by_text(options):
     await driver.disconnect()
 
 
+async def test_actions_are_methods_with_arguments_and_texts(options):
+    options["actions"] = {
+        "say": {"send": "write", "arguments": {"text": {"type": "str"}}},
+        "set_volts": {
+            "send": "VOLT {volts:.1f}, (@1)",
+            "arguments": {"volts": {"units": "V", "limits": [0.0, 6.0]}},
+        },
+    }
+    driver = await connected(options)
+    offered = {each.name: each.signature for each in driver.description.actions}
+    assert offered == {"say": "(text)", "set_volts": "(volts)"}
+    await driver.act("say", "VOLT 1.5, (@1)")
+    assert (await driver.position()).value == 1.5
+    await driver.act("set_volts", 2.25)
+    assert (await driver.position()).value == 2.2
+    await driver.disconnect()
+
+
 async def test_silence_is_offline(options):
     options |= {"timeout": 0.2}
     options["values"]["nothing"] = {"read": "NOTHING?", "parameter": True}
