@@ -26,6 +26,7 @@ from daq.simulators import (
     run_schedule,
 )
 from daq.simulators.described import (
+    Keithley2400Simulator,
     LakeShore335Simulator,
     LinkamT95Simulator,
     RigolScopeSimulator,
@@ -41,6 +42,7 @@ _INSTRUMENTS: dict[str, Callable[[tuple[str, ...]], SimulatedInstrument]] = {
     "1830c": lambda _: Meter1830cSimulator(trio.current_time),
     "maitai": lambda _: MaiTaiSimulator(trio.current_time),
     "ell14": lambda addresses: Ell14Bus(trio.current_time, addresses or ("2", "3", "8")),
+    "keithley_2400": lambda _: Keithley2400Simulator(trio.current_time),
     "lakeshore_335": lambda _: LakeShore335Simulator(trio.current_time),
     "linkam_t95": lambda _: LinkamT95Simulator(trio.current_time),
     "rigol_ds1000z": lambda _: RigolScopeSimulator(trio.current_time),

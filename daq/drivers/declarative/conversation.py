@@ -130,7 +130,7 @@ class Conversation(ABC):
         if value.dtype in ("int", "float") and not isinstance(given, str):
             given = int(given) if value.dtype == "int" else float(given)
         sent = await self.send(value, given)
-        if verify and value.verify and value.is_readable:
+        if verify and value.verify and value.is_readable and await self.look().is_there(value):
             await self._verify(value, given, sent)
 
     def evaluate(self, expression: Expression, names: Mapping[str, Any]) -> Any:
@@ -206,6 +206,11 @@ class Look:
             return value.text.render(parts)
         if value.read is None:
             raise DeviceError(f"{self._conversation.device_id}: {name} can only be written")
+        if value.requires is not None and not await self.is_there(value):
+            raise InvalidReadingError(
+                f"{self._conversation.device_id}: {name} is not available now: "
+                f"{value.requires.text!r} is not so"
+            )
         others = await self._scale(value)
         for attempt in range(_ATTEMPTS):
             try:
@@ -230,6 +235,10 @@ class Look:
             return {}
         names = convert.names - {"value", "text"}
         return {name: await self.read(name) for name in sorted(names)}
+
+    async def is_there(self, value: Value) -> bool:
+        """Whether it can be asked for now."""
+        return value.requires is None or bool(await self.evaluate(value.requires, {}))
 
     async def read_or_invalid(self, name: str) -> Scalar | Invalid:
         """As `read`; a value that there is not now is told as such."""

@@ -99,6 +99,8 @@ class Value:
     """How long the readback may take to come there."""
     invalid: Expression | None = None
     """True for numbers that stand for an error, such as an overload."""
+    requires: Expression | None = None
+    """By the names of other values: false where it is not asked, because it has no value now."""
     is_parameter: bool = False
     is_polled: bool = False
 

@@ -252,6 +252,11 @@ class ValueTable:
     invalid: str = key(
         "An expression of `value` for numbers that mean an error", "", default_rule="none do"
     )
+    requires: str = key(
+        "An expression of other values that is true while it can be asked for",
+        "",
+        default_rule="always",
+    )
     parameter: bool = key("Whether `get` and `set` offer it", False)
     poll: bool = key("Whether it is looked at again and again", False)
 

@@ -27,14 +27,17 @@ def make_values(tables: Mapping[str, ValueTable], phrases: Phrases) -> dict[str,
         for name, table in tables.items()
         if table.type in _SAMPLES and (table.read is not None or table.text)
     }
-    return {name: _make(name, table, phrases, samples) for name, table in tables.items()}
+    return {name: _make(name, tables, phrases, samples) for name in tables}
 
 
-def _make(name: str, table: ValueTable, phrases: Phrases, samples: Mapping[str, Scalar]) -> Value:
-    at = ("values", name)
+def _make(
+    name: str, tables: Mapping[str, ValueTable], phrases: Phrases, samples: Mapping[str, Scalar]
+) -> Value:
+    at, table = ("values", name), tables[name]
     others = {other: sample for other, sample in samples.items() if other != name}
     writing = replace(phrases, sample={**others, "value": _sample_written(table)})
     scale = _scalars(others, table) if table.type == "waveform" else ()
+    unconditional = [other for other in others if not tables[other].requires]
     value = Value(
         name=name,
         dtype=table.type,
@@ -50,6 +53,8 @@ def _make(name: str, table: ValueTable, phrases: Phrases, samples: Mapping[str, 
         tolerance=table.tolerance,
         reach_s=table.reach,
         invalid=phrases.expression((*at, "invalid"), table.invalid, ("value",)),
+        # One that has a condition itself could wait for this one in turn.
+        requires=phrases.expression((*at, "requires"), table.requires, unconditional),
         is_parameter=table.parameter,
         is_polled=table.poll,
     )
@@ -107,6 +112,8 @@ def _check(at: KeyPath, table: ValueTable, value: Value, phrases: Phrases) -> No
     ):
         if is_there and value.dtype not in ("float", "int"):
             note((*at, key), f"a value of type {value.dtype!r} has none")
+    if table.requires and table.read is None:
+        note((*at, "requires"), "a value without `read` is not asked for")
     if value.is_polled and not value.is_readable:
         note((*at, "poll"), "a value without `read` cannot be polled")
     if value.reach_s and not (value.is_readable and value.write and value.verify):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from daq.simulators import SimulatedInstrument
 from daq.simulators.described import (
+    Keithley2400Simulator,
     LakeShore335Simulator,
     LinkamT95Simulator,
     RigolScopeSimulator,
@@ -87,6 +88,14 @@ class PowerSupply(ScpiInstrument):
         self.settings["OUTP"] = "1"
 
 
+class SourceMeter(Keithley2400Simulator):
+    """Somebody switches its output on before each conversation."""
+
+    def plugged_in(self):
+        super().plugged_in()
+        self.settings[":OUTP"] = "1"
+
+
 class WarmCryostat(LakeShore335Simulator):
     """Somebody switches its heaters on before each conversation."""
 
@@ -101,6 +110,7 @@ SHIPPED: dict[str, tuple[Callable[[Clock], SimulatedInstrument], dict[str, objec
     "scpi_lock_in": (lambda clock: _scpi(clock, *LOCK_IN), {}),
     "scpi_power_supply": (PowerSupply, {"limits": [0.0, 30.0]}),
     "scpi_temperature_controller": (Oven, {"limits": [250.0, 400.0]}),
+    "keithley_2400": (SourceMeter, {"limits": [-20.0, 20.0]}),
     "lakeshore_335": (WarmCryostat, {"limits": [250.0, 400.0]}),
     "linkam_t95": (LinkamT95Simulator, {"limits": [20.0, 60.0], "rate": 150}),
     "rigol_ds1000z": (RigolScopeSimulator, {}),

@@ -100,6 +100,8 @@ def test_shipped_descriptions_are_right(name):
         ('"V?"', '"V?"\nchoices = ["a"]', "7: values.voltage.choices: only a value of type"),
         ('"V?"', '"V?"\nreach = 1', "7: values.voltage.reach: only a value that is written and"),
         ('"V?"', '"V?"\nwrite = "V{value:d}"', "7: values.voltage.write: 'V{value:d}' cannot be"),
+        ('"V?"', '"V?"\nrequires = "x"', "7: values.voltage.requires: there is no 'x' here"),
+        ('"V?"', '"V?"\nrequires = "voltage"', "7: values.voltage.requires: there is no 'voltage'"),
         ("[readable]", "[readible]", "8: readible: there is no such key; did you mean 'readable'?"),
         ("[instrument]", "[line]\nparity = 'odd!'\n[instrument]", "2: line.parity: 'odd!' is not"),
         ("[instrument]", "[safe]\nvoltage = 0\n[instrument]", "2: safe.voltage: only what is read"),

@@ -13,6 +13,7 @@ from daq.drivers import DriverContext, Timebase
 from daq.drivers.declarative import declarative
 from daq.simulators import Fault
 from daq.simulators.described import (
+    Keithley2400Simulator,
     LakeShore335Simulator,
     LinkamT95Simulator,
     RigolScopeSimulator,
@@ -38,6 +39,41 @@ async def connected(description, make, **options):
         driver = made(plugged, description, **options)
         await driver.connect()
         yield driver, instrument
+
+
+async def test_a_source_that_is_off_has_no_reading_and_all_its_settings(autojump_clock):
+    async with connected("keithley_2400", Keithley2400Simulator) as (driver, instrument):
+        with pytest.raises(InvalidReadingError, match="current is not available now: 'output' is"):
+            await driver.read()
+        state = await driver.poll()
+        assert isinstance(state["reading"], Invalid)
+        assert isinstance(state["measured_voltage"], Invalid)
+        assert (state["position"], state["output"], state["tripped"]) == (0.0, False, False)
+        with pytest.raises(DeviceError, match="it cannot move: 'output' is not so"):
+            await driver.move_abs(1.0)
+        await driver.set_parameter("compliance", 0.01)
+        await driver.set_parameter("output", True)
+        await move(driver, 2.0)
+        assert (await driver.read()).value == pytest.approx(2e-3)
+        assert instrument.errors == []
+
+
+async def test_a_current_beyond_its_range_or_its_compliance(autojump_clock):
+    async with connected("keithley_2400", Keithley2400Simulator) as (driver, instrument):
+        await driver.set_parameter("output", True)
+        await driver.set_parameter("autorange", False)
+        await driver.set_parameter("current_range", 1e-3)
+        await move(driver, 5.0)
+        with pytest.raises(InvalidReadingError, match="which is no measurement"):
+            await driver.read()
+        await driver.set_parameter("autorange", True)
+        assert (await driver.read()).value == pytest.approx(5e-3)
+        await driver.set_parameter("compliance", 2e-3)
+        state = await driver.poll()
+        assert (state["tripped"], state["reading"]) == (True, pytest.approx(2e-3))
+        assert (state["position"], state["measured_voltage"]) == (5.0, pytest.approx(2.0))
+        assert await driver.make_safe() is True
+        assert instrument.settings[":OUTP"] == "0"
 
 
 @pytest.mark.parametrize("word", ["OVLD", "S.OVER", "T.UNDER", "+00.0000"])
@@ -72,16 +108,22 @@ async def test_a_lock_in_that_answered_elsewhere_answers_here_and_all_at_once(au
         asked, command = [], instrument.command
         instrument.command = lambda text: (asked.append(text), command(text))
         state = await driver.poll()
-        assert asked == ["SNAP?1,2,3,4", "LIAS?", "LIAS? 3"]
+        assert asked == ["LIAS?", "SNAP?1,2,3,4", "LIAS? 3"]
         assert np.hypot(state["x"], state["y"]) == pytest.approx(state["reading"], rel=1e-4)
         assert state["theta"] == -30.0
 
 
-async def test_an_overload_of_a_lock_in_is_told_once_it_was_there(autojump_clock):
+async def test_a_lock_in_has_no_value_in_overload(autojump_clock):
     async with connected("stanford_sr830", Sr830Simulator) as (driver, instrument):
         instrument.overload = 4
-        assert (await driver.poll())["overload"] is True
+        state = await driver.poll()
+        assert state["overload"] is True
+        assert isinstance(state["reading"], Invalid)
         assert (await driver.poll())["overload"] is False
+        instrument.overload = 1
+        with pytest.raises(InvalidReadingError, match="r is not available now: 'not overload'"):
+            await driver.read()
+        assert (await driver.read()).value == 9.5e-4
 
 
 async def test_the_screen_of_a_scope_in_volts(autojump_clock):
