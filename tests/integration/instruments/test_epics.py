@@ -15,6 +15,7 @@ import trio
 
 from daq.core import Capability, DeviceError, OfflineError
 from daq.drivers import DriverContext, Timebase
+from daq.drivers.declarative.described import DescribedDriver
 from daq.drivers.epics import epics
 from daq.testing import check_driver
 from daq.testing.moving import move
@@ -152,8 +153,9 @@ async def _read_a_waveform(prefix):
     }
     options = {"prefix": prefix, "timeout": 10.0, **tables}
     driver = epics(DriverContext("spectrum", "epics", Timebase(), options))
+    assert isinstance(driver, DescribedDriver)
     await driver.connect()
-    reading = (await driver.read()).value
+    reading = await driver.conversation.read("spectrum")
     assert reading.tolist() == [1.25e-3, 2.5e-3, 5e-3]
     assert driver.description.channel.shape == reading.shape
     with pytest.raises(DeviceError, match="it has 3 points, not 2"):
