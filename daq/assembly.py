@@ -25,6 +25,7 @@ from daq.supervision import (
     Interlocks,
     OutOfUse,
     Presets,
+    References,
     Reloader,
     SafetySettings,
     Supervisor,
@@ -53,9 +54,18 @@ def assemble(config: Config, access: Access) -> Parts:
     drivers, failures = build_drivers(config.devices, timebase, shared)
     out_of_use = OutOfUse(directory / "disabled.json")
     debts = Debts(directory / "owed.json", timebase.now_ns)
-    supervisor = Supervisor(drivers, bus, timebase, failures, out_of_use=out_of_use, debts=debts)
+    references = References(directory / "unreferenced.json", timebase.now_ns)
+    supervisor = Supervisor(
+        drivers,
+        bus,
+        timebase,
+        failures,
+        out_of_use=out_of_use,
+        debts=debts,
+        references=references,
+    )
     safety = read_safety(config, drivers)
-    supervisor.after = safety.after
+    supervisor.after, references.policies = safety.after, safety.references
     _tell_doubts(safety)
     memory = InterlockMemory(directory / "interlocks.json")
     interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase, memory)
@@ -76,7 +86,7 @@ def assemble(config: Config, access: Access) -> Parts:
         """The configuration was read again: this is what it says now."""
         access.reconfigure(users)
         _tell_doubts(safety)
-        supervisor.after = safety.after
+        supervisor.after, references.policies = safety.after, safety.references
         guard.reconfigure(safety.last_wills)
         interlocks.reconfigure(safety.interlocks)
         queue.reconfigure(safety.pause_rules, config.scripts.grace_s)

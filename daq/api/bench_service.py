@@ -40,8 +40,8 @@ class BenchService(TrioService, pb.BenchServiceBase):
 
     @unary
     async def enable_device(self, request: pb.DeviceUseRequest) -> pb.DeviceUseResponse:
-        device = self._supervisor.device(request.device_id)
-        await device.enable()
+        device, who = self._supervisor.device(request.device_id), caller()
+        await device.enable(by=str(who))
         return _use_to_wire(device, None)
 
     @unary

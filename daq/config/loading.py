@@ -28,7 +28,7 @@ __all__ = ["load_config", "load_users", "parse_config"]
 
 T = TypeVar("T")
 
-SUPERVISED = ("on_pause", "pause_reason", "last_will", "after")
+SUPERVISED = ("on_pause", "pause_reason", "last_will", "after", "lost_reference")
 """Options of a device that are not its driver's: what is done with it whatever its driver is."""
 
 _SECTIONS: Mapping[str, type] = {

@@ -166,7 +166,7 @@ class DeviceConfig:
     line: int = 0
     """Where its table begins."""
     supervision: Mapping[str, Any] = field(default_factory=dict)
-    """Those of its options that are not the driver's: `on_pause`, `last_will`, `after`."""
+    """Those of its options that are not the driver's: `on_pause`, `after`, ..."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ from daq.core.errors import (
     StorageError,
     TimeoutError,  # noqa: A004
     UnknownDeviceError,
+    UnreferencedError,
     error_class,
 )
 from daq.core.execution import (
@@ -218,6 +219,7 @@ __all__ = [
     "Transition",
     "Triggerable",
     "UnknownDeviceError",
+    "UnreferencedError",
     "axis_label",
     "bind_plan",
     "brief",

@@ -155,6 +155,8 @@ class DeviceSnapshot:
     """Cached state: `position`, `moving`, `reading`, `is_open`, `wavelength`, `emission`, ..."""
     owed: str = ""
     """What it is owed before anybody commands it, since when and why: a stop, its safe state."""
+    unreferenced: str = ""
+    """Since when and why it does not know where it is; it is not moved before it was homed."""
     invalid: Mapping[str, str] = field(default_factory=dict)
     """Fields that have no value now, and why: an overload, an output that is off."""
     failed_questions: int = 0

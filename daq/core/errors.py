@@ -137,6 +137,12 @@ class BusyError(DeviceError):
     kind = "busy"
 
 
+class UnreferencedError(DeviceError):
+    """The device does not know where it is, so it is not sent anywhere; says since when and why."""
+
+    kind = "unreferenced"
+
+
 class CapabilityError(DeviceError):
     """The device does not offer this operation; the message lists what it offers."""
 

@@ -57,6 +57,8 @@ class Driver(ABC):
     """Of a movable: by which times its motions are judged."""
     home_position: float | None = None
     """Of a movable: where `home` ends, when that is known."""
+    finds_reference: frozenset[str] = frozenset({"home"})
+    """Of a movable: operations after which it knows where it is."""
 
     def __init__(self, context: DriverContext) -> None:
         self.context = context

@@ -32,7 +32,7 @@ BUILTINS = frozenset(
 ERRORS = frozenset(
     """AmbiguousError BusyError CapabilityError DaqError DeviceError InterlockError LimitError
     NotFoundError OfflineError OverloadError ParameterError StateError StorageError
-    UnknownDeviceError""".split()  # noqa: SIM905
+    UnknownDeviceError UnreferencedError""".split()  # noqa: SIM905
 )
 """What a request can raise, by the names of `daq.core`."""
 

@@ -4,6 +4,7 @@ from daq.supervision.device.debts import Debts
 from daq.supervision.device.device import Device
 from daq.supervision.device.gate import Claim, Gate
 from daq.supervision.device.out_of_use import OutOfUse
+from daq.supervision.device.reference import ReferencePolicy, References
 from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.timing import Timing
 from daq.supervision.guard.aftermath import carry_out_what_is_left
@@ -41,6 +42,8 @@ __all__ = [
     "PausedDevice",
     "PausedDevices",
     "Presets",
+    "ReferencePolicy",
+    "References",
     "ReloadReport",
     "Reloader",
     "RestartPolicy",

@@ -33,6 +33,7 @@ from daq.supervision.device.operation_context import OperationContext
 from daq.supervision.device.out_of_use import OutOfUse
 from daq.supervision.device.publisher import Publisher
 from daq.supervision.device.questions import text_of
+from daq.supervision.device.reference import Reference, References
 from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.status import DeviceStatus
 from daq.supervision.device.timing import Timing
@@ -57,6 +58,7 @@ class Supervisor:
         rng: For the policy's jitter.
         out_of_use: The devices that are disabled from the start.
         debts: What devices are owed from the start.
+        references: The devices that have lost their reference from the start.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Supervisor:
         rng: random.Random | None = None,
         out_of_use: OutOfUse | None = None,
         debts: Debts | None = None,
+        references: References | None = None,
     ) -> None:
         self.after: Mapping[str, Sequence[str]] = MappingProxyType({})
         """The devices that are made safe before this one, by its id."""
@@ -83,6 +86,8 @@ class Supervisor:
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._out_of_use = out_of_use or OutOfUse()
         self._debts = debts or Debts(None, timebase.now_ns)
+        self.references = references or References(None, timebase.now_ns)
+        """Which devices do not know where they are."""
         self._changes = AsyncValue(0)
         self._watchers = 0
         self._watched_until = 0.0
@@ -154,6 +159,7 @@ class Supervisor:
         """Supervise until cancelled. Started when every device was tried, or after 2 s."""
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._debts.keep)
+            self._nursery.start_soon(self.references.keep)
             for device_id, task in self._tasks.items():
                 self._nursery.start_soon(self._keep, device_id, task)
             with trio.move_on_after(self._timing.start_s):
@@ -301,8 +307,10 @@ class Supervisor:
             timing=self._timing,
             rng=self._rng,
             debts=self._debts,
+            reference=Reference(self.references, driver, description),
         )
         self._debts.watch(description.id, status.owe)
+        self.references.watch(description.id, status.lose_reference)
         self._tasks[description.id] = task
         # A device that takes another's place is forbidden and claimed just as that one was.
         gate = self.gate(description.id)

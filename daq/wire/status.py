@@ -36,6 +36,7 @@ from daq.core import (
     StorageError,
     TimeoutError,  # noqa: A004 - the class that crosses the wire as DEADLINE_EXCEEDED
     UnknownDeviceError,
+    UnreferencedError,
     error_class,
 )
 
@@ -72,6 +73,7 @@ STATUS_OF_KIND: Mapping[str, Status] = MappingProxyType(
         # ABORTED is the status of a conflict with somebody else: try again when they are done.
         BusyError.kind: Status.ABORTED,
         CapabilityError.kind: Status.INVALID_ARGUMENT,
+        UnreferencedError.kind: Status.FAILED_PRECONDITION,
         InterlockError.kind: Status.FAILED_PRECONDITION,
         ScriptError.kind: Status.UNKNOWN,
         ScriptSyntaxError.kind: Status.INVALID_ARGUMENT,

@@ -76,6 +76,8 @@ def test_a_script_sees_the_pulled_plug_and_the_device_returns_by_itself(tmp_path
             eventually(lambda: state() == "offline")
             with simulator("esp300", "--link", link):
                 eventually(lambda: state() == "ready", 60)
+                # Another instrument, at 0: if it was lost at rest, that is a jump.
+                assert daemon.client("enable", "stage").returncode == 0
                 moved = daemon.client("move", "stage", "1.5")
                 assert moved.returncode == 0, moved.stderr
     assert "daq.trace.stage" in daemon.log

@@ -31,10 +31,14 @@ class Change:
 
 def state_fields(snapshot: DeviceSnapshot) -> dict[str, Scalar]:
     """The cached fields, and with them how the device itself is."""
-    waiting = {"next_attempt_ns": snapshot.next_attempt_ns} if snapshot.next_attempt_ns else {}
+    seldom: dict[str, Scalar] = {
+        "next_attempt_ns": snapshot.next_attempt_ns,
+        "owed": snapshot.owed,
+        "unreferenced": snapshot.unreferenced,
+    }
     return {
         **snapshot.fields,
-        **waiting,
+        **{name: value for name, value in seldom.items() if value},
         "online": snapshot.state.is_online,
         "state": snapshot.state.value,
         "reason": snapshot.reason,

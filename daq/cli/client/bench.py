@@ -37,7 +37,10 @@ async def disable(
 @client_command(client)
 @device_argument
 async def enable(daemon: AsyncClient, output: Output, device: str) -> None:
-    """Take DEVICE, which was disabled, into use again."""
+    """Take DEVICE, which was disabled, into use again, and its position for right.
+
+    One that is `unreferenced` is moved again from then on: look first where it is.
+    """
     use = await daemon.bench.enable(device)
     output.show(use, lambda out: _render_use(out, use))
 

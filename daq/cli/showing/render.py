@@ -253,10 +253,11 @@ def _device_message(snapshot: DeviceSnapshot) -> str | Cell:
     """Why it is not simply ready: what it is owed comes first."""
     invalid = [f"no {name}: {why}" for name, why in snapshot.invalid.items()]
     said = "; ".join([f"{snapshot.reason}{_next_attempt(snapshot)}", *invalid]).strip("; ")
-    if not snapshot.owed:
+    owed = f"it is owed {snapshot.owed}" if snapshot.owed else ""
+    lost = f"it is unreferenced {snapshot.unreferenced}" if snapshot.unreferenced else ""
+    if not owed and not lost:
         return said
-    owed = f"it is owed {snapshot.owed}"
-    return Cell(f"{owed}; {said}" if said else owed, "bold red")
+    return Cell("; ".join(filter(None, (owed, lost, said))), "bold red")
 
 
 def _next_attempt(snapshot: DeviceSnapshot) -> str:

@@ -91,6 +91,8 @@ class DescribedDriver(Driver):
         if self.mover is not None:
             self.motion_timing = self.mover.timing
             self.home_position = self.mover.home_position
+            home = self.mover.home_action
+            self.finds_reference = frozenset({"home", home} if home else ())
         rows = tuple(_parameters(description))
         self._behind = {row.name: name for row, name in rows}
         self._description = self._describe(tuple(row for row, _ in rows))

@@ -169,6 +169,8 @@ class Motion:
     """The setpoint goes in steps of at most this, one each `interval_s`."""
     requires: Expression | None = None
     """By the names of values: what has to be true before it may move."""
+    referenced: Expression | None = None
+    """By the names of values: whether it knows where it is."""
 
     def distance(self, position: float, other: float) -> float:
         """Between two positions; on a circle by the shortest way."""

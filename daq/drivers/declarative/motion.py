@@ -48,6 +48,7 @@ class Mover:
             timeout_s=motion.timeout_s,
         )
         self.home_position = None if isinstance(motion.home, str) else motion.home
+        self.home_action = motion.home if isinstance(motion.home, str) else ""
 
     def __repr__(self) -> str:
         return f"<Mover of {self._id} to {self._setpoint}>"
@@ -124,10 +125,13 @@ class Mover:
         return await self.is_moving(look), await self._position(look)
 
     async def poll(self, look: Look) -> Mapping[str, Scalar | Invalid]:
+        told: dict[str, Scalar | Invalid] = {}
+        if self._motion.referenced is not None:
+            told["referenced"] = bool(await look.evaluate(self._motion.referenced, {}))
         position = await look.read_or_invalid(self._motion.position)
         if isinstance(position, Invalid):
-            return {"position": position, "moving": False}
-        return {"position": float(position), "moving": await self.is_moving(look)}
+            return {"position": position, "moving": False, **told}
+        return {"position": float(position), "moving": await self.is_moving(look), **told}
 
     async def stop(self) -> bool:
         """Tell it to stop. True if it was on its way."""

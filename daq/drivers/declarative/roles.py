@@ -106,6 +106,7 @@ class Roles:
             hold=table.hold,
             ramp_step=table.ramp_step,
             requires=self._expression("requires", table.requires, self._readable()),
+            referenced=self._expression("referenced", table.referenced, self._readable()),
         )
         return None if position is None or setpoint is None else motion
 

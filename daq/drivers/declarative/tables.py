@@ -333,6 +333,11 @@ class MovableTable:
     requires: str = key(
         "An expression that has to be true before it may move", "", default_rule="nothing"
     )
+    referenced: str = key(
+        "An expression that is true when it knows where it is, looked at with each poll",
+        "",
+        default_rule="it always does",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

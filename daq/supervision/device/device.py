@@ -166,6 +166,7 @@ class Device:
             OfflineError: The device cannot be reached; the message says since when and why.
             BusyError: Another command is in progress, or an execution has claimed the device.
             InterlockError: An interlock that has tripped forbids it.
+            UnreferencedError: It does not know where it is, so it is not moved.
             DeviceError: Wrong arguments, the device refused or failed, or it was stopped.
         """
         if operation == "stop":
@@ -181,10 +182,13 @@ class Device:
         if exclusive:
             self.gate.require(job, claim, force=force)
             self._require_nothing_owed(job, force=force)
+            self._task.reference.require(job, force=force)
             self._count_motion(job)
         elif not offered.commands or action.asks_without_arguments:
             perform = partial(ask, self._instrument.status, str(job), perform)
-        return await self._perform(job, perform)
+        answer = await self._perform(job, perform)
+        self._task.reference.done(operation)
+        return answer
 
     def _count_motion(self, job: Job) -> None:
         if job.is_motion:
@@ -335,8 +339,12 @@ class Device:
         await self._out_of_use.add(self.id, disabled)
         return stop
 
-    async def enable(self) -> None:
-        """Take a device that was disabled into use again; nothing for one that is in use."""
+    async def enable(self, *, by: str = "") -> None:
+        """Take a device that was disabled into use again, and its position for right.
+
+        That is all for one that is in use and has lost its reference.
+        """
+        self._task.reference.accept(by)
         if self.snapshot().state is DeviceState.DISABLED:
             self._task.enable()
             if self._defect:

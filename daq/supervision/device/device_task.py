@@ -19,6 +19,7 @@ from daq.supervision.device.job import Job
 from daq.supervision.device.motion_follower import MotionFollower
 from daq.supervision.device.out_of_use import Disabled
 from daq.supervision.device.questions import ask, own_error
+from daq.supervision.device.reference import Reference
 from daq.supervision.device.restart_policy import RestartPolicy
 from daq.supervision.device.status import DeviceStatus
 from daq.supervision.device.timing import Timing
@@ -52,6 +53,7 @@ class DeviceTask:
         timing: Timing,
         rng: random.Random,
         debts: Debts,
+        reference: Reference,
     ) -> None:
         self.attempted = trio.Event()
         """The first attempt to connect has ended, well or badly."""
@@ -71,6 +73,8 @@ class DeviceTask:
         """At some time."""
         self.acquisitions = 0
         """Counts the commands that used the detector."""
+        self.reference = reference
+        """Whether it knows where it is."""
         self.ended = trio.Event()
         """Its driver has been let go for good."""
         self._driver = driver
@@ -213,6 +217,8 @@ class DeviceTask:
         logger.log(logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._status.id, reason)
         if self._may_move() and reason != _LET_GO:
             self._debts.add(self._status.id, safe=False, reason=f"it may move: {reason}")
+        if self._status.state.is_online:
+            self.reference.left(None if self._may_move() else self._status.position)
         self._status.offline(reason)
         for job in tuple(self._jobs):
             job.interrupt(OfflineError(f"{self._status.id}: {job} failed: {reason}"))
@@ -304,6 +310,7 @@ class DeviceTask:
             return False  # lost between its last answer and now: it is not to be called ready
         logger.info("%s: ready", self._status.id)
         self._status.ready(fields)
+        self.reference.returned(fields)
         if wrong:
             self._status.count_failed_question(wrong)
         self.was_reached, self.unfinished = True, False
@@ -378,6 +385,7 @@ class DeviceTask:
             self._status.judge(DeviceState.STALE, owes)
         fields = await self._finish_within(poll_s - stale_s, job, poll_s)
         self._status.merge(fields, notes)
+        self.reference.polled(fields, began)
         self._status.understand()
         if in_time:
             self._status.judge(DeviceState.READY)

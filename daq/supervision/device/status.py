@@ -30,7 +30,7 @@ class DeviceStatus:
         self._on_change = on_change
         self._fields: dict[str, Scalar] = {}
         self._invalid: dict[str, str] = {}
-        self._owed = ""
+        self._owed = self._unreferenced = ""
         self._noted_at: dict[str, int] = {}
         self._notes = 0
         self._changed_ns = timebase.now_ns()
@@ -61,6 +61,7 @@ class DeviceStatus:
             activity=activity,
             fields=dict(self._fields),
             owed=self._owed,
+            unreferenced=self._unreferenced,
             invalid=dict(self._invalid),
             failed_questions=self.failed_questions,
             next_attempt_ns=self._next_attempt_ns,
@@ -85,6 +86,12 @@ class DeviceStatus:
         """What it is owed; empty when that is done."""
         if self._owed != debt:
             self._owed = debt
+            self.touch()
+
+    def lose_reference(self, why: str) -> None:
+        """It does not know where it is; empty when it does."""
+        if self._unreferenced != why:
+            self._unreferenced = why
             self.touch()
 
     def forget_older(self, notes: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from daq.config import Config, DeviceConfig, InterlockConfig, located
 from daq.core import STANDARD, ConfigurationError
 from daq.drivers import Driver, LastWill, Options
+from daq.supervision.device.reference import ReferencePolicy
 from daq.supervision.settings.interlock_settings import (
     InterlockSettings,
     find_doubts,
@@ -40,6 +41,8 @@ class SafetySettings:
     """Why nobody carries out the last will that a device's driver declares, by device id."""
     after: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """The devices that are made safe before this one, by its id."""
+    references: Mapping[str, ReferencePolicy] = field(default_factory=lambda: MappingProxyType({}))
+    """What becomes of a device that has lost its reference, by id, where something is said."""
     doubts: tuple[str, ...] = ()
     """What is legal and hardly meant: told by `check`, and in the log of each start."""
 
@@ -71,7 +74,21 @@ def read_safety(config: Config, drivers: Mapping[str, Driver]) -> SafetySettings
         if (order := _located(device, lambda d=device: read_order(d, config.devices)))
     }
     doubts = tuple(doubt for each in interlocks for doubt in find_doubts(each, drivers))
-    return SafetySettings(interlocks, rules, wills, unguarded, after, doubts)
+    references = {
+        device.id: policy
+        for device in config.devices.values()
+        if (policy := _located(device, lambda d=device: _reference_policy(d))) is not None
+    }
+    return SafetySettings(interlocks, rules, wills, unguarded, after, references, doubts)
+
+
+def _reference_policy(device: DeviceConfig) -> ReferencePolicy | None:
+    if "lost_reference" not in device.supervision:
+        return None
+    options = Options(f"devices.{device.id}", device.supervision)
+    word = options.choice("lost_reference", "refuse", [policy.value for policy in ReferencePolicy])
+    options.require_right()
+    return ReferencePolicy(word)
 
 
 def _located(table: DeviceConfig | InterlockConfig, read: Any) -> Any:

@@ -89,6 +89,7 @@ def device_to_wire(description: DeviceDescription, snapshot: DeviceSnapshot) -> 
         parameters=[parameter_to_wire(description.id, p) for p in description.parameters],
         next_attempt_ns=snapshot.next_attempt_ns,
         owed=clean(snapshot.owed),
+        unreferenced=clean(snapshot.unreferenced),
         invalid=_texts(snapshot.invalid),
         failed_questions=snapshot.failed_questions,
         actions=[_action_to_wire(description.id, action) for action in description.actions],
@@ -248,6 +249,7 @@ def state_to_wire(
         fields_json=fields_to_wire(fields),
         next_attempt_ns=snapshot.next_attempt_ns,
         owed=clean(snapshot.owed),
+        unreferenced=clean(snapshot.unreferenced),
         invalid=_texts(snapshot.invalid),
         failed_questions=snapshot.failed_questions,
     )
@@ -269,6 +271,7 @@ def snapshot_from_wire(message: pb.DeviceStateResponse | pb.DeviceInfo) -> Devic
         fields=scalars_from_wire(message.fields_json) or _older_fields(message),
         next_attempt_ns=message.next_attempt_ns,
         owed=message.owed,
+        unreferenced=message.unreferenced,
         invalid=dict(message.invalid),
         failed_questions=message.failed_questions,
     )

@@ -27,7 +27,7 @@ from daq.core import (
     standard,
 )
 from daq.drivers import Driver, DriverContext, MotionTiming, Timebase
-from daq.supervision import Debts, OutOfUse, RestartPolicy, Supervisor, Timing
+from daq.supervision import Debts, OutOfUse, References, RestartPolicy, Supervisor, Timing
 from daq.testing.instruments import PluggedInstrument
 
 NO_JITTER = RestartPolicy(first_s=1.0, factor=2.0, longest_s=8.0, jitter=0.0)
@@ -352,6 +352,7 @@ async def supervised(
     timing: Timing | None = None,
     out_of_use: OutOfUse | None = None,
     debts: Debts | None = None,
+    references: References | None = None,
 ) -> AsyncIterator[Bench]:
     """A running supervisor of these drivers; cancelled at the end."""
     bus = Bus()
@@ -366,6 +367,7 @@ async def supervised(
         rng=random.Random(0),
         out_of_use=out_of_use,
         debts=debts,
+        references=references,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)

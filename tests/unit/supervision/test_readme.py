@@ -21,7 +21,7 @@ async def test_what_the_page_shows_is_accepted(text):
     drivers, failures = build_drivers(config.devices, Timebase())
     assert failures == {}
     safety = read_safety(config, drivers)
-    assert safety.interlocks or safety.pause_rules or safety.last_wills
+    assert safety.interlocks or safety.pause_rules or safety.last_wills or safety.references
 
 
 def test_the_page_shows_every_way_to_pause():

@@ -829,6 +829,12 @@ class DeviceInfo(betterproto.Message):
     failed_questions: int = betterproto.uint64_field(161)
     """How many of its answers could not be understood."""
 
+    unreferenced: str = betterproto.string_field(162)
+    """
+    Since when and why it does not know where it is; empty when it does. Its moves are refused (kind
+     "unreferenced") until it was homed, or EnableDevice has accepted its position.
+    """
+
     actions: List["ActionDescriptor"] = betterproto.message_field(170)
     """
     What it does beside what its capabilities bring; called by name with ExecuteDeviceCommand.
@@ -915,6 +921,7 @@ class DeviceStateResponse(betterproto.Message):
         58, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
     failed_questions: int = betterproto.uint64_field(59)
+    unreferenced: str = betterproto.string_field(60)
 
 
 @dataclass(eq=False, repr=False)
