@@ -28,4 +28,4 @@ def test_the_page_shows_every_way_to_pause():
     words = {action.value for action in PauseAction} - {"off"}
     words |= {row.on_pause for row in STANDARD.values() if row.on_pause}
     assert all(f'| `"{word}"` |' in PAGE for word in words)
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
