@@ -45,6 +45,8 @@ class RunStart:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     devices: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     """Settings of every reachable device when the run opened."""
+    units: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By device: the units of those settings that have some."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Software: daq, python, numpy, h5py, ..."""
     host: str = ""

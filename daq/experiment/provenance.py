@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 import daq
-from daq.core import RunStart, Scalar, require_small
+from daq.core import DeviceDescription, RunStart, Scalar, require_small
 from daq.core.values import plain_mapping
 from daq.supervision import Device, Supervisor
 
@@ -89,7 +89,12 @@ class Provenance:
             script_source=self.script_source,
             script_sha256=self.script_sha256,
             parameters=self.parameters,
-            devices=await _settings(supervisor),
+            devices=(settings := await _settings(supervisor)),
+            units={
+                device.id: units
+                for device in supervisor.devices()
+                if (units := _units(device.description, settings.get(device.id, {})))
+            },
             versions=software_versions(),
             host=socket.gethostname(),
             durability=durability,
@@ -108,3 +113,11 @@ async def _settings(supervisor: Supervisor) -> dict[str, Mapping[str, Scalar]]:
         for device in supervisor.devices():
             nursery.start_soon(ask, device)
     return dict(sorted(settings.items()))
+
+
+def _units(description: DeviceDescription, settings: Mapping[str, Scalar]) -> dict[str, str]:
+    """The units of those settings that have some."""
+    known = {row.setpoint: row.units for row in description.parameters}
+    known |= {row.name: row.units for row in description.parameters}
+    known |= {"position": description.units, "reading": description.reading_channel.units}
+    return {name: known[name] for name in settings if known.get(name)}

@@ -8,7 +8,7 @@ strings.) After the rename nothing ever opens the file for writing again.
 
     /entry                      NXentry: title, times, outcome, who
     /entry/data                 NXdata: links that make a plot of the run
-    /entry/<stream>             columns, `time` of the event, `timestamps/<column>` of each value
+    /entry/<stream>             NXdata: columns, `time` of each event, `timestamps/<column>`
     /entry/monitors/<channel>   NXlog: what the bus carried outside of events
     /entry/instrument/<device>  links to what it delivered
     /entry/devices/<device>     its settings when the run opened
@@ -31,6 +31,7 @@ from daq.core import Column, RunStart, RunStop, StorageError
 from daq.storage.files.compression import Filters
 from daq.storage.files.directories import sync_directory
 from daq.storage.files.hdf5_columns import GrowingDataset
+from daq.storage.files.hdf5_plots import link_plot, mark_plot
 from daq.storage.files.hdf5_sink import Hdf5Sink
 from daq.storage.files.hdf5_stream import StreamGroup, time_dataset
 from daq.storage.files.nexus import Converted, nexus_group, write_converted, write_start, write_stop
@@ -41,11 +42,7 @@ from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
 
 __all__ = ["RunFile", "partial_path"]
 
-_DETECTOR = "detector"
 _POSITIONER = "positioner"
-_MOST_AXES = 2
-_MOST_SIGNALS = 16
-"""In the plot of the run; a viewer draws them all at once."""
 
 
 def partial_path(path: Path) -> Path:
@@ -163,7 +160,7 @@ class RunFile:
         for monitor in self._monitors.values():
             monitor.value.finish()
         self._link_devices()
-        self._link_plot()
+        self._mark_plots()
         self._file.close()
         try:
             self._sink.sync()
@@ -202,39 +199,13 @@ class RunFile:
             device[link] = h5py.SoftLink(self._target(stream, column))
         self._links += 1
 
+    def _mark_plots(self) -> None:
+        for stream in self._streams.values():
+            mark_plot(stream)
+            self._links += 1
+        main = self._streams.get("primary") or next(iter(self._streams.values()), None)
+        if main is not None:
+            link_plot(self._entry, self._data, main, self.start.started_ns)
+
     def _target(self, stream: StreamGroup, column: Column) -> str:
         return f"{stream.group.name}/{stream.name_of(column.name)}"
-
-    def _link_plot(self) -> None:
-        """Fill /entry/data: the first detector of the main stream against what was moved."""
-        stream = self._streams.get("primary") or next(iter(self._streams.values()), None)
-        numeric = [c for c in stream.columns if not np.dtype(c.dtype).hasobject] if stream else []
-        signals = [c for c in numeric if c.role == _DETECTOR] or numeric[-1:]
-        if stream is None or not signals:
-            return
-        axes = [c for c in numeric if c.role == _POSITIONER and not c.shape and c not in signals]
-        # One-dimensional data over three or more axes cannot be drawn by any viewer.
-        axes = axes if len(axes) <= _MOST_AXES and not signals[0].shape else axes[:1]
-        same = [c for c in signals[1:] if c.shape == signals[0].shape][: _MOST_SIGNALS - 1]
-        for column in (*axes, signals[0], *same):
-            self._data[stream.name_of(column.name)] = h5py.SoftLink(self._target(stream, column))
-        names = [stream.name_of(c.name) for c in axes] or [self._elapsed(stream)]
-        self._data.attrs["signal"] = stream.name_of(signals[0].name)
-        if same:
-            self._data.attrs["auxiliary_signals"] = [stream.name_of(c.name) for c in same]
-        self._data.attrs["axes"] = [*names, *["."] * len(signals[0].shape)]
-        self._interpret(stream, signals[0])
-        self._entry.attrs["default"] = "data"
-
-    def _interpret(self, stream: StreamGroup, signal: Column) -> None:
-        words = {1: "spectrum", 2: "image"}
-        if len(signal.shape) in words:
-            dataset = stream.group[stream.name_of(signal.name)]
-            dataset.attrs["interpretation"] = words[len(signal.shape)]
-
-    def _elapsed(self, stream: StreamGroup) -> str:
-        """Seconds since the run began: the axis of a run in which nothing was moved."""
-        name = dataset_name("elapsed", self._data)
-        seconds = (stream.group["time"][:] - self.start.started_ns) / 1e9
-        self._data.create_dataset(name, data=seconds).attrs["units"] = "s"
-        return name

@@ -37,6 +37,9 @@ Array = npt.NDArray[Any]
 
 _COPY_BYTES = 8 << 20
 _FLAG = "|u1"
+_EPOCH = "nanoseconds since 1970-01-01T00:00:00"
+"""As netCDF says it, so that its readers have times and not numbers."""
+
 MOST_APART = 64
 """Scalar columns with a dataset each; a stream that has more has the others in blocks."""
 
@@ -66,6 +69,7 @@ class StreamGroup:
         group.attrs["index"] = index
         nexus_group(group, "timestamps", "NXcollection")
         self._time = time_dataset(group, "time")
+        self._time.dataset.attrs["units"] = _EPOCH
 
     @property
     def progress(self) -> int:
@@ -75,6 +79,11 @@ class StreamGroup:
     def name_of(self, column: str) -> str:
         """The name of a column's dataset."""
         return self._names[column]
+
+    @property
+    def own_datasets(self) -> list[str]:
+        """Of the columns that do not stand side by side."""
+        return [self._names[column] for column in self._writers]
 
     def widen(self, columns: tuple[Column, ...]) -> None:
         """Have at least these columns, each at least as wide as here."""

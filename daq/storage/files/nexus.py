@@ -54,7 +54,11 @@ def write_start(entry: h5py.Group, start: RunStart) -> None:
     entry.attrs["durability"] = start.durability
     devices = nexus_group(entry, "devices", "NXcollection")
     for device, settings in start.devices.items():
-        _mapping(devices, device, settings)
+        group = _mapping(devices, device, settings)
+        for name, units in start.units.get(device, {}).items():
+            for dataset in group.values():
+                if dataset.attrs["key"] == clean_text(name):
+                    dataset.attrs["units"] = units
     if isinstance(start.metadata.get("sample"), str):
         _text(nexus_group(entry, "sample", "NXsample"), "name", start.metadata["sample"])
 
@@ -120,6 +124,11 @@ def read_start(entry: h5py.Group) -> RunStart:
         devices={
             str(group.attrs["key"]): _read_mapping(group) for group in entry["devices"].values()
         },
+        units={
+            str(group.attrs["key"]): units
+            for group in entry["devices"].values()
+            if (units := _read_units(group))
+        },
         versions=_read_mapping(entry["versions"]),
         host=_string(script["host"]),
         durability=str(entry.attrs.get("durability", "process")),
@@ -144,12 +153,13 @@ def _string(dataset: h5py.Dataset) -> str:
     return str(dataset.asstr()[()])
 
 
-def _mapping(parent: h5py.Group, name: str, values: Mapping[str, Any]) -> None:
+def _mapping(parent: h5py.Group, name: str, values: Mapping[str, Any]) -> h5py.Group:
     group = nexus_group(parent, dataset_name(name, parent), "NXcollection")
     group.attrs["key"] = clean_text(name)
     for key, value in values.items():
         dataset = _value(group, dataset_name(str(key), group), value)
         dataset.attrs["key"] = clean_text(str(key))
+    return group
 
 
 def _value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
@@ -195,6 +205,14 @@ def _is_flat(value: Any) -> bool:
 
 def _read_mapping(group: h5py.Group) -> dict[str, Any]:
     return {str(dataset.attrs["key"]): _read_value(dataset) for dataset in group.values()}
+
+
+def _read_units(group: h5py.Group) -> dict[str, str]:
+    return {
+        str(dataset.attrs["key"]): str(dataset.attrs["units"])
+        for dataset in group.values()
+        if "units" in dataset.attrs
+    }
 
 
 def _read_value(dataset: h5py.Dataset) -> Any:

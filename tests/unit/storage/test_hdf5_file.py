@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import xarray
 
 from daq.core import Column, RunOutcome, RunStart, RunStop
 from daq.storage.files.hdf5_file import RunFile
@@ -42,6 +43,7 @@ START = RunStart(
     script_sha256="f" * 64,
     parameters={"start": -2.0, "points": 41, "name": "x"},
     devices={"stage": {"position": 1.5, "moving": False}, "laser.1": {"mode": "cw"}},
+    units={"stage": {"position": "mm"}},
     versions={"daq": "0.1", "python": "3.11"},
     host="bench1",
 )
@@ -117,7 +119,7 @@ def test_columns_carry_units_times_and_source(tmp_path: Path) -> None:
         stream = file["entry/primary"]
         assert stream["stage"].attrs["units"] == "mm"
         assert stream["time"][:].tolist() == [T0 + i * SECOND for i in range(4)]
-        assert stream["time"].attrs["units"] == "ns"
+        assert stream["time"].attrs["units"] == "nanoseconds since 1970-01-01T00:00:00"
         assert stream["timestamps/meter"][1] == T0 + SECOND + 1
         assert file["entry/instrument/stage"].attrs["NX_class"] == "NXpositioner"
         assert file["entry/instrument/stage/value"][:].tolist() == [0.0, 1.0, 2.0, 3.0]
@@ -227,3 +229,44 @@ def test_an_abandoned_file_stays_incomplete(tmp_path: Path) -> None:
     file.write_rows(batch(detector("a")))
     file.abandon()
     assert [p.name for p in tmp_path.iterdir()] == ["run.h5.partial"]
+
+
+def test_every_stream_is_a_plot_and_every_dimension_has_a_name(tmp_path: Path) -> None:
+    columns = (
+        setpoint("stage"),
+        detector("meter"),
+        detector("trace", (3,)),
+        detector("cam", (2, 4)),
+    )
+    beside = batch(detector("lamp"), stream="baseline")
+    with h5py.File(write(tmp_path, batch(*columns), beside)) as file:
+        stream, other = file["entry/primary"], file["entry/baseline"]
+        assert (stream.attrs["NX_class"], stream.attrs["signal"]) == ("NXdata", "meter")
+        assert list(stream.attrs["axes"]) == ["stage"]
+        assert (other.attrs["signal"], list(other.attrs["axes"])) == ("lamp", ["time"])
+        names = {
+            name: [dimension[0].name.rpartition("/")[2] for dimension in stream[name].dims]
+            for name in ("meter", "time", "trace", "cam")
+        }
+        assert names == {
+            "meter": ["stage"],
+            "time": ["stage"],
+            "trace": ["stage", "trace_sample"],
+            "cam": ["stage", "cam_row", "cam_column"],
+        }
+        assert stream["cam_column"][:].tolist() == [0, 1, 2, 3]
+        assert file["entry/devices/stage/position"].attrs["units"] == "mm"
+        assert file["entry/devices/stage/moving"].dtype == np.uint8
+
+
+def test_xarray_has_the_position_as_coordinate_and_times_as_times(tmp_path: Path) -> None:
+    pytest.importorskip("h5netcdf")
+    path = write(tmp_path, batch(setpoint("stage"), detector("meter"), detector("trace", (3,))))
+    for group in ("entry/primary", "entry/data"):
+        with xarray.open_dataset(path, group=group, engine="h5netcdf") as data:
+            assert data["meter"].dims == ("stage",)
+            assert data["stage"].values.tolist() == [0, 1, 2, 3]
+            assert data["meter"].attrs["units"] == "V"
+    with xarray.open_dataset(path, group="entry/primary", engine="h5netcdf") as data:
+        assert data["time"].values[0] == np.datetime64(T0, "ns")
+        assert data["trace"].dims == ("stage", "trace_sample")
