@@ -13,12 +13,15 @@ import functools
 import inspect
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).parent
 
 # A machine with other work to do misses deadlines. HYPOTHESIS_PROFILE=thorough looks further.
 settings.register_profile(
@@ -29,6 +32,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and Python then leaves it so.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """What `-n auto` means: all cores for a whole suite such as `tests/unit`, else one process.
+
+    That is quicker for a few tests, prints as they run, and stops where `breakpoint()` stands. What
+    is slow (soak, chaos) needs the cores for itself.
+    """
+    suites = {TESTS, *(path for path in TESTS.iterdir() if path.is_dir())}
+    is_whole = all(Path(argument).resolve() in suites for argument in config.args)
+    chosen = config.option.keyword or config.option.markexpr != "not slow"
+    return None if is_whole and not chosen else 0
 
 
 @pytest.fixture
