@@ -48,6 +48,11 @@ class Probe:
         return self.settings, self.dialect, self.ask
 
     @property
+    def is_general(self) -> bool:
+        """Whether an identity of any maker fits it."""
+        return re.fullmatch(self.reply, "x,x,x,x") is not None
+
+    @property
     def is_on_bus(self) -> bool:
         """Several of its kind may share a port, each with its address."""
         return any(name == "address" for name, _ in self.options)
@@ -130,12 +135,17 @@ async def _ask_port(
     report: Callable[[Finding], None],
     opener: OpenStream,
 ) -> None:
-    """Question by question; who has told what it is, is not asked in other languages."""
+    """Question by question; who has told what it is, is not asked in other languages.
+
+    What fits any instrument of a language is told when nothing says more.
+    """
     last: Probe | None = None
     has_opened = False
+    general: Finding | None = None
     for question in dict.fromkeys(probe.question for probe in probes):
         asked = [probe for probe in probes if probe.question == question]
-        if last is not None and not (last.is_on_bus and asked[0].is_on_bus):
+        is_on_bus = asked[0].is_on_bus
+        if (last is not None and not (last.is_on_bus and is_on_bus)) or (general and is_on_bus):
             continue
         try:
             reply = await _ask(port, asked, opener)
@@ -145,16 +155,15 @@ async def _ask_port(
             report(Finding(port, problem=error.message))
             return
         has_opened = True
-        fitting = tuple(
-            probe.options + _pin(match)
-            for probe in asked
-            if (match := re.fullmatch(probe.reply, reply))
-        )
-        if fitting:
+        fitting = [probe for probe in asked if re.fullmatch(probe.reply, reply)]
+        options = tuple(probe.options + _pin(probe, reply) for probe in fitting)
+        if not all(probe.is_general for probe in fitting):
             last = asked[0]
-            report(Finding(port, reply, fitting))
+            report(Finding(port, reply, options))
+        elif fitting:
+            general = general or Finding(port, reply, options)
     if last is None:
-        report(Finding(port))
+        report(general or Finding(port))
 
 
 async def _ask(port: PortInfo, probes: Sequence[Probe], opener: OpenStream) -> str:
@@ -180,9 +189,10 @@ async def _ask(port: PortInfo, probes: Sequence[Probe], opener: OpenStream) -> s
             await line.close()
 
 
-def _pin(match: re.Match[str]) -> tuple[tuple[str, str], ...]:
+def _pin(probe: Probe, reply: str) -> tuple[tuple[str, str], ...]:
     """The option that pins the instrument, where it has told its serial number."""
-    serial = (match.groupdict().get("serial") or "").strip()
+    match = re.fullmatch(probe.reply, reply)
+    serial = "" if match is None else (match.groupdict().get("serial") or "").strip()
     return (("serial", serial),) if serial else ()
 
 
@@ -205,6 +215,6 @@ def _described(name: str, description: Description) -> Probe:
         (("driver", "declarative"), ("description", name)),
         description.port,
         replace(description.dialect, timeout_s=_REPLY_S),
-        question.send.text,
+        question.send.render({option.name: option.default for option in description.options}),
         pattern.pattern,
     )

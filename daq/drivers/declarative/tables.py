@@ -234,9 +234,13 @@ class ValueTable:
     """A quantity or a setting."""
 
     type: Literal["float", "int", "bool", "str", "waveform"] = key("Of its value", "float")
-    units: str = key("Such as mm; `1` for a plain number", "")
+    units: str = key("Such as mm, `1` for a plain number; a reading and a position need them", "")
     description: str = key("For people", "")
-    limits: Limits | None = key("Of what may be written", None, default_rule="any")
+    limits: Limits | None = key(
+        "Of what may be written; what moves and standard parameters need them",
+        None,
+        default_rule="any",
+    )
     shape: Shape | None = key("Of a waveform: points, or [height, width]; needed there", None)
     choices: Words = key("Of a text: people's words to the instrument's", {}, default_rule="any")
     on: str | None = key("What a true bool is written as", None, default_rule="1")
@@ -323,7 +327,7 @@ class MovableTable:
     timeout: Positive = key("What a move may take, s", 60.0)
     interval: Positive = key("Between two looks, s", 0.05)
     home: Home | None = key(
-        "Where `home` goes, or the action that it is", None, default_rule="none"
+        "Where `home` goes, or the action that it is", None, default_rule="it is refused"
     )
     stop: str = key("The action that stops it; this, `hold` or `ramp_step` is needed", "")
     hold: bool = key("Whether it is stopped by making its position the setpoint", False)

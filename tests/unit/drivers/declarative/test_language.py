@@ -7,6 +7,7 @@ import trio
 
 from daq.core import ConfigurationError, DeviceError, InvalidReadingError, OfflineError
 from daq.drivers.declarative import parse_description
+from daq.testing.moving import move
 from tests.unit.drivers.declarative.talker import HEAD, VALUE, talking
 
 
@@ -161,6 +162,54 @@ codes = {{ "3" = "the slit is blocked" }}
         with pytest.raises(DeviceError, match=r"'X[?]' on loopback got the error"):
             await driver.read()
         assert trio.current_time() - began < 0.5
+
+
+async def test_a_refusal_without_the_end_of_an_answer_is_no_silence(tmp_path, autojump_clock):
+    text = """
+[line]
+reply_end = "OK\\r\\n"
+acknowledge = '.*'
+[errors]
+reply = '(?P<message>.*)\\s+ERROR\\s*'
+"""
+    answers = {b"X": b"Wrong parameter\r\nERROR\r\n", b"X?": b"1.5\r\nOK\r\n"}
+    value = VALUE.replace('"X?"', "{ send = 'X?', strip = true }")
+    async with talking(tmp_path, text + value, answers) as (driver, _):
+        with pytest.raises(DeviceError, match=r"got the error .*Wrong parameter") as caught:
+            await driver.set_parameter("x", 2.0)
+        assert not isinstance(caught.value, OfflineError)
+        assert (await driver.read()).value == 1.5
+
+
+WHEEL = """
+[line]
+send_end = "\\n"
+reply_end = "> "
+[values.slot]
+units = "1"
+type = "int"
+limits = [1, 6]
+read = { send = "pos?", reply = 'pos\\?\\r(\\d+)\\r?' }
+write = { send = "pos={value}", acknowledge = 'pos=\\d+\\r?' }
+[movable]
+position = "slot"
+tolerance = 0.1
+hold = true
+home = 1
+"""
+
+
+async def test_a_filter_wheel_echoes_prompts_and_stands_at_whole_numbers(tmp_path, autojump_clock):
+    answers = {b"pos?": b"pos?\r2\r> "}
+    answers |= {f"pos={n}".encode(): f"pos={n}\r> ".encode() for n in (1, 2, 5)}
+    async with talking(tmp_path, WHEEL, answers) as (driver, instrument):
+        assert (await driver.position()).value == 2
+        assert await move(driver, 2.0) == 2.0
+        answers[b"pos?"] = b"pos?\r5\r> "
+        assert await move(driver, 5.0) == 5.0
+        assert b"pos=5" in instrument.log
+        with pytest.raises(DeviceError, match=r"takes whole numbers, not 2\.5"):
+            await driver.move_abs(2.5)
 
 
 async def test_an_answer_that_ends_otherwise_is_one_too(tmp_path, autojump_clock):
