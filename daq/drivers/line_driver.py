@@ -65,7 +65,7 @@ def configured_line(
     timeout_s = options.number("timeout", dialect.timeout_s, "s", _TIMEOUTS)
     ports: Ports = context.shared.setdefault(Ports, Ports())
     try:
-        shared = ports.port(settings)
+        shared = ports.port(settings, context.device_id)
     except ConfigurationError as error:
         options.refuse("port", f"{error.message}; {error.advice}".removesuffix("; "))
         shared = Ports().port(PortSettings("none"))  # the options are refused as a whole

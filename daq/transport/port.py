@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from daq.transport.fair_timeout import FairTimeout
 from daq.transport.framing import Framing
 from daq.transport.inbox import ConnectionLostError
 from daq.transport.late_replies import LateReplies
+from daq.transport.port_files import device_number, failure_to_open, find_holders
 from daq.transport.settings import PortSettings
 from daq.transport.stream import ByteStream, OpenStream, open_stream
 
@@ -27,12 +27,7 @@ __all__ = ["Connection", "Port", "Ports"]
 _CLOSE_S = 2.0
 _LOOK_S = 0.2
 """Between two looks for a port."""
-_ADVICE = {
-    errno.ENOENT: "is the instrument plugged in and switched on?",
-    errno.EACCES: "the daemon's user needs access to it: most often the group dialout has it",
-    errno.EINVAL: "it cannot be set up like this: baud rate, data bits, parity, stop bits",
-    errno.ECONNREFUSED: "nothing listens there: is the serial server or the instrument on?",
-}
+_ONE_NAME = "give all devices on it the same name of it, best the one in /dev/serial/by-id"
 
 
 class Connection:
@@ -118,8 +113,14 @@ class Connection:
 class Port:
     """A serial line or a TCP connection that one or several devices share."""
 
-    def __init__(self, settings: PortSettings, opener: OpenStream) -> None:
+    def __init__(self, settings: PortSettings, opener: OpenStream, owner: str = "") -> None:
         self.settings = settings
+        self.owner = owner
+        """The first device on it."""
+        self.opened_number: int | None = None
+        """What tells the serial port that is open from others, whatever its name."""
+        self.others: Callable[[], Iterable[Port]] = tuple
+        """The ports of the same daemon."""
         self._opener = opener
         self._turn = trio.Lock()
         self._urgent = 0
@@ -215,19 +216,37 @@ class Port:
         """What tells the device file that is there from an earlier one of that name."""
         try:
             found = Path(self.settings.address).stat()  # in /dev, so it blocks nobody
-        except OSError:
+        except (OSError, ValueError):
             return None
         return found.st_rdev, found.st_ino, found.st_ctime_ns
 
     async def _open(self) -> ByteStream:
         self._file = self._find_file()
+        self.opened_number = number = device_number(self.settings)
+        for other in self.others():
+            if other is not self and other.is_open and None is not number == other.opened_number:
+                raise OfflineError(
+                    f"the port {self.settings} cannot be opened: it is the same one as "
+                    f"{other.settings}, which {other.owner or 'another device'} has open",
+                    advice=_ONE_NAME,
+                )
         try:
             return await self._opener(self.settings)
-        except OSError as error:
-            reason, advice = _reason(error)
+        except (OSError, ValueError) as error:
+            reason, advice = await self._failure(error)
             raise OfflineError(
                 f"the port {self.settings} cannot be opened: {reason}", advice=advice
             ) from error
+
+    async def _failure(self, error: OSError | ValueError) -> tuple[str, str]:
+        """Why it does not open, and what helps."""
+        if isinstance(error, ValueError):
+            return str(error), ""
+        if error.errno not in (errno.EAGAIN, errno.EBUSY) or self.settings.tcp is not None:
+            return failure_to_open(self.settings, error)
+        holders = await trio.to_thread.run_sync(find_holders, self.settings)
+        what = f"another program has it open: {holders or 'one of another user'}"
+        return what, "end that program, or another daemon on this port"
 
 
 class Ports:
@@ -238,10 +257,11 @@ class Ports:
         # A port lives as long as a driver holds it: one that was configured away leaves nothing.
         self._ports: WeakValueDictionary[str, Port] = WeakValueDictionary()
 
-    def port(self, settings: PortSettings) -> Port:
-        """The port of that address.
+    def port(self, settings: PortSettings, owner: str = "") -> Port:
+        """The port of that address, for a device.
 
-        Raises ConfigurationError when another device on it asks for other settings.
+        Raises ConfigurationError when another device on it asks for other settings, or has it under
+        another name.
         """
         try:
             settings.tcp  # noqa: B018 - a mistake in it is found here, not when it is opened
@@ -254,7 +274,9 @@ class Ports:
             )
         port = self._ports.get(settings.address)
         if port is None:
-            port = self._ports[settings.address] = Port(settings, self._opener)
+            self._require_one_name(settings)
+            port = self._ports[settings.address] = Port(settings, self._opener, owner)
+            port.others = self._ports.values
         elif port.settings != settings:
             raise ConfigurationError(
                 f"devices on the port {settings} disagree: {port.settings.differences(settings)}",
@@ -262,15 +284,12 @@ class Ports:
             )
         return port
 
-
-def _reason(error: OSError) -> tuple[str, str]:
-    """What went wrong and what helps. pyserial keeps the number and words the rest at length.
-
-    The numbers of a host that cannot be found are below 0 and not the system's.
-    """
-    number = error.errno or 0
-    is_known = number > 0 and number != errno.EINVAL  # of that our own words say more
-    what = os.strerror(number) if is_known else error.strerror or str(error)
-    if number == errno.EAGAIN:
-        return "another program has it open", "end that program, or another daemon on this port"
-    return what, _ADVICE.get(number, "")
+    def _require_one_name(self, settings: PortSettings) -> None:
+        number = device_number(settings)
+        for other in self._ports.values():
+            if number is not None and device_number(other.settings) == number:
+                raise ConfigurationError(
+                    f"{settings} is the same port as {other.settings}"
+                    f"{f' of {other.owner}' if other.owner else ''}",
+                    advice=_ONE_NAME,
+                )

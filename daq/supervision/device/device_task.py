@@ -304,7 +304,7 @@ class DeviceTask:
             except DaqError as error:
                 wrong = error.message
         except DaqError as error:
-            self.lost(error.message)
+            self.lost("; ".join(filter(None, (error.message, error.advice))))
             return False
         if session.cancel_scope.cancel_called:
             return False  # lost between its last answer and now: it is not to be called ready
