@@ -65,8 +65,8 @@ def _unfit(path: Path, error: OSError) -> tuple[str, str] | None:
     try:
         found = path.stat()
     except FileNotFoundError:
-        to = f"it is a link to {path.readlink()}, which is not there" if path.is_symlink() else ""
-        return to or "there is no such port", _PLUGGED
+        to = f": it is a link to {path.readlink()}" if path.is_symlink() else ""
+        return f"{os.strerror(errno.ENOENT)}{to}", _PLUGGED
     except (OSError, ValueError):
         return None
     if kind := _KINDS.get(stat.S_IFMT(found.st_mode)):

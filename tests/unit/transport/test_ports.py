@@ -47,8 +47,13 @@ def make(kind, folder):
 @pytest.mark.parametrize(
     ("kind", "number", "reason", "advice"),
     [
-        ("missing", errno.ENOENT, "there is no such port", "is the instrument plugged in"),
-        ("dangling", errno.ENOENT, "it is a link to", "is the instrument plugged in"),
+        ("missing", errno.ENOENT, "No such file or directory", "is the instrument plugged in"),
+        (
+            "dangling",
+            errno.ENOENT,
+            "No such file or directory: it is a link to ",
+            "is the instrument plugged in",
+        ),
         ("directory", errno.EISDIR, "it is a directory, not a serial port", "by-id"),
         ("file", errno.ENOTTY, "it is a file, not a serial port", "by-id"),
         ("pipe", errno.ENOTTY, "it is a pipe, not a serial port", "by-id"),
