@@ -53,8 +53,9 @@ def failure_to_open(settings: PortSettings, error: OSError) -> tuple[str, str]:
     if path is not None and (told := _unfit(path, error)):
         return told
     number = error.errno or 0
-    is_known = number > 0 and number != errno.EINVAL  # of that our own words say more
-    what = os.strerror(number) if is_known else error.strerror or str(error)
+    what = os.strerror(number) if number > 0 else error.strerror or str(error)
+    if number == errno.EINVAL and error.strerror not in (None, what):
+        what = f"{what}: {error.strerror}"  # our own words say which
     if number < 0:
         return what, "is the name spelt as it is known here?"
     return what, _ADVICE.get(number, "")
