@@ -35,6 +35,8 @@ class FakeProgram:
         self.body = body
         self.line = 0
         self.progress = None
+        self.begin = trio.Event()
+        """For bodies that wait until their test is ready."""
         self.stop_asked = trio.Event()
         self.pause_asked = False
         self.scope = trio.CancelScope()
@@ -105,6 +107,11 @@ class FakeRecorder:
         self.events = []
         self.stop = None
         self.fail_with = None
+        self.open_with = None
+        """What its opening fails with."""
+        self.disk = trio.Event()
+        """Not set: the disk takes no event yet."""
+        self.disk.set()
 
     @property
     def points(self):
@@ -112,9 +119,13 @@ class FakeRecorder:
 
     async def wait_ready(self):
         await trio.sleep(self.opening_s)
+        if self.open_with:
+            raise self.open_with
 
     async def append(self, event):
         await trio.lowlevel.checkpoint()
+        with trio.CancelScope(shield=True):
+            await self.disk.wait()
         if self.fail_with:
             raise self.fail_with
         self.events.append(event)
@@ -131,10 +142,13 @@ class FakeStorage:
     def __init__(self):
         self.runs = []
         self.opening_s = 0.0
+        self.prepare = lambda recorder: None
+        """What a test does to each new recorder."""
 
     async def begin_run(self, start):
         await trio.lowlevel.checkpoint()
         self.runs.append(recorder := FakeRecorder(start, self.opening_s))
+        self.prepare(recorder)
         return recorder
 
     async def open_run(self, start):
