@@ -16,6 +16,7 @@ import json
 import logging
 import socket
 import threading
+import traceback
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
@@ -36,11 +37,13 @@ from daq.bus.ring import RingChannel, RingReader
 from daq.core import (
     AuthenticationError,
     Column,
+    CommunicationError,
     ConfigurationError,
     DaqError,
     EventBlock,
     NotFoundError,
     ParameterError,
+    StorageError,
     brief,
 )
 from daq.core.columns import missing_values
@@ -149,7 +152,7 @@ class _Ticket:
         try:
             fields = json.loads(text)
             ticket = cls(**fields | {"columns": tuple(fields.get("columns", ()))})
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ParameterError(
                 f"a ticket is a JSON object, not {text[:80]!r}",
                 advice='such as {"run": "knife_edge"} or {"channel": "stage"}',
@@ -171,6 +174,7 @@ class _FlightServer(fl.FlightServerBase):
         access: Access,
         **options: Any,
     ) -> None:
+        _tell_without_traceback()
         super().__init__(location, **options)
         self._access = access
         self._storage = storage
@@ -214,7 +218,21 @@ class _FlightServer(fl.FlightServerBase):
 
     def do_action(self, context: Any, action: fl.Action) -> Iterator[Any]:
         self._admit(context)
-        raise fl.FlightServerError(f"there is no action {brief(action.type)!r} here")
+        with _translated():
+            raise NotFoundError(f"there is no action {brief(action.type)!r} here")
+
+    def do_put(self, context: Any, *_: Any) -> None:
+        self._refuse_writing(context)
+
+    def do_exchange(self, context: Any, *_: Any) -> None:
+        self._refuse_writing(context)
+
+    def _refuse_writing(self, context: Any) -> None:
+        self._admit(context)
+        with _translated():
+            raise ParameterError(
+                "Arrow Flight only reads here", advice="runs are written by RunService and scripts"
+            )
 
     def get_flight_info(self, context: Any, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
         self._admit(context)
@@ -246,7 +264,7 @@ class _FlightServer(fl.FlightServerBase):
                         advice="list the flights to see the live channels",
                     )
                 schema = _channel_schema(channel)
-                live: Iterator[Any] = self._live(channel, schema, wanted)
+                live: Iterator[Any] = _clean(self._live(channel, schema, wanted))
                 return fl.GeneratorStream(schema, live)
             return self._get_run(wanted)
 
@@ -256,7 +274,7 @@ class _FlightServer(fl.FlightServerBase):
         try:
             asked = json.loads(criteria or b"{}")
             wanted = {str(key): asked[key] for key in ("name", "outcome", "limit") if key in asked}
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ParameterError(f"criteria are a JSON object, not {criteria[:80]!r}") from error
         for run in self._crossing.stream(lambda: self._descriptions(wanted)):
             for stream in run.streams:
@@ -356,24 +374,53 @@ def _as(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
 
 def _guarded(batches: Iterator[pa.RecordBatch], source: Iterator[Any]) -> Iterator[pa.RecordBatch]:
     try:
-        with _translated():
-            yield from batches
+        yield from _clean(batches)
     finally:
         source.close()  # type: ignore[attr-defined]  # it is a generator
 
 
+def _tell_without_traceback() -> None:
+    """Errors of Flight are what they say.
+
+    pyarrow 26 makes a status of them everywhere but in `get_schema`, where it sends the whole
+    traceback, with the paths of this machine; it has that formatted by Python's own module.
+    """
+    plain = traceback.format_exception
+
+    def formatted(error: Any, *arguments: Any, **options: Any) -> list[str]:
+        shown = arguments[0] if arguments else error
+        if isinstance(shown, fl.FlightError):
+            return [str(shown)]
+        return plain(error, *arguments, **options)
+
+    if plain.__module__ == "traceback":
+        traceback.format_exception = formatted
+
+
+def _clean(batches: Iterator[Any]) -> Iterator[Any]:
+    with _translated():
+        yield from batches
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Errors of ours as those that Flight has a status for."""
+    """Errors as those of Flight: whatever else is raised leaves with a traceback of this machine.
+
+    `extra_info` holds the kind of the error, for programs.
+    """
     try:
         yield
+    except fl.FlightError:
+        raise
     except DaqError as error:
         text = f"{error.message} ({error.advice})" if error.advice else error.message
-        if isinstance(error, NotFoundError):
-            raise KeyError(text) from error
-        if isinstance(error, ParameterError):
-            raise ValueError(text) from error  # noqa: TRY004 - it is about the value
-        raise fl.FlightUnavailableError(text) from error
+        is_ours = not isinstance(error, CommunicationError | StorageError)
+        kind = fl.FlightServerError if is_ours else fl.FlightUnavailableError
+        raise kind(text, error.kind.encode()) from None
+    except Exception as error:  # noqa: BLE001 - it is logged, and leaves as an error of Flight
+        _log.exception("a call of Arrow Flight failed")
+        text = f"it failed inside of the daemon, whose log tells more: {type(error).__name__}"
+        raise fl.FlightInternalError(text, b"internal") from None
 
 
 def _schema(name: str, columns: tuple[Column, ...]) -> pa.Schema:
