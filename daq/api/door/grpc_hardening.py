@@ -34,6 +34,13 @@ BACKLOG = 128
 HANDSHAKE_S = 10.0
 """After so long without a TLS handshake a connection is closed."""
 
+WRITTEN_BY_CLIENTS = (
+    "grpclib.server",
+    "grpclib.protocol",
+    "daq.api.door.connection",
+    "daq.wire.grpc_tuning",
+)
+"""Logs to which whoever reaches the port adds a line with whatever is no call, some a traceback."""
 _SELDOM = Seldom()
 
 SERVER_CONFIGURATION = Configuration(
@@ -70,8 +77,7 @@ class HardenedServer(grpclib.server.Server):
         # later; grpclib keeps the one that it found when it was imported, maybe before that.
         grpclib.utils._current_task = asyncio.current_task  # noqa: SLF001
         super().__init__(services, codec=BulkCodec(), config=SERVER_CONFIGURATION)
-        for name in ("grpclib.server", "grpclib.protocol"):
-            # What a client sends that is no call ends in a line each, some with a traceback.
+        for name in WRITTEN_BY_CLIENTS:
             logging.getLogger(name).addFilter(_SELDOM)
         self._calls = calls
         self._listeners: list[asyncio.Server] = []

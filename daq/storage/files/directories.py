@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -76,6 +77,12 @@ class Directories:
                 ) from error
             raise self._unusable(error) from error
         try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                raise StorageError(
+                    f"{path} is not the daemon's own: it is no plain file, or has another name too",
+                    advice="remove it; nobody needs it",
+                )
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

@@ -81,20 +81,27 @@ async def test_a_client_that_answers_keeps_its_quiet_stream(tmp_path):
         assert await in_thread(client, served.address)
 
 
+def answer_of(peer: Rude) -> dict[bytes, bytes]:
+    """The headers with which its one call ends."""
+    headers: dict[bytes, bytes] = {}
+    seen: list[str] = []
+    while "StreamEnded" not in seen:
+        data = peer.socket.recv(65536)
+        for event in peer.h2.receive_data(data):
+            seen.append(type(event).__name__)
+            if hasattr(event, "headers"):
+                headers = {bytes(k): bytes(v) for k, v in event.headers}
+        peer.flush()
+    return headers
+
+
 async def test_a_request_that_never_comes_to_its_end_is_told(tmp_path):
     def client(port):
         peer = Rude(port)
         peer.h2.send_headers(1, HEADERS)
         peer.h2.send_data(1, struct.pack(">?I", False, 100) + b"half")
         peer.flush()
-        seen = []
-        while "StreamEnded" not in seen:
-            data = peer.socket.recv(65536)
-            for event in peer.h2.receive_data(data):
-                seen.append(type(event).__name__)
-                if hasattr(event, "headers"):
-                    headers = {bytes(k): bytes(v) for k, v in event.headers}
-            peer.flush()
+        headers = answer_of(peer)
         peer.socket.close()
         return headers
 
@@ -151,6 +158,24 @@ async def test_one_call_too_many_is_refused_in_words_and_the_others_go_on(tmp_pa
         code, details = await in_thread(client, served.address)
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "3 open calls already" in details
+
+
+@pytest.mark.parametrize("given", ["0n", "0S", "1n", "900u"])
+async def test_a_call_without_any_time_is_told_so_and_leaves_no_traceback(tmp_path, caplog, given):
+    def client(port):
+        peer = Rude(port)
+        peer.h2.send_headers(1, [*HEADERS, ("grpc-timeout", given)])
+        peer.h2.send_data(1, struct.pack(">?I", False, 0), end_stream=True)
+        peer.flush()
+        headers = answer_of(peer)
+        peer.socket.close()
+        return headers
+
+    async with door(tmp_path) as served:
+        headers = await in_thread(client, served.port)
+    assert headers[b"grpc-status"] == b"4"
+    assert b"deadline passed" in headers[b"grpc-message"]
+    assert "Traceback" not in caplog.text
 
 
 def take_back(together):
