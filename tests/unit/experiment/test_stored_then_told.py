@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 import pytest
 import trio
-import trio.testing
 
 from daq.core import (
     CloseRun,
