@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 
-from daq.api.door import seldom
 from daq.api.door.call_boundary import OpenCalls
 from daq.api.door.grpc_hardening import WRITTEN_BY_CLIENTS, HardenedServer
 from daq.api.door.seldom import LINES, PERIOD_S, Seldom, SeldomLogger
@@ -15,7 +15,7 @@ from daq.api.door.seldom import LINES, PERIOD_S, Seldom, SeldomLogger
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(seldom.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
