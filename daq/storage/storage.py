@@ -26,6 +26,7 @@ from daq.storage.catalogue.ledger import Ledger
 from daq.storage.catalogue.rebuild import Rebuilding, rebuild_catalogue
 from daq.storage.files.compression import compression_filters
 from daq.storage.files.directories import Directories
+from daq.storage.files.place import Place, PlaceWatch
 from daq.storage.recorder import BUFFER_BYTES, DURABILITIES, RunRecorder
 from daq.storage.recovery import Recovery, close_lost_runs
 from daq.storage.run_reader import RunDescription, RunReader
@@ -65,6 +66,7 @@ class Storage:
         self._bus = bus
         self._database = Database(self._directories.database)
         self._catalogue = Catalogue(self._database)
+        self._watch = PlaceWatch()
         self._open: dict[str, RunRecorder] = {}
         self._rebuilding = trio.Lock()
         self._stuck: set[str] = set()
@@ -81,7 +83,8 @@ class Storage:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What somebody should know before working."""
-        return tuple(filter(None, (*self._database.problems, self._recovery.status())))
+        problems = (*self._database.problems, self._watch.problem, self._recovery.status())
+        return tuple(filter(None, problems))
 
     @property
     def recovered(self) -> tuple[RunSummary, ...]:
@@ -109,6 +112,7 @@ class Storage:
         with self._directories.locked():
             await self._database.open()
             try:
+                self._watch.begin(await trio.to_thread.run_sync(self._places))
                 await self._recovery.look()
                 await close_lost_runs(self._catalogue, self._recovery)
                 await self._keep_recorders(task_status)
@@ -116,11 +120,16 @@ class Storage:
                 with trio.CancelScope(shield=True):
                     await self._database.close()
 
+    def _places(self) -> list[Place]:
+        here = self._directories
+        return [Place(path) for path in (here.root, here.journals, here.runs, here.database)]
+
     async def _keep_recorders(self, task_status: trio.TaskStatus[None]) -> None:
         drain = trio.CancelScope(shield=True)
         ending = trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(self._own_recorders, drain, ending)
+            nursery.start_soon(self._watch.run)
             try:
                 task_status.started()
                 await self._recover()
@@ -197,13 +206,14 @@ class Storage:
         The caller waits until it is ready, and closes it whatever happens.
 
         Raises StateError when storage does not run, ParameterError for a durability that there is
-        not.
+        not, StorageError when the storage directory is not where it was.
         """
         if start.durability not in DURABILITIES:
             raise ParameterError(
                 f"a run cannot have the durability {start.durability!r}",
                 advice=f"choose one of {', '.join(DURABILITIES)}",
             )
+        await self._watch.require()
         if self._opening is None or start.run_id in self._open:
             what = "is open already" if start.run_id in self._open else "cannot be opened now"
             raise StateError(f"run {start.run_id} {what}")
@@ -314,9 +324,9 @@ class Storage:
 
     async def _list_all(self) -> None:
         """What a database that is new, or was damaged, does not know yet."""
-        if await self._database.is_whole():
-            return
         try:
+            if await self._database.is_whole():
+                return
             async with aclosing(self._list_files()) as steps:
                 async for step in steps:
                     for problem in step.problems:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import trio
 
 from daq.core import RunOutcome, StorageError
+from daq.storage.files.place import Place
 
 __all__ = ["Database"]
 
@@ -106,6 +107,8 @@ class Database:
         """What was wrong with the file, and where it is now; empty when it was sound."""
         self._set_aside: list[str] = []
         self._connection: sqlite3.Connection | None = None
+        self.place: Place | None = None
+        """The file, while it is open."""
         self._turn = trio.Lock()
 
     def __repr__(self) -> str:
@@ -132,6 +135,7 @@ class Database:
         """
         async with self._turn:
             self._connection = await trio.to_thread.run_sync(self._open)
+            self.place = await trio.to_thread.run_sync(Place, self._path)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -256,8 +260,9 @@ class Database:
             return await trio.to_thread.run_sync(self._transact, work)
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._connection is None:
+        if self._connection is None or self.place is None:
             raise StorageError(f"{self._path}: the database is closed")
+        self.place.require()
         try:
             with self._connection as connection:
                 return work(connection)

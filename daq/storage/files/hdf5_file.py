@@ -71,7 +71,8 @@ class RunFile:
         self._streams: dict[str, StreamGroup] = {}
         self._links = 0
         self._monitors: dict[int, _Monitor] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (path.parent.parent, path.parent):  # never the storage directory itself
+            folder.mkdir(exist_ok=True)
         # Private until it is renamed, so no lock is needed; some network file systems have none.
         self._sink = Hdf5Sink(self.partial)
         self._file = h5py.File(self._sink, "w", libver=("v110", "v110"), locking=False)

@@ -112,15 +112,22 @@ class JournalWriter:
         size = self._size
         try:
             os.fdatasync(self._fd)
-            links = os.fstat(self._fd).st_nlink
         except OSError as error:
             raise _storage_error(self.path, "cannot be forced to disk", error) from error
-        if not links:  # the kernel takes what nobody can ever read again, and says nothing
+        if not self._is_here():  # the kernel takes what nobody will read again, and says nothing
             raise StorageError(
-                f"{self.path}: was deleted while its run is open: nothing more can be stored in it",
+                f"{self.path}: was deleted or moved while its run is open: nothing more can be "
+                "stored in it",
                 advice="leave the storage directory alone while the daemon runs",
             )
         self._synced = size
+
+    def _is_here(self) -> bool:
+        """Whether the path still leads to the file that is written to."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(self.path))  # noqa: PTH116
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Let the file go; nothing can be written from now on."""

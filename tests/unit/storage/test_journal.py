@@ -297,7 +297,7 @@ def test_a_journal_that_was_deleted_takes_nothing_more(tmp_path: Path) -> None:
     writer.sync()
     path.unlink()
     writer.write(encode_record(1, b"lost"))
-    with pytest.raises(StorageError, match="was deleted while its run is open") as caught:
+    with pytest.raises(StorageError, match="was deleted or moved while its run is open") as caught:
         writer.sync()
     assert "leave the storage directory alone" in caught.value.advice
     writer.close()
