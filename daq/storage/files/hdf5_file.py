@@ -71,7 +71,7 @@ class RunFile:
         self._streams: dict[str, StreamGroup] = {}
         self._links = 0
         self._monitors: dict[int, _Monitor] = {}
-        for folder in (path.parent.parent, path.parent):  # never the storage directory itself
+        for folder in reversed(path.parents[:3]):  # never the storage directory itself
             folder.mkdir(exist_ok=True)
         # Private until it is renamed, so no lock is needed; some network file systems have none.
         self._sink = Hdf5Sink(self.partial)

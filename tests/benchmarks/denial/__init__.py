@@ -1,4 +1,4 @@
-"""Attacks on a real daemon, and what another client feels of each."""
+"""Attacks on a real daemon, and what another client feels of each; damage, and what comes back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.denial.attacks import ATTACKS, Attack
+from tests.benchmarks.denial.damage import NAME, measure_damage
 from tests.benchmarks.denial.victim import LONG, Bystander, Victim, attacked
 from tests.benchmarks.table import Row
 
@@ -21,9 +22,12 @@ QUICK = 5
 
 
 def measure(*, quick: bool, only: str = "") -> list[Row]:
-    """A row for each attack; a daemon that did not survive one is replaced for the next."""
+    """A row for each attack and one for damage.
+
+    A daemon that did not survive an attack is replaced for the next.
+    """
     chosen = [a for a in ATTACKS if only in a.name][:: QUICK if quick else 1]
-    rows: list[Row] = []
+    rows = [measure_damage(quick=quick)] if only in NAME else []
     while chosen:
         with (
             tempfile.TemporaryDirectory() as name,
