@@ -72,6 +72,11 @@ def _power(base: Any, exponent: Any) -> float:
     return math.pow(_number(base), _number(exponent))
 
 
+def _pointwise(of_number: Callable[..., float], of_points: Callable[[Any], Any]) -> Any:
+    """A function of a number that is one of each point of a waveform too."""
+    return lambda *given: (of_points if isinstance(given[0], np.ndarray) else of_number)(*given)
+
+
 def _bounded(shift: Callable[[int, int], int]) -> Callable[[Any, Any], int]:
     return lambda value, bits: shift(_whole(value), _bits(bits))
 
@@ -90,12 +95,12 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "min": min,
         "max": max,
         "round": round,
-        "sqrt": math.sqrt,
-        "exp": math.exp,
-        "log": math.log,
-        "log10": math.log10,
-        "sin": math.sin,
-        "cos": math.cos,
+        "sqrt": _pointwise(math.sqrt, np.sqrt),
+        "exp": _pointwise(math.exp, np.exp),
+        "log": _pointwise(math.log, np.log),
+        "log10": _pointwise(math.log10, np.log10),
+        "sin": _pointwise(math.sin, np.sin),
+        "cos": _pointwise(math.cos, np.cos),
         "float": float,
         "int": int,
         "ord": ord,

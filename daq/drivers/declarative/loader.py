@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -50,7 +49,7 @@ FOREIGN_TABLES = (
 )
 """What can be said of an instrument that is reached through somebody else's library."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_ENCODINGS = ("latin-1", "utf-8", "ascii", "cp1252")
+_ENCODINGS = ("latin-1", "utf-8", "ascii", "cp1252", "utf-16-le")
 
 
 def shipped_descriptions() -> tuple[str, ...]:
@@ -176,13 +175,17 @@ def _make_options(root: DescriptionTable, mistakes: Mistakes) -> tuple[OptionRul
 
 
 def _encoding(line: LineTable, mistakes: Mistakes) -> str:
+    """One of text, in which texts can be put together: no mark stands before each of them."""
+    given = line.encoding
     try:
-        codecs.lookup(line.encoding)
-    except LookupError:
-        near = did_you_mean(line.encoding, _ENCODINGS) or f"such as {', '.join(_ENCODINGS)}"
-        mistakes.note(("line", "encoding"), f"{line.encoding!r} is not an encoding; {near}")
-        return "latin-1"
-    return line.encoding
+        if "a".encode(given) + "?".encode(given) == "a?".encode(given):
+            return given
+        why = "puts something before or behind each text"
+    except (LookupError, UnicodeError):
+        why = "is not an encoding of text"
+    near = did_you_mean(given, _ENCODINGS) or f"such as {', '.join(_ENCODINGS)}"
+    mistakes.note(("line", "encoding"), f"{given!r} {why}; {near}")
+    return "latin-1"
 
 
 def _in_order(key: str, tables: Iterable[CommandTable], phrases: Phrases) -> tuple[Command, ...]:

@@ -114,7 +114,8 @@ def scaled(value: Value, points: Points, others: Mapping[str, Scalar]) -> Points
     question = value.read
     result: Any = points
     if question is not None and question.convert is not None:
-        result = question.convert.evaluate({**others, "value": points.astype(np.float64)})
+        with np.errstate(all="ignore"):  # what is not finite is found below
+            result = question.convert.evaluate({**others, "value": points.astype(np.float64)})
     whole: npt.NDArray[np.float64] = np.asarray(result, dtype=np.float64)
     if whole.shape != value.shape:
         raise ValueError(f"its conversion gives {whole.shape}, not {value.shape}")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from daq.config import parse_config
 from daq.core import (
     BusyError,
     CapabilityError,
@@ -21,7 +22,7 @@ from daq.drivers.declarative import declarative, parse_description
 from daq.scripting.child.devices import Devices
 from daq.scripting.protocol import describe
 from daq.simulators.instrument import LineInstrument
-from daq.supervision import Claim
+from daq.supervision import Claim, read_safety
 from daq.testing.driver_subject import Subject
 from daq.testing.instruments import plug_loopback
 from tests.unit.drivers.declarative.instruments import Ramp
@@ -212,6 +213,19 @@ async def test_claims_and_interlocks_hold_for_actions(tmp_path, autojump_clock):
         with pytest.raises(InterlockError, match="the door is open"):
             await device.call("led", True, 1)
         assert [text.split()[0] for text in instrument.log] == ["TEST", "TEST", "LED"]
+
+
+async def test_the_configuration_lets_an_interlock_refuse_an_action(tmp_path, autojump_clock):
+    rule = '[devices.stage]\ndriver = "declarative"\n'
+    rule += '[interlocks.door]\nchannel = "stage"\nabove = 9\n'
+    async with bench(tmp_path) as (supervised, _):
+        drivers = {"stage": supervised.driver}
+        config = parse_config(f'{rule}refuse = ["stage.self_test"]\n', None)
+        (door,) = read_safety(config, drivers).interlocks
+        assert door.refuses == ("stage.self_test",)
+        config = parse_config(f'{rule}refuse = ["stage.halt"]\n', None)
+        with pytest.raises(ConfigurationError, match=r"'stage\.halt' is nothing that could be"):
+            read_safety(config, drivers)
 
 
 async def test_a_script_calls_them_by_position_and_by_name(tmp_path, autojump_clock):

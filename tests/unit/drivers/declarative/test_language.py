@@ -326,7 +326,10 @@ async def test_a_number_that_is_none_has_no_value(kind, said, value, tmp_path, a
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('encoding = "utf-88"', "line.encoding: 'utf-88' is not an encoding; did you mean 'utf-8'"),
+        ('encoding = "utf-88"', "line.encoding: 'utf-88' is not an encoding of text; did you"),
+        ('encoding = "hex"', "line.encoding: 'hex' is not an encoding of text; such as latin-1"),
+        ('encoding = "utf-16"', "line.encoding: 'utf-16' puts something before or behind each"),
+        ('encoding = "utf-8-sig"', "line.encoding: 'utf-8-sig' puts something before or behind"),
         ("reply_end = []", "line.reply_end: is empty"),
         ("reply_length = 3\nreply_gap = 0.1", "line.reply_gap: a reply ends in one way"),
         ('checksum = "crc17"', "line.checksum: 'crc17' is not one of 'sum8'"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trio
 
-from daq.core import DeviceError, Invalid, InvalidReadingError, OfflineError
+from daq.core import DeviceError, DeviceState, Invalid, InvalidReadingError, OfflineError
 from daq.drivers import DriverContext, Timebase
 from daq.drivers.declarative import declarative
 from daq.simulators import Fault
@@ -21,6 +21,7 @@ from daq.simulators.described import (
     SmartlineSimulator,
     Sr830Simulator,
 )
+from daq.testing.driver_subject import Subject
 from daq.testing.instruments import plug_loopback, plug_pty
 from daq.testing.moving import move
 
@@ -90,6 +91,48 @@ async def test_a_temperature_that_cannot_be_measured_is_no_error_of_the_controll
         await driver.set_parameter("heater", "low")
         instrument.sensors["A"] = ""
         assert (await driver.position()).value == 295.0
+
+
+@pytest.mark.parametrize(
+    ("description", "make", "disturb"),
+    [
+        ("keithley_2400", Keithley2400Simulator, lambda sim: None),
+        ("lakeshore_335", LakeShore335Simulator, lambda sim: sim.sensors.update(A="OVLD")),
+        ("stanford_sr830", Sr830Simulator, lambda sim: setattr(sim, "overload", 7)),
+    ],
+)
+async def test_what_has_no_value_is_ready_and_is_not_set_up_again(
+    description, make, disturb, autojump_clock
+):
+    instrument = make(trio.current_time)
+    async with plug_loopback(instrument) as plugged:
+        subject = Subject(plugged.maker(declarative), {"description": description})
+        async with subject.supervised() as supervised:
+            log, command = [], instrument.command
+            instrument.command = lambda text: (log.append(text), command(text))
+            disturb(instrument)
+            await trio.sleep(30.0)
+            snapshot = supervised.device.snapshot()
+            assert snapshot.state is DeviceState.READY
+            assert log
+            assert not any("IDN" in text or "CLS" in text for text in log)
+            stop = await supervised.device.stop(timeout=5.0, safe=True)
+            assert not stop.owed
+
+
+async def test_how_the_port_is_opened_is_the_descriptions_unless_it_is_configured(tmp_path):
+    text = (
+        '[instrument]\nname = "Board"\n[line]\ndtr = false\nopen_wait = 3.0\nbaudrate = 115200\n'
+        '[identify]\nsend = "I"\n[values.x]\nunits = "V"\nread = "X"\n[readable]\nvalue = "x"\n'
+    )
+    (tmp_path / "board.toml").write_text(text)
+    async with plug_loopback(SerialBoardSimulator(trio.current_time)) as plugged:
+        ports = [
+            made(plugged, str(tmp_path / "board.toml"), port=f"/dev/{n}", **given)._line
+            for n, given in enumerate(({}, {"dtr": True, "rts": False, "open_wait": 0.5}))
+        ]
+    seen = [(p.dtr, p.rts, p.open_wait_s, p.baudrate) for p in (x.port_settings for x in ports)]
+    assert seen == [(False, None, 3.0, 115200), (True, False, 0.5, 115200)]
 
 
 async def test_the_ramp_of_a_controller_is_one_command_of_two_settings(autojump_clock):

@@ -38,6 +38,7 @@ send = "ID?"
         ("2", r"reply = 'CURVE ([^ ]*) END'", b"CURVE 1,2 END\n", [1, 2]),
         ("[2, 2]", "separator = ' '", b"1 2 3 4\n", [[1, 2], [3, 4]]),
         ("2", "block = '>i2', convert = '(value - 1) * scale'", b"#14\x00\x0a\xff\xff\n", [18, -4]),
+        ("2", "convert = '10 * log10(abs(value)) + sqrt(value ** 2)'", b"1,-100\n", [1, 120]),
         (
             "[1, 2]",
             "block = '<f4'",
@@ -61,6 +62,9 @@ async def test_waveforms_and_images(shape, how, said, expected, tmp_path, autoju
         ("separator = ','", b"1,2\n", DeviceError, "it has 2 points, not 3"),
         ("separator = ','", b"1,x,3\n", DeviceError, "its numbers cannot be read"),
         ("separator = ','", b"1,2,9e400\n", InvalidReadingError, "not finite"),
+        ("convert = 'value / 0'", b"1,2,3\n", InvalidReadingError, "not finite"),
+        ("convert = 'log(value)'", b"1,-2,3\n", InvalidReadingError, "not finite"),
+        ("convert = 'max(value, 2)'", b"1,2,3\n", DeviceError, "failed with value"),
         ("separator = ',', no_value = 'NONE'", b"NONE\n", InvalidReadingError, "'NONE'"),
         ("block = 'u1'", b"-100,no trace\n", DeviceError, "it is no block"),
         ("block = 'u1'", b"#0abc\n", DeviceError, "indefinite length"),
