@@ -19,6 +19,13 @@ def daemon(tmp_path):
         yield process
 
 
+@pytest.fixture(scope="module")
+def shared_daemon(tmp_path_factory):
+    """One daemon for a whole file of tests that leave nothing running."""
+    with DaemonProcess(tmp_path_factory.mktemp("shared") / "data") as process:
+        yield process
+
+
 @pytest.fixture(scope="session")
 def stubs(tmp_path_factory):
     """What `grpc_tools.protoc` makes of our protos: nothing of ours is imported."""

@@ -18,6 +18,11 @@ HOSTILE = {
 }
 
 
+@pytest.fixture
+def daemon(shared_daemon):
+    return shared_daemon
+
+
 def started(grpc_client, source, line=1):
     control, pb = grpc_client.control, grpc_client.pb
     upload = control.UploadScript(pb.UploadRequest(script_content=source, name="hostile.py"))
