@@ -13,7 +13,7 @@ import trio
 
 from daq.bus import Bus
 from daq.core import Capability, Category, Channel, DeviceDescription, Limits, Reading
-from daq.drivers import Driver, DriverContext, Timebase
+from daq.drivers import Driver, DriverContext, MotionTiming, Timebase
 from daq.experiment import ExecutionQueue
 from daq.scripting import Sandbox, SandboxLimits
 from daq.storage import Storage
@@ -28,6 +28,7 @@ class InstantStage(Driver):
         self.at = 0.0
         self.stopped_at: float | None = None
         self.seconds_per_mm = float(context.options.get("seconds_per_mm", 0.0))
+        self.motion_timing = MotionTiming(begin_s=0.0, rest_s=0.0)  # its word is exact
 
     @property
     def description(self) -> DeviceDescription:
