@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from daq.core import Column, EventBlock, RunOutcome, RunStart, RunStop, planned_axes
 from daq.core.columns import with_nan
@@ -24,7 +25,7 @@ Document = tuple[str, dict[str, Any]]
 """The name of a document (`start`, `descriptor`, `event_page`, ...), and the document."""
 
 _EXTERNAL_BYTES = 64 << 10
-_NS = 1e9
+_NS = 1_000_000_000
 _STATUS = {
     RunOutcome.COMPLETED: "success",
     RunOutcome.STOPPED: "abort",
@@ -154,7 +155,8 @@ class DocumentComposer:
 
     def _descriptor(self, block: EventBlock) -> list[Document]:
         version = self._versions[block.stream] = self._versions.get(block.stream, 0) + 1
-        uid = self._uid(block.stream if version == 1 else f"{block.stream}-{version}")
+        again = f"-v{version}" if version > 1 else ""
+        uid = self._uid(f"{_uid_part(block.stream)}{again}")
         self._descriptors[block.stream] = uid
         self._columns[block.stream] = block.columns
         names = unique_names((c.name for c in block.columns), clean=_key)
@@ -241,12 +243,12 @@ class DocumentComposer:
 
     def _resource_uid(self, stream: str, column: Column) -> str:
         version = self._versions[stream]
-        again = f"-{version}" if version > 1 else ""
-        return self._uid(f"{stream}{again}-{column.name}-file")
+        again = f"-v{version}" if version > 1 else ""
+        return self._uid(f"{_uid_part(stream)}{again}-{_uid_part(column.name)}-file")
 
     def _page(self, block: EventBlock) -> Document:
         uid, names = self._descriptors[block.stream], self._names[block.stream]
-        times = (block.timestamps / _NS).tolist()
+        times = _seconds(block.timestamps)
         numbers = range(block.first + 1, block.first + 1 + len(times))
         inside = [c for c in block.columns if not self._is_external(c)]
         document = {
@@ -314,7 +316,18 @@ def _plain(values: Any) -> list[Any]:
 
 def _times(block: EventBlock, column: Column, events: list[float]) -> list[float]:
     known = block.column_times.get(column.name)
-    return events if known is None else (known / _NS).tolist()
+    return events if known is None else _seconds(known)
+
+
+def _seconds(times: npt.NDArray[np.int64]) -> list[float]:
+    """Nanoseconds as seconds, as exact as a float is: they have more digits than one holds."""
+    seconds: list[float] = (times // _NS + times % _NS / _NS).tolist()
+    return seconds
+
+
+def _uid_part(name: str) -> str:
+    """A name in a uid whose parts a single dash tells apart: no two things get the same one."""
+    return "stop-" if name == "stop" else name.replace("-", "--")
 
 
 def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,107 @@ def test_every_document_is_valid_and_stays_so_as_json(uri):
         validate([DocumentComposer(START).end(RunStop(outcome, 1))])
 
 
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (RunOutcome.COMPLETED, "success"),
+        (RunOutcome.STOPPED, "abort"),
+        (RunOutcome.KILLED, "abort"),
+        (RunOutcome.FAILED, "fail"),
+        (RunOutcome.INTERRUPTED, "fail"),
+    ],
+)
+def test_whole_documents_of_a_run_that_ended_so(outcome, status):
+    start = RunStart(
+        "r2",
+        "two points",
+        1_700_000_000_250_000_000,
+        user="maria",
+        host="bench",
+        execution_id="e7",
+        script_name="scan.py",
+        script_sha256="ab" * 32,
+        metadata={"sample": "glass", "motors": ["stage"]},
+        devices={"stage": {"velocity": 2.0}},
+        parameters={"points": 2},
+        versions={"daq": "1.2"},
+    )
+    columns = (
+        Column("stage", "mm", "<f8", (), "stage", "positioner"),
+        Column("meter", "W", "<i4", (), "meter", "detector"),
+    )
+    times = start.started_ns + np.array([10**9, 3 * 10**9])
+    values = {"stage": np.array([0.5, 1.5]), "meter": np.array([7, 8], "<i4")}
+    read = {"stage": times - 25 * 10**7}
+    events = EventBlock("primary", 0, columns, times, values, read)
+    stop = RunStop(outcome, start.started_ns + 5 * 10**9, "so it was", "maria")
+    documents = list(compose_documents(start, [events], stop))
+    assert documents == [
+        ("start", {
+            "uid": "r2", "time": 1_700_000_000.25, "plan_name": "two points",
+            "plan_type": "generator", "scan_id": 1_700_000_000, "sample": "glass",
+            "motors": ["stage"], "hints": {"dimensions": [(["stage"], "primary")]},
+            "owner": "maria", "versions": {"daq": "1.2"},
+            "daq": {
+                "name": "two points", "host": "bench", "execution_id": "e7",
+                "script_name": "scan.py", "script_sha256": "ab" * 32, "parameters": {"points": 2},
+            },
+        }),
+        ("descriptor", {
+            "uid": "r2-primary", "run_start": "r2", "time": 1_700_000_001.25, "name": "primary",
+            "data_keys": {
+                "stage": {
+                    "source": "device:stage", "dtype": "number", "shape": [], "units": "mm",
+                    "object_name": "stage", "role": "positioner", "column": "stage",
+                    "dtype_numpy": "<f8",
+                },
+                "meter": {
+                    "source": "device:meter", "dtype": "integer", "shape": [], "units": "W",
+                    "object_name": "meter", "role": "detector", "column": "meter",
+                    "dtype_numpy": "<i4",
+                },
+            },
+            "object_keys": {"stage": ["stage"], "meter": ["meter"]},
+            "configuration": {
+                "stage": {
+                    "data": {"velocity": 2.0}, "timestamps": {"velocity": 1_700_000_000.25},
+                    "data_keys": {
+                        "velocity": {"source": "device:stage", "dtype": "number", "shape": []}
+                    },
+                },
+                "meter": {"data": {}, "timestamps": {}, "data_keys": {}},
+            },
+            "hints": {"stage": {"fields": ["stage"]}, "meter": {"fields": ["meter"]}},
+        }),
+        ("event_page", {
+            "descriptor": "r2-primary", "seq_num": [1, 2],
+            "uid": ["r2-primary-1", "r2-primary-2"],
+            "time": [1_700_000_001.25, 1_700_000_003.25],
+            "data": {"stage": [0.5, 1.5], "meter": [7, 8]},
+            "timestamps": {
+                "stage": [1_700_000_001.0, 1_700_000_003.0],
+                "meter": [1_700_000_001.25, 1_700_000_003.25],
+            },
+            "filled": {},
+        }),
+        ("stop", {
+            "uid": "r2-stop", "run_start": "r2", "time": 1_700_000_005.25, "exit_status": status,
+            "outcome": outcome.value, "reason": "so it was", "stopped_by": "maria",
+            "num_events": {"primary": 2},
+        }),
+    ]  # fmt: skip
+
+
+def test_no_two_documents_of_a_run_have_the_same_uid():
+    odd = [block(0, 2, name) for name in ("primary-2", "stop", "stop-", "dark-v2", "a-", "a--1")]
+    again = block(2, 1, "dark", COLUMNS[1:2])
+    blocks = [block(), block(3, 2), block(0, 2, "dark"), again, block(0, 2, "a"), *odd]
+    documents = list(compose_documents(START, blocks, STOP, "file://lab/run.h5"))
+    uids = [d["uid"] for name, d in documents if name != "event_page"]
+    uids += [u for name, d in documents if name == "event_page" for u in d["uid"]]
+    assert len(uids) == len(set(uids)) > 15
+
+
 def test_the_order_is_that_of_event_model():
     documents = list(compose_documents(START, [block(), block(3)], STOP, "file://lab/run.h5"))
     assert names(documents) == [
