@@ -49,7 +49,8 @@ def test_every_name_that_was_decided_on_is_readable():
 
 
 @pytest.mark.parametrize(
-    "name", "__class__ gi_frame tb_frame tofile dump dumps ctypes data base".split()
+    "name",
+    ["__class__", "gi_frame", "tb_frame", "tofile", "dump", "dumps", "ctypes", "data", "base"],
 )
 def test_what_leads_out_is_on_no_list(name):
     assert not [kind for kind, names in (table() | golden()).items() if name in names]
