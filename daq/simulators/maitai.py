@@ -56,6 +56,11 @@ class MaiTaiSimulator(LineInstrument):
     def name(self) -> str:
         return "Spectra-Physics Mai Tai"
 
+    @property
+    def shutter_is_open(self) -> bool:
+        """What a person sees who stands before it."""
+        return self._shutter.is_on()
+
     def command(self, text: str) -> None:
         word, _, argument = text.partition(" ")
         short = ":".join(_FULL.get(part, part) for part in re.split(":", word.upper().rstrip("?")))

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     instruments,
     rates,
     ring,
+    safety,
     scripts,
     storage,
     stream,
@@ -28,6 +29,7 @@ SUITES: dict[str, Callable[[bool], Any]] = {
     "scripts": lambda quick: trio.run(functools.partial(scripts.measure, quick=quick)),
     "denial": lambda quick: denial.measure(quick=quick, only=arguments.only),  # type: ignore[has-type]
     "hostile": lambda quick: trio.run(functools.partial(hostile.measure, quick=quick)),  # type: ignore[has-type]
+    "safety": lambda quick: trio.run(functools.partial(safety.measure, quick=quick)),
     "wire": lambda quick: wire.measure(quick=quick),
     "storage": lambda quick: trio.run(functools.partial(storage.measure, quick=quick)),
     "stream": lambda quick: stream.measure(quick=quick),
