@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
 
 from daq.client import Bench, connect
+from daq.core import BusyError
 from daq.simulators.esp300 import Esp300Simulator
 from daq.simulators.maitai import MaiTaiSimulator
 from daq.testing.instruments import PluggedInstrument, plug_pty, plug_tcp
@@ -120,12 +121,15 @@ class Rig:
                 await trio.sleep(0.05)
 
     async def move(self) -> None:
-        far = self.far()
-        motor = self.bench.motor("stage")
-        motion = await trio.to_thread.run_sync(lambda: motor.move(far, wait=False))
-        await self.until(lambda: motion.done or not self.rests())
-        if motion.done:
-            motion.wait()
+        """As soon as the stop before has been verified."""
+        far, motor = self.far(), self.bench.motor("stage")
+        with trio.fail_after(PATIENCE_S):
+            while self.rests():
+                motion = await trio.to_thread.run_sync(lambda: motor.move(far, wait=False))
+                await self.until(lambda motion=motion: motion.done or not self.rests())
+                if motion.done:
+                    with suppress(BusyError):
+                        motion.wait()
 
     async def shine(self) -> None:
         await trio.to_thread.run_sync(lambda: self.bench["laser"].open())
