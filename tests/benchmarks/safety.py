@@ -126,7 +126,8 @@ class Rig:
         with trio.fail_after(PATIENCE_S):
             while self.rests():
                 motion = await trio.to_thread.run_sync(lambda: motor.move(far, wait=False))
-                await self.until(lambda motion=motion: motion.done or not self.rests())
+                while self.rests() and not motion.done:
+                    await trio.sleep(LOOK_S)
                 if motion.done:
                     with suppress(BusyError):
                         motion.wait()

@@ -24,6 +24,20 @@ async def test_what_the_page_shows_is_accepted(text):
     assert safety.interlocks or safety.pause_rules or safety.last_wills or safety.references
 
 
+FAILURES = re.findall(r"^\| (.+?) \| .* \| `(tests/[\w/]+\.py)::(\w+)` \|$", PAGE, re.MULTILINE)
+ROOT = Path(daq.supervision.__file__).parents[2]
+
+
+@pytest.mark.parametrize(("what", "file", "test"), FAILURES, ids=[what for what, *_ in FAILURES])
+def test_what_happens_when_something_fails_is_shown_by_a_test(what, file, test):
+    assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
+
+
+def test_every_row_about_failures_names_its_test():
+    table = PAGE.partition("| what fails |")[2].partition("\n\n")[0]
+    assert len(FAILURES) == table.count("\n") - 1 > 25
+
+
 def test_the_page_shows_every_way_to_pause():
     words = {action.value for action in PauseAction} - {"off"}
     words |= {row.on_pause for row in STANDARD.values() if row.on_pause}
