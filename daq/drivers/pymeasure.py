@@ -8,8 +8,10 @@ or else a text that is sent as it is, such as `"VOLT?"`; an action is a method o
 from __future__ import annotations
 
 import importlib
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from operator import attrgetter
 from typing import Any
@@ -24,7 +26,9 @@ __all__ = ["pymeasure"]
 
 _ATTRIBUTE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _GENERIC = "pymeasure.instruments.Instrument"
+_GIVEN_TWICE = re.compile(r"multiple values for keyword argument '(\w+)'")
 _MS_PER_S = 1e3
+_TIMEOUT_S = 3.0
 _LOST = ("VisaIOError", "InvalidSession", "SerialException")
 """Errors of the libraries below, by their names: which of them are installed varies."""
 
@@ -33,8 +37,9 @@ def pymeasure(context: DriverContext) -> Driver:
     """Make the driver of an instrument of PyMeasure.
 
     Options: `adapter`, a VISA resource; `class` (any instrument), `visa_library` (PyVISA's default;
-    `@py` is PyVISA-py), `arguments` (a table, for the class), `timeout` (3 s), `label`, `limits` of
-    a movable, and the tables of a described instrument.
+    `@py` is PyVISA-py), `arguments` (a table, for the class: `read_termination`, `asrl`, ...),
+    `timeout` (the class's own, 3 s at least), `label`, `limits` of a movable, and the tables of a
+    described instrument.
 
     Raises ConfigurationError, also when PyMeasure is not installed.
     """
@@ -48,24 +53,47 @@ def pymeasure(context: DriverContext) -> Driver:
     name = options.text("class", _GENERIC, "a class such as pymeasure.instruments.hp.HP34401A")
     library = options.text("visa_library", "", "a VISA library such as @py")
     arguments = options.plain("arguments", "a table of arguments for the class") or {}
-    timeout_s = options.number("timeout", 3.0, "s", Limits(0.01, 3600.0))
+    timeout_s = options.number("timeout", math.nan, "s", Limits(0.01, 3600.0))
     description = read_description(options, f"{context.device_id} ({name})")
     instrument_class = _find_class(context.device_id, name)
     if name == _GENERIC:
         arguments = {"name": context.device_id, "includeSCPI": False, **arguments}
-
-    def connect() -> Any:
-        from pymeasure.adapters import VISAAdapter
-
-        port = VISAAdapter(adapter, library, timeout=round(timeout_s * _MS_PER_S))
-        try:
-            return instrument_class(port, **arguments)
-        except BaseException:
-            port.close()
-            raise
-
+    if library:
+        arguments = {"visa_library": library, **arguments}
+    connect = partial(_connect, instrument_class, adapter, arguments)
     conversation = _PyMeasure(context.device_id, description, timeout_s, connect)
     return build_driver(context, options, description, conversation)
+
+
+def _connect(
+    instrument_class: Callable[..., Any], adapter: str, arguments: Mapping[str, Any]
+) -> Any:
+    """An instrument, with an adapter that PyMeasure builds: the class knows how to talk to it.
+
+    What the class sets itself, and cannot be given, is set afterwards.
+    """
+    import pyvisa
+
+    manager = pyvisa.ResourceManager(arguments.get("visa_library", ""))
+    before, given, later = set(manager.list_opened_resources()), dict(arguments), {}
+    try:
+        while True:
+            try:
+                instrument = instrument_class(adapter, **given)
+                break
+            except TypeError as error:
+                match = _GIVEN_TWICE.search(str(error))
+                if match is None or match[1] not in given:
+                    raise
+                later[match[1]] = given.pop(match[1])
+        for name, value in later.items():
+            setattr(instrument.adapter.connection, name, value)
+    except BaseException:
+        for resource in manager.list_opened_resources():
+            if resource not in before and resource.resource_name.casefold() == adapter.casefold():
+                resource.close()
+        raise
+    return instrument
 
 
 def _find_class(device_id: str, name: str) -> Callable[..., Any]:
@@ -90,12 +118,21 @@ class _PyMeasure(LibraryConversation):
         timeout_s: float,
         connect: Callable[[], Any],
     ) -> None:
-        super().__init__(device_id, description, timeout_s)
+        is_given = math.isfinite(timeout_s)
+        super().__init__(device_id, description, timeout_s if is_given else _TIMEOUT_S)
         self._connect = connect
+        self._is_given = is_given
         self._instrument: Any = None
 
     def open_blocking(self) -> None:
-        self._instrument = self._connect()
+        instrument = self._connect()
+        self._instrument = instrument
+        connection = instrument.adapter.connection
+        if self._is_given:
+            connection.timeout = round(self._timeout_s * _MS_PER_S)
+        elif connection.timeout is not None and math.isfinite(connection.timeout):
+            # The class knows how long its instrument may take.
+            self._timeout_s = max(_TIMEOUT_S, connection.timeout / _MS_PER_S)
 
     def close_blocking(self) -> None:
         instrument, self._instrument = self._instrument, None

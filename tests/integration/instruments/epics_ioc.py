@@ -3,10 +3,13 @@
 import sys
 
 from caproto import ChannelType
-from caproto.server import PVGroup, ioc_arg_parser, pvproperty, run
+from caproto.ioc_examples.fake_motor_record import FakeMotor
+from caproto.server import PVGroup, SubGroup, ioc_arg_parser, pvproperty, run
 
 
 class Bench(PVGroup):
+    # A motor record: its DMOV tells up to 0.1 s late that it moves.
+    record = SubGroup(FakeMotor, velocity=5.0, user_limits=(-5.0, 5.0), prefix="mtr1")
     goal = pvproperty(name="m1.VAL", value=0.0)
     readback = pvproperty(name="m1.RBV", value=0.0, read_only=True)
     halt = pvproperty(name="m1.STOP", value=0)

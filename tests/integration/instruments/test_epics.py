@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from daq.core import Capability, DeviceError, OfflineError
+from daq.core import Capability, DeviceError, OfflineError, StopOutcome
 from daq.drivers import DriverContext, Timebase
 from daq.drivers.declarative.described import DescribedDriver
 from daq.drivers.epics import epics
 from daq.testing import check_driver
 from daq.testing.moving import move
+from tests.unit.supervision.fakes import supervised
 
 FACTOR = float(os.environ.get("DAQ_SLOW_FACTOR", "1.0"))
 IOC = Path(__file__).with_name("epics_ioc.py")
@@ -134,6 +135,42 @@ async def test_process_variables_are_read_moved_and_set(ioc):
     assert 1.4 < rest < 5.0
     await driver.disconnect()
     await _read_a_waveform(ioc.prefix)
+
+
+async def test_a_motor_record_whose_flag_is_late_is_followed_to_its_target(ioc):
+    tables = {
+        "values": {
+            "position": {"units": "mm", "read": ".RBV"},
+            "goal": {"units": "mm", "limits": [-5.0, 5.0], "read": ".VAL", "write": ".VAL"},
+            "done": {"type": "bool", "read": ".DMOV"},
+        },
+        "actions": {"halt": {"send": ".STOP 1"}},
+        "movable": {
+            "position": "position",
+            "setpoint": "goal",
+            "settled": "done",
+            "tolerance": 0.01,
+            "home": 0.0,
+            "stop": "halt",
+        },
+    }
+    options = {"prefix": f"{ioc.prefix}mtr1", "timeout": 10.0, **tables}
+    async with supervised(epics(DriverContext("motor", "epics", Timebase(), options))) as bench:
+        motor = bench.supervisor.device("motor")
+        for target in (1.0, -0.5):
+            assert await motor.call("move_abs", target) == pytest.approx(target, abs=0.01)
+        async with trio.open_nursery() as nursery:
+
+            async def go_far():
+                with pytest.raises(DeviceError, match="was stopped by ada"):
+                    await motor.call("move_abs", 5.0)
+
+            nursery.start_soon(go_far)
+            await trio.sleep(0.4)
+            stop = await motor.stop(timeout=5.0, by="ada")
+        assert stop.outcome is StopOutcome.STOPPED
+        assert -0.5 < stop.position < 5.0
+        assert await motor.call("position") == pytest.approx(stop.position, abs=0.01)
 
 
 async def _read_a_waveform(prefix):

@@ -143,6 +143,73 @@ async def test_actions_are_methods_with_arguments_and_texts(options):
     await driver.disconnect()
 
 
+FUSSY = """
+from pymeasure.instruments import Instrument
+
+class Fussy(Instrument):
+    volts = Instrument.measurement("VOLT? (@1)", "Its voltage", dynamic=True)
+
+    def __init__(self, adapter, name="Fussy", fails=False, **kwargs):
+        kwargs.setdefault("query_delay", 0.001)
+        super().__init__(
+            adapter, name, includeSCPI=False, timeout=7000, write_termination="\\r\\n",
+            tcpip={"read_termination": "\\n"}, asrl={"baud_rate": 38400}, **kwargs
+        )
+        if fails:
+            raise OSError("it does not want to")
+"""
+
+
+@pytest.fixture
+def fussy(tmp_path, monkeypatch, options):
+    """A class that knows by itself how its instrument is talked to."""
+    (tmp_path / "fussy_class.py").write_text(FUSSY)
+    monkeypatch.syspath_prepend(tmp_path)
+    values = {"volts": {"units": "V", "read": "volts"}}
+    return {
+        "class": "fussy_class.Fussy",
+        "values": values,
+        "readable": {"value": "volts"},
+        **{name: options[name] for name in ("adapter", "visa_library")},
+    }
+
+
+async def test_the_classs_own_settings_of_the_connection_count(fussy):
+    driver = await connected(fussy)
+    assert (await driver.read()).value == 0.0
+    connection = driver.conversation._instrument.adapter.connection
+    assert connection.read_termination == "\n"
+    assert connection.query_delay == 0.001
+    assert connection.timeout == 7000
+    assert driver.declared_s("read") == 7.0
+    await driver.disconnect()
+
+
+async def test_arguments_come_before_the_classs_own_settings(fussy):
+    fussy["arguments"] = {"query_delay": 0.002, "timeout": 900, "write_termination": "\r\n"}
+    driver = await connected(fussy)
+    connection = driver.conversation._instrument.adapter.connection
+    assert connection.query_delay == 0.002
+    assert connection.timeout == 900
+    assert (await driver.read()).value == 0.0
+    await driver.disconnect()
+
+
+async def test_the_option_timeout_comes_before_all(fussy):
+    driver = await connected(fussy | {"timeout": 0.5})
+    assert driver.conversation._instrument.adapter.connection.timeout == 500
+    assert driver.declared_s("read") == 0.5
+    await driver.disconnect()
+
+
+async def test_a_class_that_fails_leaves_no_connection_open(fussy):
+    import pyvisa
+
+    with pytest.raises(OfflineError, match="it does not want to"):
+        await connected(fussy | {"arguments": {"fails": True}})
+    assert pyvisa.ResourceManager(fussy["visa_library"]).list_opened_resources() == []
+
+
 async def test_silence_is_offline(options):
     options |= {"timeout": 0.2}
     options["values"]["nothing"] = {"read": "NOTHING?", "parameter": True}
