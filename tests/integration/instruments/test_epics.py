@@ -169,6 +169,7 @@ async def test_a_motor_record_whose_flag_is_late_is_followed_to_its_target(ioc):
             await trio.sleep(0.4)
             stop = await motor.stop(timeout=5.0, by="ada")
         assert stop.outcome is StopOutcome.STOPPED
+        assert stop.position is not None
         assert -0.5 < stop.position < 5.0
         assert await motor.call("position") == pytest.approx(stop.position, abs=0.01)
 
