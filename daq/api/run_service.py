@@ -77,6 +77,7 @@ class RunService(TrioService, pb.RunServiceBase):
             since_ns=request.since_ns,
             until_ns=request.until_ns,
             execution_id=request.execution_id,
+            before_order_ns=request.before_order_ns,
         )
         return pb.ListRunsResponse(await page(runs, run_to_wire), total)
 

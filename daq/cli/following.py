@@ -14,6 +14,7 @@ from daq.cli.showing.render import (
     duration,
     position_in_script,
     render_device_stops,
+    render_result,
     render_stop,
     state_cell,
 )
@@ -161,8 +162,9 @@ async def show_end(client: AsyncClient, view: ExecutionView, output: Output) -> 
         output.line(record.message)
     if record.state is not ExecutionState.COMPLETED and view.devices:
         render_device_stops(output, view.devices)
+    render_result(output, view)
     for run in runs:
-        output.line(Cell("run ", "dim"), f"{run.run_id}: {run.points} points")
+        output.line(Cell("run ", "dim"), f"{run.run_id}: {run.points_in_words}")
         if run.path.endswith(".h5"):
             output.line(Cell("file ", "dim"), Cell(run.path, "bold"))
         else:

@@ -53,6 +53,9 @@ class RunStart:
     durability: str = "process"
     """What an acknowledged event survives: `process`, the death of the daemon; `disk`, also a power
     cut, for which every acknowledgement waits for the disk."""
+    order_ns: int = 0
+    """Its place among the runs: when it began, but behind the run before where the clock was set
+    back between the two. 0 until storage has opened it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +142,24 @@ class RunSummary:
     execution_id: str = ""
     script_name: str = ""
     points: int = 0
-    """Events of all streams."""
+    """Events of the main stream."""
     path: str = ""
     """The HDF5 file, on the daemon's machine."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     incomplete: str = ""
     """Why its file is not complete yet; also the end of `reason`."""
+    other_points: Mapping[str, int] = field(default_factory=dict)
+    """Events of the other streams, by name."""
+    order_ns: int = 0
+    """Its place among the runs, as of `RunStart`; 0 where an older daemon does not say it."""
+
+    @property
+    def events(self) -> int:
+        """Events of all streams."""
+        return self.points + sum(self.other_points.values())
+
+    @property
+    def points_in_words(self) -> str:
+        """`5 points`, or `5 points, baseline 2`."""
+        others = [f"{name} {count}" for name, count in self.other_points.items()]
+        return ", ".join([f"{self.points} points", *others])

@@ -34,7 +34,7 @@ from daq.storage.disk_watch import DiskWatch
 from daq.storage.files.compression import Filters
 from daq.storage.files.conversion import Conversion, discard_journal
 from daq.storage.files.directories import Directories
-from daq.storage.files.summaries import close_summary, summarize, tell_incomplete
+from daq.storage.files.summaries import close_summary, count_points, summarize, tell_incomplete
 from daq.storage.journal.run_journal import RunJournal, again, begin_journal, in_thread
 from daq.storage.stall_watch import StallWatch
 
@@ -125,7 +125,10 @@ class RunRecorder:
     @property
     def summary(self) -> RunSummary:
         """The run as it is now."""
-        return replace(self._summary, points=self.points)
+        return count_points(self._summary, self._counts())
+
+    def _counts(self) -> dict[str, int]:
+        return self._journal.counts if self._journal else {}
 
     def streams(self) -> dict[str, tuple[tuple[Column, ...], int]]:
         """Every stream so far: its columns, and how many events it has."""
@@ -289,7 +292,7 @@ class RunRecorder:
             if journal.points != noted:
                 noted = journal.points
                 try:
-                    await self._catalogue.put_points(self.run_id, noted)
+                    await self._catalogue.put_points(self.summary)
                 except StorageError as error:
                     _log.error("%s", error.message)  # the count is a courtesy
 
@@ -344,7 +347,7 @@ class RunRecorder:
         stop = self._stop or RunStop(RunOutcome.FAILED, self.start.started_ns)
         if self._journal is not None:
             stop = self._final_stop(self._journal)
-        closed = close_summary(summarize(self.start), stop, self.points, self.path)
+        closed = close_summary(summarize(self.start), stop, self._counts(), self.path)
         self._summary = tell_incomplete(closed, error.message)
 
     async def _mark(self, error: StorageError) -> None:

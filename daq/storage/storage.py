@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -65,6 +66,8 @@ class Storage:
         self._directories = Directories(directory)
         self._bus = bus
         self._database = Database(self._directories.database)
+        self._last_order_ns = 0
+        """Of the newest run."""
         self._catalogue = Catalogue(self._database)
         self._watch = PlaceWatch()
         self._open: dict[str, RunRecorder] = {}
@@ -113,6 +116,7 @@ class Storage:
             await self._database.open()
             try:
                 self._watch.begin(await trio.to_thread.run_sync(self._places))
+                self._last_order_ns = await self._catalogue.last_order_ns()
                 await self._recovery.look()
                 await close_lost_runs(self._catalogue, self._recovery)
                 await self._keep_recorders(task_status)
@@ -217,8 +221,9 @@ class Storage:
         if self._opening is None or start.run_id in self._open:
             what = "is open already" if start.run_id in self._open else "cannot be opened now"
             raise StateError(f"run {start.run_id} {what}")
+        self._last_order_ns = max(start.started_ns, self._last_order_ns + 1)
         recorder = RunRecorder(
-            start,
+            replace(start, order_ns=self._last_order_ns),
             self._directories,
             self._bus,
             self._catalogue,
@@ -246,6 +251,7 @@ class Storage:
         since_ns: int = 0,
         until_ns: int = 0,
         execution_id: str = "",
+        before_order_ns: int = 0,
     ) -> tuple[list[RunSummary], int]:
         """A page of runs, newest first, and how many fit in all; see `Catalogue.page`."""
         runs, total = await self._catalogue.page(
@@ -256,6 +262,7 @@ class Storage:
             since_ns=since_ns,
             until_ns=until_ns,
             execution_id=execution_id,
+            before_order_ns=before_order_ns,
         )
         return [self._recovery.show(run) for run in runs], total
 

@@ -214,8 +214,8 @@ def _judge_run(run: RunSummary, execution: ExecutionView | None, findings: Findi
     except Exception as error:
         findings.wrong.append(f"{name}: {run.path!r}: {error}: {run.outcome} {run.reason}")
         return
-    if stored != run.points:
-        findings.wrong.append(f"{name} holds {stored} points, not {run.points}")
+    if stored != run.events:
+        findings.wrong.append(f"{name} holds {stored} points, not {run.events}")
 
 
 def _tell(findings: Findings) -> None:

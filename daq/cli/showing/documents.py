@@ -50,4 +50,6 @@ def execution_document(view: ExecutionView) -> dict[str, Any]:
         "elapsed_s": view.elapsed_s,
         "remaining_s": view.remaining_s,
         "queue_position": view.queue_position,
+        "result": as_document(view.result),
+        "result_refused": view.result_refused,
     }

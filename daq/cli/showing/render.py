@@ -22,6 +22,7 @@ from daq.core import (
     format_time,
     signature,
 )
+from daq.core.values import strict_json, to_jsonable
 from daq.wire.convert import RecordedRun
 
 __all__ = [
@@ -58,6 +59,7 @@ _OUTCOME_STYLES = {
     RunOutcome.FAILED: "bold red",
     RunOutcome.INTERRUPTED: "red",
 }
+_MOST_RESULT = 2000
 _STOPS = {
     StopOutcome.STOPPED: Cell("stopped", "green"),
     StopOutcome.IDLE: Cell("already idle", "dim"),
@@ -135,8 +137,19 @@ def render_execution(output: Output, view: ExecutionView) -> None:
     )
     if record.traceback:
         output.line(Cell(record.traceback.rstrip(), "red"))
+    render_result(output, view)
     if view.devices:
         render_device_stops(output, view.devices)
+
+
+def render_result(output: Output, view: ExecutionView) -> None:
+    """What `main` returned, as JSON, or why it could not be kept."""
+    if view.result_refused:
+        output.line(Cell(view.result_refused, "yellow"))
+    elif view.result is not None:
+        text = strict_json(to_jsonable(view.result, typed=False), ensure_ascii=False)
+        more = f" ... ({len(text)} characters; --json has all)" if len(text) > _MOST_RESULT else ""
+        output.line(Cell("returned ", "dim"), f"{text[:_MOST_RESULT]}{more}")
 
 
 def _progress(view: ExecutionView) -> str:
@@ -351,7 +364,7 @@ def render_run(output: Output, detail: RecordedRun) -> None:
             ("execution", run.execution_id),
             ("parameters", _pairs(detail.start.parameters)),
             ("metadata", _pairs(run.metadata)),
-            ("points", str(run.points)),
+            ("points", run.points_in_words.replace(" points", "", 1)),
             ("file", run.path),
         ]
     )

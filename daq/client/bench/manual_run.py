@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from daq.client.bench.device import Device
+from daq.client.bench.parameters import AxisValue
 from daq.client.blocking.portal import Portal
 from daq.client.calls.models import RecordedPoint
 from daq.client.recorded.run_log import Run
+from daq.client.sending.literals import target_name
 from daq.core import RunOutcome, RunSummary, StateError
 
 __all__ = ["ManualRun"]
@@ -51,8 +53,10 @@ class ManualRun:
             lambda client: client.runs.stop(self.id, reason=reason, outcome=outcome)
         )
 
-    def record(self, *devices: Device | str, **values: Any) -> RecordedPoint:
-        """Read the devices and store one event, with values of your own beside it.
+    def record(self, *devices: Device | AxisValue | str, **values: Any) -> RecordedPoint:
+        """Read devices and parameters and store one event, with values of your own beside it.
+
+            run.record(meter, laser.wavelength, note="ok")
 
         Returns when it is stored.
 
@@ -64,7 +68,7 @@ class ManualRun:
         """
         if not self.id or self.summary is not None:
             raise StateError(f"run {self.name!r} is not open", advice="record inside of its block")
-        names = [device if isinstance(device, str) else device.name for device in devices]
+        names = [target_name(device) for device in devices]
         return self._portal.call(lambda client: client.runs.record(self.id, names, values))
 
     @property

@@ -106,6 +106,7 @@ class RunsClient(ServiceCalls):
         since_ns: int = 0,
         until_ns: int = 0,
         execution_id: str = "",
+        before_order_ns: int = 0,
     ) -> RunPage:
         """A page of the catalogue, newest first.
 
@@ -117,11 +118,14 @@ class RunsClient(ServiceCalls):
             since_ns: Only runs that began then or later, ns since the epoch; 0 for all.
             until_ns: Only runs that began before; 0 for all.
             execution_id: Only runs of that execution.
+            before_order_ns: Only runs that began before the one of this `order_ns`; 0 for all.
 
         Returns:
             The runs of this page, and how many fit in all.
         """
-        request = pb.ListRunsRequest(limit, offset, name, outcome, since_ns, until_ns, execution_id)
+        request = pb.ListRunsRequest(
+            limit, offset, name, outcome, since_ns, until_ns, execution_id, before_order_ns
+        )
         answer = await self._ask("ListRuns", request, pb.ListRunsResponse)
         return RunPage(tuple(run_from_wire(run) for run in answer.runs), answer.total)
 

@@ -94,4 +94,4 @@ def _title(run: RecordedRun, others: int) -> str:
         return f"{safe_text(summary.name or summary.run_id)} and {others} more"
     outcome = str(summary.outcome) if summary.outcome else "open"
     name = safe_text(summary.name or summary.run_id)
-    return f"{name} ({outcome}, {summary.points} points)"
+    return f"{name} ({outcome}, {summary.points_in_words})"

@@ -59,7 +59,7 @@ class Run:
         summary = self.summary
         return (
             f"<Run {self.id[:8]} {summary.name!r} {summary.outcome or 'open'}, "
-            f"{summary.points} points, {format_time(summary.started_ns)}>"
+            f"{summary.points_in_words}, {format_time(summary.started_ns)}>"
         )
 
     def _repr_html_(self) -> str:
@@ -236,7 +236,7 @@ class RunLog:
             return Run(self._portal, detail.summary.run_id, detail.summary)
         newest = self._portal.call(lambda client: client.runs.list(limit=1))
         # What begins from now on does not move the numbers of those that there are.
-        until = {"until_ns": newest.runs[0].started_ns + 1} if newest.runs else {}
+        until = _up_to(newest.runs[0]) if newest.runs else {}
         if isinstance(which, slice):
             wanted = range(newest.total)[which]
             last = max(wanted, default=-1)
@@ -313,12 +313,19 @@ class RunLog:
             yield from (Run(self._portal, s.run_id, s) for s in page.runs if s.run_id not in seen)
             if offset + len(page.runs) >= page.total or not page.runs:
                 return
-            last = page.runs[-1].started_ns
-            if filters.get("until_ns") == last + 1:  # many began in the same moment
+            last = _up_to(page.runs[-1])
+            if last.items() <= filters.items():  # many began in the same moment
                 offset += len(page.runs)
             else:
-                offset, filters["until_ns"] = 0, last + 1
-                seen = {s.run_id for s in page.runs if s.started_ns == last}
+                offset, filters = 0, {**filters, **last}
+                seen = {s.run_id for s in page.runs if _up_to(s) == last}
+
+
+def _up_to(run: RunSummary) -> dict[str, int]:
+    """What lists this run and those that began before it."""
+    if run.order_ns:
+        return {"before_order_ns": run.order_ns + 1}
+    return {"until_ns": run.started_ns + 1}  # of an older daemon
 
 
 def _nanoseconds(moment: Moment | None) -> int:

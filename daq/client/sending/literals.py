@@ -12,7 +12,7 @@ import numpy as np
 from daq.core import ParameterError
 from daq.core.values import from_json, plain
 
-__all__ = ["NUMPY", "device_name", "handed_out", "literal"]
+__all__ = ["NUMPY", "device_name", "handed_out", "literal", "target_name"]
 
 NUMPY = "daq_numpy"
 """What numpy is called in the text of an array."""
@@ -62,6 +62,26 @@ def device_name(value: object) -> str | None:
         return value
     name = getattr(value, "name", None)
     return name if isinstance(name, str) and hasattr(value, "capabilities") else None
+
+
+def target_name(target: object) -> str:
+    """The id of a device, or `device.parameter` of a parameter's value.
+
+    Args:
+        target: A device, the value of a parameter, or an id.
+
+    Returns:
+        What the daemon calls it.
+
+    Raises:
+        ParameterError: It is none of these.
+    """
+    name = getattr(target, "axis", None) or device_name(target)
+    if not isinstance(name, str):
+        raise ParameterError(
+            f"{target!r:.80} is no device", advice="give devices of the bench, or their ids"
+        )
+    return name
 
 
 class _Numbers(ast.NodeTransformer):

@@ -10,10 +10,10 @@ from daq.client.blocking.portal import Portal
 from daq.client.recorded.run_log import Run
 from daq.client.recorded.run_tables import check_kind
 from daq.client.sending.execution import begin
-from daq.client.sending.literals import device_name
+from daq.client.sending.literals import target_name
 from daq.client.sending.scan_text import scan_text
 from daq.client.showing.display import DisplayFactory
-from daq.core import PLANS, ParameterError, Plan, PlanParameter, bind_plan
+from daq.core import PLANS, Plan, PlanParameter, bind_plan
 
 __all__ = ["Scans"]
 
@@ -89,20 +89,9 @@ class Scans:
         rest = dict(keywords)
         kind = rest.pop("to", "auto")
         check_kind(kind)  # not when the scan is over
-        call = bind_plan(plan, arguments, rest, _name)
+        call = bind_plan(plan, arguments, rest, target_name)
         text = scan_text(call)
         execution = begin(self.portal, text.source, call.run_name, relocate=text.relocate)
         view = execution.wait(self.display)
         execution.raise_for_end()
         return Run(self.portal, view.record.run_ids[-1]).table(kind)
-
-
-def _name(device: object) -> str:
-    name = getattr(device, "axis", None) or device_name(
-        device
-    )  # of a parameter's value, or a device
-    if not isinstance(name, str):
-        raise ParameterError(
-            f"{device!r:.80} is no device", advice="scans take devices of the bench, or their ids"
-        )
-    return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -25,7 +26,7 @@ __all__ = ["Catalogue"]
 
 _COLUMNS = (
     "run_id, name, started_ns, ended_ns, outcome, reason, stopped_by, user, execution_id, "
-    "script_name, points, path, metadata, incomplete"
+    "script_name, points, path, metadata, incomplete, other_points, order_ns"
 )
 _MARKS = ", ".join("?" * len(_COLUMNS.split(", ")))
 _PUT = f"INSERT OR REPLACE INTO runs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608
@@ -78,11 +79,16 @@ class Catalogue:
             self._unwritten.pop(run_id, None)
         return added
 
-    async def put_points(self, run_id: str, points: int) -> None:
+    async def put_points(self, run: RunSummary) -> None:
         """Note how far an open run has come."""
-        await self._database.execute(
-            lambda db: db.execute("UPDATE runs SET points = ? WHERE run_id = ?", (points, run_id))
-        )
+        statement = "UPDATE runs SET points = ?, other_points = ? WHERE run_id = ?"
+        values = (run.points, strict_json(dict(run.other_points)), run.run_id)
+        await self._database.execute(lambda db: db.execute(statement, values))
+
+    async def last_order_ns(self) -> int:
+        """The place of the newest run; 0 when there is none."""
+        statement = "SELECT max(order_ns) FROM runs"
+        return await self._database.execute(lambda db: db.execute(statement).fetchone()[0] or 0)
 
     async def page(
         self,
@@ -94,10 +100,12 @@ class Catalogue:
         since_ns: int = 0,
         until_ns: int = 0,
         execution_id: str = "",
+        before_order_ns: int = 0,
     ) -> tuple[list[RunSummary], int]:
         """Runs, newest first, and how many fit in all.
 
-        `name` is a glob pattern, `outcome` one of the outcomes or `open`; empty or 0 is no filter.
+        `name` is a glob pattern, `outcome` one of the outcomes or `open`, `before_order_ns` a place
+        among the runs; empty or 0 is no filter.
         """
         conditions: list[tuple[str, Any]] = [
             ("name GLOB ?", name),
@@ -105,6 +113,7 @@ class Catalogue:
             ("started_ns >= ?", min(since_ns, _LAST_NS)),
             ("started_ns < ?", min(until_ns, _LAST_NS)),
             ("execution_id = ?", execution_id),
+            ("order_ns < ?", min(before_order_ns, _LAST_NS)),
         ]
         asked = [(text, value) for text, value in conditions if value]
         where = "WHERE " + " AND ".join(text for text, _ in asked) if asked else ""
@@ -152,7 +161,7 @@ class Catalogue:
     async def list_open(self) -> list[RunSummary]:
         """Every run that has not ended, oldest first."""
         return await self._database.execute(
-            lambda db: self._select(db, "WHERE outcome = '' ORDER BY started_ns", [])
+            lambda db: self._select(db, "WHERE outcome = '' ORDER BY order_ns", [])
         )
 
     def _page(
@@ -163,16 +172,16 @@ class Catalogue:
         if offset > total // 2:  # a far page is nearer from the other end
             order, offset = "ASC, run_id DESC", total - offset - limit
         # The ids first: pages then skip along the index without touching the rows.
-        inner = f"SELECT run_id FROM runs {where} ORDER BY started_ns {order} LIMIT ? OFFSET ?"  # noqa: S608
+        inner = f"SELECT run_id FROM runs {where} ORDER BY order_ns {order} LIMIT ? OFFSET ?"  # noqa: S608
         rows = self._select(
             db,
-            f"WHERE run_id IN ({inner}) ORDER BY started_ns DESC, run_id",
+            f"WHERE run_id IN ({inner}) ORDER BY order_ns DESC, run_id",
             [*values, limit, offset],
         )
         return rows, int(total)
 
     def _find(self, db: sqlite3.Connection, ref: str) -> list[RunSummary]:
-        newest = "ORDER BY started_ns DESC LIMIT 1"
+        newest = "ORDER BY order_ns DESC LIMIT 1"
         if not ref:
             return self._select(db, newest, [])
         exact = self._select(db, "WHERE run_id = ?", [ref])
@@ -181,7 +190,7 @@ class Catalogue:
         named = self._select(db, f"WHERE name = ? {newest}", [ref])
         return named or self._select(
             db,
-            "WHERE run_id >= ? AND run_id < ? ORDER BY started_ns DESC LIMIT ?",
+            "WHERE run_id >= ? AND run_id < ? ORDER BY order_ns DESC LIMIT ?",
             [ref, f"{ref}\U0010ffff", _SHOWN + 1],
         )
 
@@ -198,7 +207,8 @@ class Catalogue:
     def _from_row(self, row: Sequence[Any]) -> RunSummary:
         outcome = RunOutcome(row[4]) if row[4] else None
         path = self._absolute(row[11])
-        fields = [*row[:4], outcome, *row[5:11], path, from_json(row[12]), row[13]]
+        others = json.loads(row[14])
+        fields = [*row[:4], outcome, *row[5:11], path, from_json(row[12]), row[13], others, row[15]]
         return RunSummary(*fields)
 
     def _relative(self, path: str) -> str:
@@ -226,5 +236,7 @@ def _to_row(run: RunSummary) -> tuple[Any, ...]:
         run.path,
         strict_json(to_jsonable(run.metadata)),
         run.incomplete,
+        strict_json(dict(run.other_points)),
+        run.order_ns or run.started_ns,
     )
     return tuple(clean_text(value) if isinstance(value, str) else value for value in fields)

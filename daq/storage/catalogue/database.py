@@ -21,9 +21,13 @@ __all__ = ["Database"]
 T = TypeVar("T")
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-VERSION = 2
+VERSION = 3
 """`user_version`: 1, and 0 for one that did not list every run yet, were without `facts`,
 `set_aside` and `incomplete`, and with the whole path of each run."""
+_ADDED = (
+    ("incomplete", "TEXT", "''"), ("other_points", "TEXT", "'{}'"), ("order_ns", "INTEGER", "0"),
+)  # fmt: skip
+"""Columns of runs that older versions are without, with their default."""
 _DOCUMENTS = ("scripts", "executions", "results")
 """Tables of which there is no other copy; the runs are in their files."""
 
@@ -42,12 +46,10 @@ CREATE TABLE IF NOT EXISTS runs (
     points INTEGER NOT NULL,
     path TEXT NOT NULL,
     metadata TEXT NOT NULL,
-    incomplete TEXT NOT NULL DEFAULT ''
+    incomplete TEXT NOT NULL DEFAULT '',
+    other_points TEXT NOT NULL DEFAULT '{}',
+    order_ns INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started_ns);
-CREATE INDEX IF NOT EXISTS runs_by_name ON runs (name, started_ns);
-CREATE INDEX IF NOT EXISTS runs_by_outcome ON runs (outcome, started_ns);
-CREATE INDEX IF NOT EXISTS runs_by_execution ON runs (execution_id, started_ns);
 CREATE TABLE IF NOT EXISTS scripts (
     id TEXT PRIMARY KEY,
     uploaded_ns INTEGER NOT NULL,
@@ -84,9 +86,20 @@ CREATE TABLE IF NOT EXISTS set_aside (
     reason TEXT NOT NULL
 );
 """
+_INDEXES = """
+CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started_ns);
+CREATE INDEX IF NOT EXISTS runs_by_order ON runs (order_ns);
+CREATE INDEX IF NOT EXISTS runs_by_name_and_order ON runs (name, order_ns);
+CREATE INDEX IF NOT EXISTS runs_by_outcome_and_order ON runs (outcome, order_ns);
+CREATE INDEX IF NOT EXISTS runs_by_execution_and_order ON runs (execution_id, order_ns);
+DROP INDEX IF EXISTS runs_by_name;
+DROP INDEX IF EXISTS runs_by_outcome;
+DROP INDEX IF EXISTS runs_by_execution;
+"""
 _OUTCOMES = ", ".join(f"'{outcome}'" for outcome in ("", *RunOutcome))
 _DAMAGED = {
-    "runs": f"NOT json_valid(metadata) OR outcome NOT IN ({_OUTCOMES})"
+    "runs": "NOT json_valid(metadata) OR NOT json_valid(other_points)"
+    f" OR outcome NOT IN ({_OUTCOMES})"
     " OR typeof(started_ns) || typeof(ended_ns) || typeof(points) != 'integerintegerinteger'",
     "scripts": "CASE WHEN json_valid(document) THEN json_type(document) != 'object' ELSE 1 END",
     "executions": "CASE WHEN json_valid(document) THEN json_type(document) != 'object' ELSE 1 END",
@@ -169,21 +182,24 @@ class Database:
             connection.executescript(_SCHEMA)
             with connection:
                 if version < VERSION:
-                    self._migrate(connection, was_whole=version == 1)
+                    self._migrate(connection, version)
+                connection.executescript(_INDEXES)
                 self._sort_out(connection)
         except (sqlite3.Error, StorageError):
             connection.close()
             raise
         return connection
 
-    def _migrate(self, db: sqlite3.Connection, *, was_whole: bool) -> None:
-        """From version 0 or 1, or from nothing: paths become relative to the directory."""
+    def _migrate(self, db: sqlite3.Connection, version: int) -> None:
+        """From an older version, or from nothing: paths become relative to the directory."""
         columns = [row[1] for row in db.execute("PRAGMA table_info(runs)")]
-        if "incomplete" not in columns:
-            db.execute("ALTER TABLE runs ADD COLUMN incomplete TEXT NOT NULL DEFAULT ''")
+        for name, kind, default in _ADDED:
+            if name not in columns:
+                db.execute(f"ALTER TABLE runs ADD COLUMN {name} {kind} NOT NULL DEFAULT {default}")
+        db.execute("UPDATE runs SET order_ns = started_ns WHERE order_ns = 0")
         for run_id, path in db.execute("SELECT run_id, path FROM runs").fetchall():
             db.execute("UPDATE runs SET path = ? WHERE run_id = ?", (_relative(path), run_id))
-        if was_whole:
+        if version == 1:
             db.execute("INSERT OR REPLACE INTO facts VALUES ('whole', '1')")
         db.execute(f"PRAGMA user_version = {VERSION}")
 

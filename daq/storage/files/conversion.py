@@ -169,7 +169,7 @@ class Conversion:
             except _HDF5_ERRORS as error:
                 raise self._fail(error) from error
             self._replay.close()
-        return close_summary(summarize(file.start), stop, file.points, file.path)
+        return close_summary(summarize(file.start), stop, file.counts, file.path)
 
     def complete(self, stop: RunStop, end: int, points: int) -> RunSummary:
         """Convert the rest up to the offset `end`, and finish; if that fails, all of it anew.
@@ -187,8 +187,8 @@ class Conversion:
             done = convert_journal(
                 self._journal, self._directories, stop, self._filters, watch=self._follow
             )
-        if done is None or done.points != points:
-            found = done.points if done else 0
+        if done is None or done.events != points:
+            found = done.events if done else 0
             raise StorageError(
                 f"{self._journal}: {points} events were acknowledged, {found} are in the file",
                 advice="keep the journal: the disk or its file system is not to be trusted",
@@ -304,7 +304,7 @@ def convert_journal(
         directories,
         filters,
         placed=_set_aside(path),
-        acknowledged=known.points if known else 0,
+        acknowledged=known.events if known else 0,
     )
     watch(conversion)
     try:
@@ -365,7 +365,7 @@ def _completed_before(path: Path, journal: Path) -> RunSummary | None:
     if converted is not None:
         return found if converted.bytes == journal.stat().st_size else None
     _, _, streams = describe_journal(journal)  # by a version that did not note it
-    return found if found.points >= sum(stream.points for stream in streams) else None
+    return found if found.events >= sum(stream.points for stream in streams) else None
 
 
 def discard_journal(journal: Path, path: Path) -> None:

@@ -96,6 +96,11 @@ class RunFile:
         """Events of all streams."""
         return sum(stream.rows for stream in self._streams.values())
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Events by stream."""
+        return {name: stream.rows for name, stream in self._streams.items()}
+
     def write_rows(self, batch: RowBatch) -> None:
         """Append rows to their stream."""
         self._stream(batch.stream).append(batch)

@@ -59,8 +59,8 @@ def describe_file(path: Path) -> tuple[RunStart, RunStop, tuple[StreamInfo, ...]
 def summarize_file(path: Path) -> RunSummary:
     """The catalogue's line of the run; raises StorageError when it is no complete run."""
     with _opened(path) as entry:
-        points = int(entry.attrs["points"])
-        return close_summary(summarize(read_start(entry)), read_stop(entry), points, path)
+        counts = {str(group.attrs["stream"]): len(group["time"]) for group in _in_order(entry)}
+        return close_summary(summarize(read_start(entry)), read_stop(entry), counts, path)
 
 
 def read_converted(path: Path) -> Converted | None:
@@ -144,9 +144,14 @@ def _opened(path: Path) -> Iterator[h5py.Group]:
             ) from error
 
 
-def _streams(entry: h5py.Group) -> Iterator[StreamInfo]:
+def _in_order(entry: h5py.Group) -> list[h5py.Group]:
+    """The groups of the streams."""
     groups = [g for g in entry.values() if isinstance(g, h5py.Group) and "stream" in g.attrs]
-    for group in sorted(groups, key=lambda g: int(g.attrs["index"])):
+    return sorted(groups, key=lambda group: int(group.attrs["index"]))
+
+
+def _streams(entry: h5py.Group) -> Iterator[StreamInfo]:
+    for group in _in_order(entry):
         columns = _Layout(group).columns
         yield StreamInfo(str(group.attrs["stream"]), len(group["time"]), columns)
 

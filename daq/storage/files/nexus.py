@@ -45,6 +45,7 @@ def write_start(entry: h5py.Group, start: RunStart) -> None:
     _text(entry, "entry_identifier", start.run_id)
     _text(entry, "start_time", iso_time(start.started_ns))
     entry["start_time"].attrs["ns"] = start.started_ns
+    entry["start_time"].attrs["order_ns"] = start.order_ns
     _text(entry, "program_name", "daq")
     entry["program_name"].attrs["version"] = start.versions.get("daq", "")
     _text(nexus_group(entry, "user", "NXuser"), "name", start.user)
@@ -132,6 +133,7 @@ def read_start(entry: h5py.Group) -> RunStart:
         versions=_read_mapping(entry["versions"]),
         host=_string(script["host"]),
         durability=str(entry.attrs.get("durability", "process")),
+        order_ns=int(entry["start_time"].attrs.get("order_ns", 0)),
     )
 
 

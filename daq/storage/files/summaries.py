@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from daq.core import RunStart, RunStop, RunSummary
 
-__all__ = ["close_summary", "own_reason", "summarize", "tell_incomplete"]
+__all__ = ["close_summary", "count_points", "own_reason", "summarize", "tell_incomplete"]
+
+_MAIN = "primary"
 
 
 def summarize(start: RunStart) -> RunSummary:
@@ -20,18 +23,27 @@ def summarize(start: RunStart) -> RunSummary:
         execution_id=start.execution_id,
         script_name=start.script_name,
         metadata=start.metadata,
+        order_ns=start.order_ns or start.started_ns,
     )
 
 
-def close_summary(summary: RunSummary, stop: RunStop, points: int, path: Path) -> RunSummary:
-    """The catalogue's line of a run that has ended."""
+def count_points(summary: RunSummary, counts: Mapping[str, int]) -> RunSummary:
+    """The line with the events of each stream; the main one is `primary`, else the first."""
+    others = dict(counts)
+    main = _MAIN if _MAIN in others else next(iter(others), _MAIN)
+    return replace(summary, points=others.pop(main, 0), other_points=others)
+
+
+def close_summary(
+    summary: RunSummary, stop: RunStop, counts: Mapping[str, int], path: Path
+) -> RunSummary:
+    """The catalogue's line of a run that has ended, with the events of each stream."""
     return replace(
-        summary,
+        count_points(summary, counts),
         ended_ns=stop.ended_ns,
         outcome=stop.outcome,
         reason=stop.reason,
         by=stop.by,
-        points=points,
         path=str(path),
     )
 

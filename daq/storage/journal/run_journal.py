@@ -92,7 +92,8 @@ class RunJournal:
         self._grown = trio.Event()
         self._sync_began = math.inf
         self._wary_until = -math.inf
-        self._points = 0
+        self.counts: dict[str, int] = {}
+        """Events acknowledged so far, by stream."""
         self._last_ns = 0
         self._failure: StorageError | None = None
         self._hangs = False
@@ -101,7 +102,7 @@ class RunJournal:
     @property
     def points(self) -> int:
         """Events acknowledged so far."""
-        return self._points
+        return sum(self.counts.values())
 
     @property
     def last_ns(self) -> int:
@@ -133,7 +134,7 @@ class RunJournal:
         """Returns when the event would survive the death of this process."""
         large = len(event.columns) > _INLINE_COLUMNS or self._encoder.places(event)
         await self._append(lambda: self._encoder.event(event), large=large)
-        self._points += 1
+        self.counts[event.stream] = self.counts.get(event.stream, 0) + 1
         self._last_ns = event.timestamp_ns
 
     async def append_blocks(self, blocks: list[Measurement]) -> None:
@@ -147,7 +148,7 @@ class RunJournal:
 
         Raises StorageError when the disk refuses it, and had refused nothing before.
         """
-        stopped = encode_record(Kind.STOP, records.encode_stop(stop, self._points))
+        stopped = encode_record(Kind.STOP, records.encode_stop(stop, self.points))
         if self._failure is None:
             await self._append(lambda: stopped)
         elif not self._hangs:

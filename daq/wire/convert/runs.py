@@ -75,6 +75,8 @@ def run_to_wire(summary: RunSummary) -> pb.RunInfo:
         path=clean(summary.path),
         metadata_json=json_mapping_to_wire(summary.metadata),
         metadata_typed_json=typed_to_wire(summary.metadata),
+        other_points={clean(name): count for name, count in summary.other_points.items()},
+        order_ns=summary.order_ns,
     )
 
 
@@ -93,6 +95,8 @@ def run_from_wire(message: pb.RunInfo) -> RunSummary:
         points=message.points,
         path=message.path,
         metadata=json_mapping_from_wire(message.metadata_json, message.metadata_typed_json),
+        other_points=dict(message.other_points),
+        order_ns=message.order_ns,
     )
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,24 +178,38 @@ def test_the_exit_status_of_a_watch_is_the_outcome(state: ExecutionState, status
 
 def test_a_piped_watch_prints_changes_output_and_the_verdict() -> None:
     line = OutputLine(1_700_000_000_000_000_000, "output", "at the edge", 3)
-    summary = RunSummary("r1", "scan", 5, 9, RunOutcome.COMPLETED, points=41, path="/d/r1.h5")
+    summary = RunSummary(
+        "r1", "scan", 5, 9, RunOutcome.COMPLETED, points=41, path="/d/r1.h5",
+        other_points={"baseline": 2},
+    )  # fmt: skip
+    end = replace(view(S.RUNNING, S.COMPLETED, run_ids=("r1",)), result={"width": 0.5, "z": 1j})
     answers = {
-        "GetScriptStatus": lambda r: status_to_wire(view(S.RUNNING)),
+        "GetScriptStatus": lambda r: status_to_wire(
+            end if r.execution_id == "e2" else view(S.RUNNING)
+        ),
         "WatchExecution": lambda r: updates(
             view(S.RUNNING),
             view(S.RUNNING),
-            view(S.RUNNING, S.COMPLETED, run_ids=("r1",)),
+            end,
             output=[line],
         ),
         "ListRuns": lambda r: pb.ListRunsResponse([run_to_wire(summary)], 1),
     }
     with FakeDaemon(answers) as daemon:
         result = ask(daemon, "watch", "e1")
+        status = ask(daemon, "status", "e2")
+        document = json.loads(ask(daemon, "status", "e2", "--json").output)
+    returned = '{"width": 0.5, "z": {"re": 0.0, "im": 1.0}}'
+    assert document["result"] == json.loads(returned)
+    assert status.output.splitlines()[-1] == f"returned {returned}"
     lines = result.output.splitlines()
     assert lines[0].endswith("| at the edge")
     assert lines[1].endswith("RUNNING    45 % line 12: stage.move_abs(x)")
     assert lines[2].split()[1:] == ["COMPLETED", "45", "%", "line", "12:", "stage.move_abs(x)"]
-    assert lines[3:] == ["scan e1 COMPLETED after 4.2 s", "run r1: 41 points", "file /d/r1.h5"]
+    assert lines[3:] == [
+        "scan e1 COMPLETED after 4.2 s", f"returned {returned}",
+        "run r1: 41 points, baseline 2", "file /d/r1.h5",
+    ]  # fmt: skip
     assert "\x1b" not in result.output
 
 

@@ -18,6 +18,7 @@ def run(number: int, **changes: object) -> RunSummary:
         "run_id": f"{number:08d}",
         "name": f"scan {number % 10}",
         "started_ns": 1000 + number,
+        "order_ns": 1000 + number,
         "ended_ns": 2000 + number,
         "outcome": RunOutcome.COMPLETED,
         "points": number,
@@ -138,8 +139,21 @@ async def test_what_the_disk_refuses_is_known_and_written_with_the_next(tmp_path
 
 async def test_points_of_an_open_run_are_updated(tmp_path: Path) -> None:
     async with catalogue(tmp_path, run(1, outcome=None)) as runs:
-        await runs.put_points("00000001", 77)
-        assert (await runs.find()).points == 77
+        await runs.put_points(run(1, outcome=None, points=77, other_points={"baseline": 2}))
+        found = await runs.find()
+        assert (found.points, found.other_points, found.events) == (77, {"baseline": 2}, 79)
+        assert found.points_in_words == "77 points, baseline 2"
+
+
+async def test_newest_is_what_began_last_whatever_the_clock_said(tmp_path: Path) -> None:
+    early = run(3, started_ns=1, order_ns=5000)  # the clock was set back before it
+    async with catalogue(tmp_path, run(1), early, run(2)) as runs:
+        assert (await runs.find()) == early
+        assert [found.run_id for found in (await runs.page())[0]] == [
+            "00000003", "00000002", "00000001"
+        ]  # fmt: skip
+        before, total = await runs.page(before_order_ns=early.order_ns)
+        assert ([found.run_id for found in before], total) == (["00000002", "00000001"], 2)
 
 
 async def test_twenty_thousand_runs_are_paged_through_indices(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def numbers_in(path: str, stream: str) -> list[int]:
 def check(whole: Whole, damaged: Damaged, done: RunSummary) -> None:
     intact = {stream: damaged.intact(whole, stream) for stream in STREAMS}
     assert {stream: numbers_in(done.path, stream) for stream in STREAMS} == intact
-    assert done.points == sum(map(len, intact.values()))
-    lost = whole.events - done.points
+    assert done.events == sum(map(len, intact.values()))
+    lost = whole.events - done.events
     told = re.search(r"(\d+) of (\d+) acknowledged events are missing", done.reason)
     assert (int(told[1]), int(told[2]) if told else 0) == (lost, whole.events) if lost else not told
     assert "damaged in" in done.reason
@@ -88,7 +88,7 @@ def test_the_runs_start_is_read_from_any_of_its_copies(tmp_path, lost):
         data[begin:end] = bytes(end - begin)
     done = recover(tmp_path, bytes(data))
     assert (done.name, done.user, done.metadata) == ("knife edge", "ada", {"sample": "razor"})
-    assert done.points == whole.events
+    assert done.events == whole.events
     check(whole, Damaged(bytes(data), places), done)
 
 
@@ -99,7 +99,7 @@ def test_without_any_start_the_catalogue_says_how_the_run_began(tmp_path):
     known = replace(summarize(START), points=whole.events)
     done = recover(tmp_path, bytes(data), known)
     assert (done.name, done.user, done.started_ns) == ("knife edge", "ada", START.started_ns)
-    assert done.points == whole.events
+    assert done.events == whole.events
 
 
 def test_without_any_start_and_catalogue_the_events_are_still_recovered(tmp_path):
@@ -107,7 +107,7 @@ def test_without_any_start_and_catalogue_the_events_are_still_recovered(tmp_path
     data = bytearray(whole.data)
     data[16 : whole.spans[1][1]] = bytes(whole.spans[1][1] - 16)
     done = recover(tmp_path, bytes(data))
-    assert (done.run_id, done.name, done.points) == ("abc123", "recovered", whole.events)
+    assert (done.run_id, done.name, done.events) == ("abc123", "recovered", whole.events)
 
 
 def test_a_tail_that_is_gone_is_counted_against_what_the_catalogue_had_noted(tmp_path):
@@ -115,7 +115,7 @@ def test_a_tail_that_is_gone_is_counted_against_what_the_catalogue_had_noted(tmp
     *_, last = (begin for begin, _, stream, _ in whole.spans if stream)
     known = replace(summarize(START), points=whole.events)
     done = recover(tmp_path, whole.data[:last], known)
-    assert done.points == whole.events - 1
+    assert done.events == whole.events - 1
     assert done.reason.endswith(
         "39 points recovered; 1 of 40 acknowledged events are missing: the journal ends before them"
     )
@@ -142,7 +142,7 @@ async def test_a_damaged_run_is_listed_with_what_is_missing_and_a_path_that_exis
             run = await storage.find_run("abc123")
             described = await storage.describe_run("abc123")
     assert run.outcome is RunOutcome.COMPLETED
-    assert run.points == sum(stream.points for stream in described.streams)
+    assert run.events == sum(stream.points for stream in described.streams)
     assert run.reason.startswith("the script ended; ")
     assert Path(run.path).exists()
     (kept,) = tmp_path.rglob("*.damaged-journal")

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -50,11 +51,11 @@ async def incomplete(
 async def test_it_is_described_read_and_followed_from_its_journal(tmp_path, monkeypatch):
     async with incomplete(tmp_path, monkeypatch) as (storage, seen):
         summary = await storage.find_run("abc123")
-        assert (summary.outcome, summary.points) == (RunOutcome.COMPLETED, 8)
+        assert (summary.outcome, summary.events) == (RunOutcome.COMPLETED, 8)
         assert "No space left on device" in summary.reason
         run = await storage.describe_run("abc123")
         assert [(s.name, s.points) for s in run.streams] == [("primary", 5), ("frames", 3)]
-        assert run.start == start()
+        assert run.start == replace(start(), order_ns=T0)
         assert column(await read_all(storage, "abc123"), "stage") == [0.0, 0.5, 1.0, 1.5, 2.0]
         frames = np.concatenate(
             [b.values["camera"] for b in await read_all(storage, "abc123", "frames")]
@@ -155,7 +156,7 @@ async def test_an_fsync_that_never_returns_does_not_hold_up_who_closes(tmp_path,
         summary = await storage.find_run("abc123")
         assert summary.outcome is RunOutcome.COMPLETED
         assert "the disk did nothing for 0.2 s while the run was being closed" in summary.reason
-        assert summary.points == 6
+        assert summary.events == 6
         assert column(await read_all(storage, "abc123"), "stage") == [0.0, 0.5, 1.0]
         # Its thread may come back at any time: what it holds is left to it.
         async with aclosing(storage.rebuild_catalogue()) as steps:
@@ -164,7 +165,7 @@ async def test_an_fsync_that_never_returns_does_not_hold_up_who_closes(tmp_path,
         await hung_disk.come_back(path)
     async with storing(tmp_path) as storage:
         (recovered,) = storage.recovered
-        assert (recovered.points, recovered.reason) == (6, "the script ended")
+        assert (recovered.events, recovered.reason) == (6, "the script ended")
         frames = np.concatenate(
             [b.values["camera"] for b in await read_all(storage, "abc123", "frames")]
         )

@@ -44,7 +44,7 @@ async def test_the_run_that_was_open_is_recovered_whole(old_data):
         (block,) = await read(storage, run.run_id)
         (picture,) = await read(storage, run.run_id, "pictures")
     assert run.outcome is RunOutcome.INTERRUPTED
-    assert run.points == 21
+    assert (run.points, run.other_points) == (20, {"pictures": 1})
     assert run.metadata == {"note": "left open"}
     assert block.values["number"].tolist() == list(range(20))
     assert block.values["label"].tolist() == ["n" * n for n in range(20)]
@@ -59,7 +59,7 @@ async def test_runs_scripts_executions_and_their_results_are_listed(old_data):
         scripts = await storage.ledger.load_scripts()
         results = [await storage.ledger.load_result(each.id) for each in executions]
     assert (total, [run.name for run in runs]) == (2, ["frames", "knife_edge"])
-    assert [run.points for run in runs] == [21, 5]
+    assert [run.events for run in runs] == [21, 5]
     assert [execution.script_name for execution in executions] == ["knife_edge", "frames"]
     assert results == [{"points": 5}, None]
     assert {script.name for script in scripts} == {"frames", "knife_edge"}

@@ -103,7 +103,7 @@ async def test_scripts_are_taken_over_from_a_damaged_catalogue(tmp_path: Path) -
     path = tmp_path / "catalogue.sqlite"
     with sqlite3.connect(path) as database:
         (page,) = database.execute(
-            "SELECT rootpage FROM sqlite_schema WHERE name = 'runs_by_name'"
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'runs_by_name_and_order'"
         ).fetchone()
     database.close()
     data = bytearray(path.read_bytes())

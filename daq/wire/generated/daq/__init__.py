@@ -1475,6 +1475,18 @@ class RunInfo(betterproto.Message):
     Those values again of which plain JSON loses something, as JSON with tags.
     """
 
+    other_points: Dict[str, int] = betterproto.map_field(
+        51, betterproto.TYPE_STRING, betterproto.TYPE_UINT64
+    )
+    """
+    Events of the other streams, by name; `points` are those of the main one.
+    """
+
+    order_ns: int = betterproto.uint64_field(52)
+    """
+    Its place among the runs: when it began, but behind the run before where the clock was set back.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class ListRunsRequest(betterproto.Message):
@@ -1493,6 +1505,8 @@ class ListRunsRequest(betterproto.Message):
     since_ns: int = betterproto.uint64_field(5)
     until_ns: int = betterproto.uint64_field(6)
     execution_id: str = betterproto.string_field(7)
+    before_order_ns: int = betterproto.uint64_field(50)
+    """Only runs that began before the one of this `order_ns`; 0 for all."""
 
 
 @dataclass(eq=False, repr=False)
