@@ -14,12 +14,9 @@ import os
 import resource
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
-from types import FrameType
 
 import trio
 
@@ -31,6 +28,7 @@ from daq.config import Config
 from daq.core import DeviceState, StopOutcome, StorageError
 from daq.storage import keep_memory_low, keep_private
 from daq.supervision import Guard, Supervisor, carry_out_what_is_left, reload_on_hangup
+from daq.supervision.last_resort import last_resort
 from daq.transport import open_serial_loop
 
 __all__ = ["run_daemon", "serve"]
@@ -52,8 +50,6 @@ LET_GO_S = 8.0
 """What all drivers get to let go of their instruments."""
 DRAIN_S = 20.0
 """What the storage gets after that; it has a deadline of its own before."""
-AT_ONCE_S = 3.0
-"""The same for everything, after a second signal."""
 
 
 async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
@@ -67,7 +63,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     # A signal that comes before all is ready ends the daemon as soon as it is.
     with (
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
-        _last_resort(config.scripts.grace_s + ENDING_S) as last_resort,
+        last_resort(config.scripts.grace_s + ENDING_S) as resort,
     ):
         async with trio.open_nursery() as storing:
             await storing.start(parts.storage.run)
@@ -92,70 +88,11 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
                         executions.cancel_scope.cancel()
                 finally:
                     await _leave_safe(parts.supervisor, parts.guard)
-                last_resort.leave_in(LET_GO_S)
+                resort.leave_in(LET_GO_S)
                 devices.cancel_scope.cancel()
-            last_resort.leave_in(DRAIN_S)
+            resort.leave_in(DRAIN_S)
             storing.cancel_scope.cancel()
     log.info("ended cleanly")
-
-
-class _LastResort:
-    """Ends the process when a driver holds its thread, or the loop's own, for ever.
-
-    A thread cannot be ended, and neither Trio nor Python goes on without it: it is left behind.
-    What was acknowledged is in the journal, and the guard carries out the last wills where it was
-    not dismissed.
-    """
-
-    def __init__(self) -> None:
-        self._timer: threading.Timer | None = None
-        self.signals = 0
-
-    def leave_in(self, seconds: float) -> None:
-        """From now on so long, whatever was said before; a second signal is not taken back."""
-        if self.signals > 1:
-            seconds = min(seconds, AT_ONCE_S)
-        self.cancel()
-        self._timer = threading.Timer(seconds, _leave, [seconds])
-        self._timer.daemon = True
-        self._timer.start()
-
-    def cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-
-@contextmanager
-def _last_resort(usual_s: float) -> Iterator[_LastResort]:
-    """Counts from the first signal on, also when that finds the loop blocked."""
-    last_resort = _LastResort()
-    passed_on = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def heed(number: int, frame: FrameType | None) -> None:
-        last_resort.signals += 1
-        if last_resort.signals <= 2:
-            last_resort.leave_in(usual_s)
-        handler = passed_on[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-    for number in passed_on:
-        signal.signal(number, heed)
-    try:
-        yield last_resort
-    finally:
-        last_resort.cancel()
-        for number, handler in passed_on.items():
-            signal.signal(number, handler)
-
-
-def _leave(after_s: float) -> None:
-    names = ", ".join(
-        thread.name for thread in threading.enumerate() if thread.name != "MainThread"
-    )
-    log.error("a driver does not let go within %g s; the process ends without: %s", after_s, names)
-    logging.shutdown()
-    os._exit(1)
 
 
 def _nothing_runs(parts: Parts) -> bool:
