@@ -14,7 +14,7 @@ from pathlib import Path
 
 from daq.core import RunStart, StorageError
 
-__all__ = ["Directories", "iso_time", "sync_directory"]
+__all__ = ["Directories", "iso_time"]
 
 _SLUG_LENGTH = 48
 _SHORT_ID = 8
@@ -108,12 +108,3 @@ def iso_time(ns: int) -> str:
     """ISO 8601 in UTC with the nanoseconds cut to microseconds."""
     seconds, rest = divmod(ns, 1_000_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000).isoformat()
-
-
-def sync_directory(path: Path) -> None:
-    """Force a directory's entries to disk: a new name is durable only after that."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

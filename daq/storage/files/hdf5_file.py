@@ -29,7 +29,6 @@ import numpy as np
 
 from daq.core import Column, RunStart, RunStop, StorageError
 from daq.storage.files.compression import Filters
-from daq.storage.files.directories import sync_directory
 from daq.storage.files.hdf5_columns import GrowingDataset
 from daq.storage.files.hdf5_plots import link_plot, mark_plot
 from daq.storage.files.hdf5_sink import Hdf5Sink
@@ -37,6 +36,7 @@ from daq.storage.files.hdf5_stream import StreamGroup, time_dataset
 from daq.storage.files.nexus import Converted, nexus_group, write_converted, write_start, write_stop
 from daq.storage.journal.block_records import BlockBatch
 from daq.storage.journal.channel import ChannelInfo
+from daq.storage.journal.journal import sync_directory
 from daq.storage.journal.row_records import RowBatch
 from daq.wire.hdf5_names import ENTRY_PARTS, dataset_name
 

@@ -27,7 +27,7 @@ from daq.storage.journal.framing import (
     header_version,
 )
 
-__all__ = ["Damage", "JournalReader", "JournalWriter", "UnreadableJournalError"]
+__all__ = ["Damage", "JournalReader", "JournalWriter", "UnreadableJournalError", "sync_directory"]
 
 _READ_BYTES = 4 << 20
 _MOST_BUFFERS = 1024
@@ -121,6 +121,13 @@ class JournalWriter:
                 advice="leave the storage directory alone while the daemon runs",
             )
         self._synced = size
+
+    def sync_name(self) -> None:
+        """Force the name of the new file to the disk: a power cut would lose all that is in it."""
+        try:
+            sync_directory(self.path.parent)
+        except OSError as error:
+            raise _storage_error(self.path, "cannot be forced to disk", error) from error
 
     def _is_here(self) -> bool:
         """Whether the path still leads to the file that is written to."""
@@ -249,6 +256,15 @@ class JournalReader:
         if not framing.head_bytes < found.wanted <= end - offset:
             return False
         return bool(framing.scan(memoryview(self._read(offset, found.wanted))).records)
+
+
+def sync_directory(path: Path) -> None:
+    """Force a directory's entries to disk: a new name is durable only after that."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 _ADVICE = {

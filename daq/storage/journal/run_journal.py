@@ -61,6 +61,7 @@ def begin_journal(path: Path, start: RunStart) -> JournalWriter:
     try:
         writer.write(encode_record(Kind.START, records.encode_start(start)) * 2)
         writer.sync()
+        writer.sync_name()
     except StorageError:
         writer.close()
         path.unlink(missing_ok=True)
