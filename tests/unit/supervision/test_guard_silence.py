@@ -51,21 +51,21 @@ def test_a_daemon_that_stands_still_hangs(looks, word):
 
 
 @pytest.mark.parametrize(
-    ("looks", "least_s"),
+    ("looks", "after_s"),
     [
         (daemon("R", turns=10, share=0.02), 60.0),  # it gets little of an overloaded machine
         (daemon("R"), 60.0),  # nothing at all
         (daemon("S", threads="SD", turns=3, share=0.02), 60.0),  # it is being swapped in
         (daemon("D", turns=3, share=0.02), 60.0),
-        (daemon("R", turns=10, share=1.0), 10.0),  # a legal call computes
-        (daemon("S", threads="R", turns=200, share=1.0), 10.0),  # the same in a thread
-        (daemon("S", threads="S", turns=200, share=0.5), 20.0),  # the same, seen between two steps
-        (daemon("R", turns=10, share=8.0), 10.0),  # on eight processors
+        # From the second look on it is known what was computed.
+        (daemon("R", turns=10, share=1.0), 10.25),  # a legal call computes
+        (daemon("S", threads="R", turns=200, share=1.0), 10.25),  # the same in a thread
+        (daemon("S", threads="S", turns=200, share=0.5), 20.25),  # seen between two steps
+        (daemon("R", turns=10, share=8.0), 10.25),  # on eight processors
     ],
 )
-def test_a_daemon_that_computes_or_is_not_let_gets_far_longer(looks, least_s):
-    after_s, _ = watched(looks)
-    assert least_s <= after_s <= least_s + 2 * TICK_S
+def test_a_daemon_that_computes_or_is_not_let_gets_far_longer(looks, after_s):
+    assert watched(looks)[0] == after_s
 
 
 def test_an_endless_loop_and_a_machine_that_lets_nobody_run_are_told_apart():
@@ -80,7 +80,7 @@ def test_short_of_the_bounds_nobody_acts(share):
 
 
 def test_work_in_between_is_not_standing_still():
-    mixed = [Look("S" if n % 2 else "R", n // 2, "S", 0.01 * n) for n in range(int(5.5 / TICK_S))]
+    mixed = [Look("S" if n % 12 else "R", 0, "S", 0.01 * n) for n in range(int(50 / TICK_S))]
     assert watched(mixed) == (None, "")
 
 

@@ -50,7 +50,7 @@ class Line:
         while waiting := self._unsent():
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"{waiting} bytes have not left: the line is held up")
-            if broken.poll(_LOOK_MS):
+            if broken.poll(_LOOK_MS) and self._unsent():  # it may have read all, and gone
                 raise ConnectionResetError(_CLOSED)
 
     def receive(self, timeout: float) -> bytes:
