@@ -20,7 +20,7 @@ from functools import partial
 
 import trio
 
-from daq.api import Access, Parts, read_access, serve_api
+from daq.api import Access, Parts, read_access, require_free_address, serve_api
 from daq.assembly import assemble, guard_directory
 from daq.bus import feed_ring
 from daq.bus.ring_writer import RingWriter
@@ -58,6 +58,7 @@ async def run_daemon(config: Config, announce: Callable[[str], None]) -> None:
     # Before anything that may fail or take its time: instruments may have been left as they were.
     await trio.to_thread.run_sync(carry_out_what_is_left, guard_directory(config))
     access = read_access(config.server)
+    await require_free_address(config.server.host, config.server.port)
     await trio.to_thread.run_sync(keep_private, config.storage)
     parts = assemble(config, access)
     # A signal that comes before all is ready ends the daemon as soon as it is.

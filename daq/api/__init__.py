@@ -4,6 +4,15 @@ from daq.api.audit import Audit
 from daq.api.door.access import Access, read_access
 from daq.api.door.admission import limits_here
 from daq.api.parts import DaemonInfo, Parts
-from daq.api.server import serve_api
+from daq.api.server import require_free_address, serve_api
 
-__all__ = ["Access", "Audit", "DaemonInfo", "Parts", "limits_here", "read_access", "serve_api"]
+__all__ = [
+    "Access",
+    "Audit",
+    "DaemonInfo",
+    "Parts",
+    "limits_here",
+    "read_access",
+    "require_free_address",
+    "serve_api",
+]

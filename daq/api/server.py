@@ -27,7 +27,7 @@ from daq.api.parts import Parts
 from daq.api.run_service import RunService
 from daq.core import ConfigurationError
 
-__all__ = ["serve_api"]
+__all__ = ["require_free_address", "serve_api"]
 
 logger = logging.getLogger(__name__)
 
@@ -131,8 +131,17 @@ def _descriptors() -> DescriptorPool:
     return pool
 
 
-async def _bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets on every address of `host` that this machine has, all on one port."""
+async def require_free_address(host: str, port: int) -> None:
+    """Raise ConfigurationError when the address cannot be had, before anything else is begun."""
+    for bound in await _bind(host, port, backlog=0):
+        bound.close()
+
+
+async def _bind(host: str, port: int, *, backlog: int = BACKLOG) -> list[socket.socket]:
+    """Sockets on every address of `host` that this machine has, all on one port.
+
+    They listen, where a `backlog` says how many clients may wait.
+    """
     try:
         found = await trio.socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -144,7 +153,7 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     for family, _, _, _, address in found:
         chosen = sockets[0].getsockname()[1] if sockets else port
         try:
-            sockets.append(_listening(family, (address[0], chosen, *address[2:])))
+            sockets.append(_bound(family, (address[0], chosen, *address[2:]), backlog))
         except OSError as error:
             failure = error
             if error.errno not in _NOT_OURS:
@@ -172,7 +181,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
     )
 
 
-def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
+def _bound(family: int, address: tuple[Any, ...], backlog: int) -> socket.socket:
     # Naming TCP matters: asyncio turns Nagle's algorithm off only for sockets that say so, and with
     # it on every answer waits 40 ms for the client's delayed acknowledgement.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -181,7 +190,8 @@ def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address)
-        bound.listen(BACKLOG)
+        if backlog:
+            bound.listen(backlog)
         bound.setblocking(False)
     except BaseException:
         bound.close()

@@ -14,6 +14,7 @@ from daq.core.capabilities import (
     Readable,
     SampleProducer,
     Triggerable,
+    call_misfit,
     operations_of,
 )
 from daq.core.device import (
@@ -223,6 +224,7 @@ __all__ = [
     "axis_label",
     "bind_plan",
     "brief",
+    "call_misfit",
     "convert_parameters",
     "did_you_mean",
     "error_class",

@@ -7,13 +7,14 @@ emission, a wavelength and an exposure follow from the parameters of these names
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from daq.core.measurement import Reading
+from daq.core.near_miss import did_you_mean
 from daq.core.units import Scalar
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Readable",
     "SampleProducer",
     "Triggerable",
+    "call_misfit",
     "operations_of",
 ]
 
@@ -90,6 +92,33 @@ def _operations() -> dict[str, Operation]:
         ),
     ]
     return {row.name: row for row in rows}
+
+
+def call_misfit(signature: str, given: int, named: Collection[str] = ()) -> str:
+    """What is wrong with a call, by the argument that is: `'position' is missing`.
+
+    Args:
+        signature: As people read it: `(name, value=None)`.
+        given: How many arguments were given by position.
+        named: The names of the others.
+
+    Returns:
+        Nothing when the call fits.
+    """
+    parts = [part.strip() for part in signature.strip("()").split(",") if part.strip()]
+    names = [part.partition("=")[0].strip() for part in parts]
+    for name in named:
+        if name not in names:
+            return f"there is no argument {name!r}{did_you_mean(name, names, '; ')}"
+        if name in names[:given]:
+            return f"{name!r} is given twice"
+    if given > len(names):
+        takes = {0: "no arguments", 1: "one argument"}.get(len(names), f"{len(names)} arguments")
+        return f"it takes {takes}, not {given}"
+    for name, part in list(zip(names, parts, strict=True))[given:]:
+        if name not in named and "=" not in part:
+            return f"{name!r} is missing"
+    return ""
 
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(_operations())

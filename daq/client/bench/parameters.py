@@ -20,6 +20,7 @@ from daq.core import (
     LimitError,
     ParameterError,
     Scalar,
+    did_you_mean,
     parse_scalar,
 )
 
@@ -121,7 +122,8 @@ class Parameters:
         if name not in self._bound:
             raise MissingParameterError(
                 f"{self._device} has no parameter {name!r}; "
-                f"it has {', '.join(self._bound) or 'none'}"
+                f"it has {', '.join(self._bound) or 'none'}",
+                advice=did_you_mean(name, self._bound),
             )
         return self._bound[name]
 

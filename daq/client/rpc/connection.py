@@ -280,7 +280,7 @@ class Connection:
     def _lost(self, channel: ClientChannel) -> ConnectionLostError:
         if channel.was_met_with_silence:
             return ConnectionLostError(
-                f"the daemon on {self.address} closed the connection without a word",
+                f"what listens on {self.address} said nothing before the connection ended",
                 advice=self._credentials.advice_for_silence(),
             )
         return ConnectionLostError(
@@ -293,7 +293,7 @@ class Connection:
         if error.errno and not isinstance(error, socket.gaierror):
             reason = os.strerror(error.errno)
         return CommunicationError(
-            f"no daemon answers on {self.address}: {reason}",
+            f"no daemon answers on {self._host}:{self._port}: {reason}",
             advice="start one with `python -m daq serve`, or say where it is with --address or "
             "DAQ_ADDRESS",
         )

@@ -15,6 +15,7 @@ from daq.core import (
     Limits,
     ListDevices,
     NotFoundError,
+    call_misfit,
     did_you_mean,
     split_target,
 )
@@ -39,12 +40,10 @@ class DeviceOperation:
         return _writable(self._session.request(call))
 
     def _bind(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        parameters = _parameters_of(self._signature)
-        free = parameters[len(arguments) :]
-        bound = [*arguments, *(named[name] for name in free if name in named)]
-        if len(bound) != len(arguments) + len(named) or len(bound) > len(parameters):
-            raise TypeError(f"{self} was called with other arguments")
-        return bound
+        if misfit := call_misfit(self._signature, len(arguments), named):
+            raise TypeError(f"{self}: {misfit}")
+        free = _parameters_of(self._signature)[len(arguments) :]
+        return [*arguments, *(named[name] for name in free if name in named)]
 
     def __bool__(self) -> bool:
         raise TypeError(f"call it: {self}")
@@ -170,7 +169,7 @@ class Devices:
         """Raise CapabilityError or LimitError, unless it may move to both of these."""
         found = self.find(axis)
         if not getattr(found, "is_axis", hasattr(found, "move_abs")):
-            raise CapabilityError(f"{axis}: cannot be moved; it is {found!r}")
+            raise CapabilityError(f"{axis}: cannot be moved", advice=f"{axis} is {found!r}")
         limits = getattr(found, "limits", None)
         if limits is not None:
             for position in ends:

@@ -6,7 +6,8 @@ import builtins
 import math
 import sys
 import time
-from typing import Any
+from types import MethodType
+from typing import Any, SupportsFloat
 
 from daq import core
 from daq.core import PLANS, Progress
@@ -56,7 +57,7 @@ class Language:
 
     def _functions(self) -> dict[str, Any]:
         session = self._session
-        return {
+        functions: dict[str, Any] = {
             "arange": arange,
             "checkpoint": session.checkpoint_here,
             "device": self._devices.device,
@@ -73,6 +74,10 @@ class Language:
             "sleep": session.sleep,
             "stop_requested": session.stop_requested,
         }
+        for name, function in functions.items():
+            if isinstance(function, MethodType):  # Python names it in errors as the script does
+                function.__func__.__qualname__ = name
+        return functions
 
     def _machinery(self) -> dict[str, Any]:
         names = {name: getattr(builtins, name) for name in BUILTINS}
@@ -100,6 +105,8 @@ class Language:
 
     def _progress(self, fraction: float, message: str = "") -> None:
         self._session.checkpoint_here()
+        if not isinstance(fraction, SupportsFloat):
+            raise TypeError(f"progress() takes a fraction from 0 to 1, not {fraction!r:.60}")
         self.tracker.set(float(fraction))
         if message:
             self._session.tell(Progress(str(message)[:1000]))

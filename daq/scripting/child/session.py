@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsFloat
 
 from daq import core
 from daq.core import Call, DaqError, Pause, Request
@@ -176,9 +176,9 @@ class Session:
 
     def sleep(self, seconds: float) -> None:
         """Wait; a stop or a pause is heeded at once."""
+        if not isinstance(seconds, SupportsFloat) or math.isnan(seconds):
+            raise ValueError(f"sleep() takes a number of seconds, not {seconds!r:.60}")
         seconds = float(seconds)
-        if math.isnan(seconds):
-            raise ValueError("sleep() takes a number of seconds, not nan")
         deadline = time.monotonic() + seconds
         while True:
             self.checkpoint_here()

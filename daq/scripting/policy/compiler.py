@@ -12,6 +12,7 @@ from daq.core import Diagnostic, ScriptCheck, brief
 from daq.scripting.policy.checkpoints import ScriptTransformer
 from daq.scripting.policy.nodes import main_function
 from daq.scripting.policy.parameters import declared_parameters
+from daq.scripting.policy.recovery import mistaken_lines, without_mistake
 from daq.scripting.policy.rules import Finding
 
 __all__ = ["SCRIPT", "CompiledScript", "compile_script", "too_large"]
@@ -43,7 +44,7 @@ def compile_script(source: str, modules: Mapping[str, frozenset[str]]) -> Compil
     try:
         return _compile(source, lines, modules)
     except SyntaxError as error:
-        return _refused([_syntax(error, lines)])
+        return _refused(_mistakes(error, lines, modules))
     except (RecursionError, MemoryError):
         return _refused([_whole(lines, "the script is nested too deeply to be parsed")])
     except (ValueError, OverflowError) as error:
@@ -140,6 +141,36 @@ def _syntax(error: SyntaxError, lines: Sequence[str]) -> Diagnostic:
         error.msg or "invalid syntax",
         _text(lines, line),
     )
+
+
+def _mistakes(
+    error: SyntaxError, lines: Sequence[str], modules: Mapping[str, frozenset[str]]
+) -> list[Diagnostic]:
+    """A syntax error, and what else is wrong in the lines that it does not concern."""
+    found = [_syntax(error, lines)]
+    mended, taken_out = lines, set[int]()
+    while len(found) < _MAX_DIAGNOSTICS and (concerned := mistaken_lines(error)):
+        mended = without_mistake(mended, error)
+        taken_out.update(concerned)
+        try:
+            rest = _compile("\n".join(mended), lines, modules)
+        except SyntaxError as further:
+            if _follows(further, error):
+                break
+            found.append(_syntax(further, lines))
+            error = further
+        except (RecursionError, MemoryError, ValueError, OverflowError):
+            break
+        else:
+            found += [d for d in rest.check.diagnostics if d.line not in taken_out]
+            break
+    return sorted(found, key=lambda d: (d.line, d.column))
+
+
+def _follows(further: SyntaxError, error: SyntaxError) -> bool:
+    """Whether a mistake may be there only because the one before it was taken out."""
+    is_before = (further.lineno or 0) <= (error.lineno or 0)
+    return is_before or isinstance(further, IndentationError) or "unmatched" in further.msg
 
 
 def _null_character(source: str, lines: Sequence[str]) -> Diagnostic:

@@ -14,6 +14,7 @@ from daq.core import (
     DeviceError,
     LimitError,
     Limits,
+    call_misfit,
 )
 
 __all__ = [
@@ -37,25 +38,25 @@ MAX_FRAMES_BYTES = 1 << 30
 
 
 def check_nothing(device: DeviceDescription, operation: str, arguments: Arguments) -> Arguments:
-    _arity(device, operation, arguments, 0, 0)
+    _arity(device, operation, arguments)
     return ()
 
 
 def check_position(device: DeviceDescription, operation: str, arguments: Arguments) -> Arguments:
-    _arity(device, operation, arguments, 1, 1)
+    _arity(device, operation, arguments)
     position = check_number(device, operation, "position", arguments[0], device.units)
     check_limits(device.id, "position", position, device.limits, device.units)
     return (position,)
 
 
 def check_distance(device: DeviceDescription, operation: str, arguments: Arguments) -> Arguments:
-    _arity(device, operation, arguments, 1, 1)
+    _arity(device, operation, arguments)
     return (check_number(device, operation, "distance", arguments[0], device.units),)
 
 
 def check_frame_count(device: DeviceDescription, operation: str, arguments: Arguments) -> Arguments:
     """At least one frame, and no more than memory should hold at once."""
-    _arity(device, operation, arguments, 0, 1)
+    _arity(device, operation, arguments)
     count = arguments[0] if arguments else 1
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
         raise wrong_argument(device, operation, "n", "a whole number from 1", count)
@@ -97,23 +98,15 @@ def check_limits(
 
 
 def check_arity(
-    device: DeviceDescription,
-    operation: str,
-    arguments: Sequence[Any],
-    signature: str,
-    least: int,
-    most: int,
+    device: DeviceDescription, operation: str, arguments: Sequence[Any], signature: str
 ) -> None:
     """Raise DeviceError for too few or too many arguments."""
-    if not least <= len(arguments) <= most:
-        called = f"{operation}{signature} was called with {len(arguments)} arguments"
-        raise DeviceError(f"{device.id}: {called}")
+    if misfit := call_misfit(signature, len(arguments)):
+        raise DeviceError(f"{device.id}: {operation}{signature}: {misfit}; nothing was changed")
 
 
-def _arity(
-    device: DeviceDescription, operation: str, arguments: Arguments, least: int, most: int
-) -> None:
-    check_arity(device, operation, arguments, OPERATIONS[operation].signature, least, most)
+def _arity(device: DeviceDescription, operation: str, arguments: Arguments) -> None:
+    check_arity(device, operation, arguments, OPERATIONS[operation].signature)
 
 
 def check_number(

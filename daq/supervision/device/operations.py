@@ -136,7 +136,7 @@ def parameter_action(operation: Operation, row: DeviceParameter) -> Action:
 
     def check(device: DeviceDescription, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         if operation.signature == "()":
-            check_arity(device, name, arguments, "()", 0, 0)
+            check_arity(device, name, arguments, "()")
             return ()
         return check_own(device, name, row, arguments)
 
@@ -155,8 +155,7 @@ def device_action(action: DeviceAction) -> Action:
     """How an action of the device's own is done."""
 
     def check(device: DeviceDescription, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        wanted = len(action.arguments)
-        check_arity(device, name, arguments, action.signature, wanted, wanted)
+        check_arity(device, name, arguments, action.signature)
         rows = zip(action.arguments, arguments, strict=True)
         return tuple(parameter_value(device, name, row, given) for row, given in rows)
 

@@ -78,13 +78,13 @@ async def set_parameter(
 
 def check_get(device: DeviceDescription, operation: str, arguments: Arguments) -> Arguments:
     """`get(name)`."""
-    check_arity(device, operation, arguments, "(name)", 1, 1)
+    check_arity(device, operation, arguments, "(name)")
     return (_readable(device, operation, arguments[0]).name,)
 
 
 def check_set(device: DeviceDescription, operation: str, arguments: Arguments) -> Arguments:
     """`set(name, value)`."""
-    check_arity(device, operation, arguments, "(name, value)", 2, 2)
+    check_arity(device, operation, arguments, "(name, value)")
     row = device.parameter(arguments[0])
     return (row.name, parameter_value(device, operation, row, arguments[1]))
 
@@ -94,7 +94,7 @@ def check_own(
 ) -> Arguments:
     """The call of a parameter by its name: with a value to set it, or without to get it."""
     given = () if tuple(given) == (None,) else given
-    check_arity(device, operation, given, f"({row.argument}=None)", 0, 1)
+    check_arity(device, operation, given, f"({row.argument}=None)")
     if given:
         return (parameter_value(device, operation, row, given[0]),)
     _readable(device, operation, row.name)

@@ -155,7 +155,7 @@ async def test_our_client_comes_in_with_its_token_and_says_what_is_wrong_without
     assert "--token-file" in nobody.advice
     assert "is not trusted: " in stranger.message
     assert "--tls-ca" in stranger.advice
-    assert "without a word" in plain.message
+    assert "said nothing" in plain.message
     assert "may want TLS" in plain.advice
 
 
@@ -174,7 +174,7 @@ async def test_a_clients_certificate_is_asked_for_and_names_the_user(tmp_path, f
         await in_asyncio(start, address)
         assert served.queue.calls == [("start", {}, "jo")]
         error = await in_asyncio(ask, address, Credentials("", files.ca))
-    assert "closed the connection without a word" in error.message
+    assert "said nothing before the connection ended" in error.message
     assert "--tls-certificate" in error.advice
 
 

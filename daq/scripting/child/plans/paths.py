@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, SupportsIndex
 
 from daq.core import MAX_POINTS, ParameterError, PlanCall
 
@@ -28,6 +28,8 @@ class Path:
 
 def linspace(start: float, stop: float, num: int = 50) -> list[float]:
     """`num` equal steps from `start` to `stop`, both included."""
+    if not isinstance(num, SupportsIndex) or num.__index__() < 0:
+        raise ValueError(f"linspace() takes a whole number of points, not {num!r:.60}")
     if num == 1:
         return [float(start)]
     return [start + (stop - start) * i / (num - 1) for i in range(num)]

@@ -156,7 +156,7 @@ async def test_the_last_answer_is_returned(tmp_path, autojump_clock):
         (
             ("search_index", "up"),
             DeviceError,
-            r"search_index\(direction, speed\) was called with 1",
+            r"search_index\(direction, speed\): 'speed' is missing",
         ),
         (("search_index", 1, 1.0), DeviceError, "direction takes a text"),
         (("led", 1, 1), DeviceError, "on takes True or False"),
