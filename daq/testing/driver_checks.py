@@ -17,6 +17,7 @@ from daq.core import (
     SampleProducer,
     Triggerable,
 )
+from daq.drivers import Driver
 from daq.testing.driver_subject import Subject, expect, expect_error
 
 __all__ = ["ALWAYS", "PROTOCOLS", "Check"]
@@ -75,6 +76,9 @@ async def capabilities_are_what_is_implemented(subject: Subject) -> None:
             expect(implemented, f"it declares {capability} and lacks methods of {protocol}")
         else:
             expect(not implemented, f"it implements {protocol} and does not declare {capability}")
+    for action in driver.description.actions:
+        is_there = type(driver).act is not Driver.act or hasattr(driver, action.name)
+        expect(is_there, f"it declares the action {action.name} and has no method for it")
     await trio.lowlevel.checkpoint()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
 import trio
 
-from daq.core import Reading
+from daq.core import DeviceAction, DeviceDescription, Reading
 from daq.drivers.declarative import shipped_descriptions
 from daq.drivers.simulated import (
     SimulatedCamera,
@@ -127,6 +128,12 @@ class ShortCamera(SimulatedCamera):
         yield Reading(np.zeros((480, 640), np.uint16), self.context.timebase.now_ns())
 
 
+class PromisingMeter(SimulatedPowerMeter):
+    @property
+    def description(self) -> DeviceDescription:
+        return replace(super().description, actions=(DeviceAction("blink"),))
+
+
 class HangingMeter(SimulatedPowerMeter):
     async def read(self) -> Reading:
         await trio.sleep_forever()
@@ -142,6 +149,7 @@ class HangingMeter(SimulatedPowerMeter):
         (InventiveMeter, "a value is not finite"),
         (StaleMeter, "outside of the call"),
         (ShortCamera, "asked for 3 frames, it delivered 1"),
+        (PromisingMeter, "it declares the action blink and has no method for it"),
         (HangingMeter, "was not over after 60 s"),
     ],
 )

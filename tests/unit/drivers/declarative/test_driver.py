@@ -346,6 +346,8 @@ class Iris(ScpiInstrument):
             self.blades.go(self.blades.now())
         elif text.startswith("m"):
             self.motor = text[1:]
+        elif text.startswith("c"):
+            self.blades.go(0.0 if self.blades.now() > 1 else 25.0)
         else:
             self.blades.go(float(text[1:]))
         self.reply("ok")
@@ -360,6 +362,11 @@ async def test_the_documentations_example_keeps_every_contract(tmp_path, autojum
     async with on_loopback(Iris) as bench:
         options = {"description": str(tmp_path / "iris.toml"), "port": "loopback"}
         assert "stop_ends_a_move_half_way" in await check_driver(bench.make, options)
+        iris = bench.make(DriverContext("iris", "declarative", Timebase(), options))
+        assert [each.signature for each in iris.description.actions] == ["(turns)"]
+        await iris.connect()
+        await iris.act("calibrate", 2)
+        assert await iris.is_moving()
 
 
 def test_the_reference_is_that_of_the_tables():
