@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -12,11 +12,11 @@ import trio
 from daq.api.door.bridge import Bridge, Emit
 from daq.api.door.call_boundary import caller
 from daq.api.door.ipc import events_to_ipc
-from daq.api.door.paging import MAX_PAGE, page
+from daq.api.door.paging import MAX_PAGE, first_page, in_thread
 from daq.api.door.trio_service import TrioService, streaming, unary
 from daq.api.parts import Parts
 from daq.api.streams.document_stream import stream_documents
-from daq.core import ConfigurationError, RunOutcome, require_short_json
+from daq.core import ConfigurationError, RunOutcome, RunSummary, require_short_json
 from daq.wire.convert import (
     clean,
     data_from_wire,
@@ -79,13 +79,13 @@ class RunService(TrioService, pb.RunServiceBase):
             execution_id=request.execution_id,
             before_order_ns=request.before_order_ns,
         )
-        return pb.ListRunsResponse(await page(runs, run_to_wire), total)
+        return await in_thread(lambda: _runs_to_wire(runs, total))
 
     @unary
     async def get_run(self, request: pb.GetRunRequest) -> pb.RunDetail:
         summary = await self._storage.find_run(request.run_id)
         run = await self._storage.describe_run(summary.run_id)
-        return run_detail_to_wire(run.summary, run.start, run.streams)
+        return await in_thread(lambda: run_detail_to_wire(run.summary, run.start, run.streams))
 
     @streaming(buffer=2)
     async def read_run(self, request: pb.ReadRunRequest, emit: Emit[pb.RunBatch]) -> None:
@@ -131,6 +131,10 @@ def _read(
     """The values of a request; an older client's JSON has no tags."""
     require_short_json(*texts.values())
     return typed_from_wire(texts) if typed else without_tags(texts)
+
+
+def _runs_to_wire(runs: Iterable[RunSummary], total: int) -> pb.ListRunsResponse:
+    return pb.ListRunsResponse(list(first_page(runs, run_to_wire)), total)
 
 
 def _outcome(word: str) -> RunOutcome:

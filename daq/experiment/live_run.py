@@ -31,8 +31,8 @@ __all__ = ["LiveRun", "plain_values", "refuse_repeated", "run_together"]
 
 MAX_STREAMS = 1000
 """In one run; a script that makes a new one for each event has made a mistake."""
-MAX_COLUMNS = 4096
-"""Of one event; each is a dataset of the file. What belongs together is one column: an array."""
+MAX_COLUMNS = 32_768
+"""Of one event. What belongs together is one column: an array."""
 _INLINE_ITEMS, _INLINE_CHARACTERS = 256, 1 << 16
 """Of an event's values, at all depths: to look at them takes some milliseconds."""
 MAX_NAME = 500

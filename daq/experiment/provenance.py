@@ -22,7 +22,7 @@ __all__ = ["Provenance", "software_versions"]
 
 SETTINGS_TIMEOUT_S = 2.0
 METADATA_ITEMS = 10_000
-METADATA_CHARACTERS = 1 << 20
+METADATA_CHARACTERS = 4 << 20
 METADATA_DEPTH = 32
 """Metadata are read whole wherever a run is shown: in lists, in its file, in its documents."""
 NAME_CHARACTERS = 1000

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import betterproto
 from grpclib.encoding.base import CodecBase
@@ -17,7 +17,9 @@ from grpclib.encoding.base import CodecBase
 from daq.wire.generated import daq as pb
 from daq.wire.map_fields import encode_with_maps
 
-__all__ = ["BulkCodec", "Field", "walk"]
+__all__ = ["BulkCodec", "Field", "encoded", "walk"]
+
+Message = TypeVar("Message", bound=betterproto.Message)
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
@@ -42,6 +44,22 @@ BULK_BYTES = 4096
 """A payload below this is not worth the detour."""
 
 
+class _Encoded:
+    """A message as it travels."""
+
+    def __init__(self, message: betterproto.Message) -> None:
+        self.data = encode_with_maps(message)
+        self.message_type = type(message)
+
+
+def encoded(message: Message) -> Message:
+    """The message, encoded already: all that can be done with it is to send it.
+
+    For threads, where the size of a message is somebody else's choice.
+    """
+    return cast("Message", _Encoded(message))
+
+
 class Field(NamedTuple):
     """One field at the outer level of an encoded message."""
 
@@ -64,6 +82,8 @@ class BulkCodec(CodecBase):
 
     def encode_parts(self, message: Any, message_type: Any) -> tuple[bytes | memoryview, ...]:
         """The message, or all but the payload of its large field and the payload as it is."""
+        if isinstance(message, _Encoded) and message.message_type is message_type:
+            return (message.data,)
         if not isinstance(message, message_type):
             raise TypeError(f"{message_type.__name__} expected, not {type(message).__name__}")
         name, number = _BULK.get(message_type, ("", 0))

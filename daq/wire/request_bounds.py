@@ -14,7 +14,7 @@ import betterproto
 
 __all__ = ["MAX_FIELDS", "require_few_fields"]
 
-MAX_FIELDS = 4096
+MAX_FIELDS = 8192
 """Of one request: fields, elements of lists and entries of maps, at all depths."""
 
 _LENGTH_DELIMITED = 2

@@ -12,7 +12,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
@@ -22,6 +22,8 @@ from h2.exceptions import StreamClosedError
 from h2.stream import StreamInputs
 
 __all__ = ["FairStream"]
+
+T = TypeVar("T")
 
 MAX_REQUEST_BYTES = 4 << 20
 """The largest request is a script; larger ones are refused before they are buffered."""
@@ -74,7 +76,7 @@ class FairStream(Stream):
             yield
         self._has_request = True
 
-    async def in_thread(self, work: Callable[[], bytes]) -> bytes:
+    async def in_thread(self, work: Callable[[], T]) -> T:
         """Do what takes some milliseconds where it keeps nobody waiting."""
         return await asyncio.get_running_loop().run_in_executor(None, work)
 

@@ -11,6 +11,7 @@ from daq.api.door.bridge import Emit
 from daq.core import EventBlock, RunStop
 from daq.core.values import to_json
 from daq.storage import Storage
+from daq.wire.bulk_codec import encoded
 from daq.wire.event_model import Document, DocumentComposer
 from daq.wire.generated import daq as pb
 
@@ -32,7 +33,7 @@ async def stream_documents(
     def events(block: EventBlock) -> list[pb.Document]:
         return [to_wire(document) for document in composer.events(block)]
 
-    await emit(to_wire(composer.begin()))
+    await emit(await trio.to_thread.run_sync(lambda: to_wire(composer.begin())))
     blocks = storage.follow_run(run_id)
     async with aclosing(blocks):
         async for block in blocks:
@@ -46,4 +47,4 @@ async def stream_documents(
 
 def _to_wire(document: Document, *, typed: bool) -> pb.Document:
     name, content = document
-    return pb.Document(name, to_json(content, typed=typed), typed=typed)
+    return encoded(pb.Document(name, to_json(content, typed=typed), typed=typed))

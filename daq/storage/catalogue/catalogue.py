@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -36,6 +37,8 @@ _OPEN = "open"
 _SHOWN = 5
 _RECENT = 100
 """Runs whose names are compared with one that there is not."""
+_MOST_METADATA = 4 << 20
+"""Characters in a page of runs: what is beyond is on the next one."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,12 +66,10 @@ class Catalogue:
     async def put_all(self, summaries: Iterable[RunSummary]) -> int:
         """Add runs, or replace what is known of them; returns how many were not known."""
         runs = {summary.run_id: summary for summary in summaries}
-        rows = [
-            _to_row(replace(summary, path=self._relative(summary.path)))
-            for summary in runs.values()
-        ]
 
         def put(db: sqlite3.Connection) -> int:
+            known_paths = [replace(run, path=self._relative(run.path)) for run in runs.values()]
+            rows = [_to_row(run) for run in known_paths]  # here: metadata may be megabytes
             count = "SELECT count(*) FROM runs WHERE run_id = ?"
             known = sum(int(db.execute(count, row[:1]).fetchone()[0]) for row in rows)
             db.executemany(_PUT, rows)
@@ -177,6 +178,7 @@ class Catalogue:
             db,
             f"WHERE run_id IN ({inner}) ORDER BY order_ns DESC, run_id",
             [*values, limit, offset],
+            _MOST_METADATA,
         )
         return rows, int(total)
 
@@ -194,8 +196,16 @@ class Catalogue:
             [ref, f"{ref}\U0010ffff", _SHOWN + 1],
         )
 
-    def _select(self, db: sqlite3.Connection, tail: str, values: Sequence[Any]) -> list[RunSummary]:
-        rows = db.execute(f"SELECT {_COLUMNS} FROM runs {tail}", values).fetchall()  # noqa: S608
+    def _select(
+        self, db: sqlite3.Connection, tail: str, values: Sequence[Any], characters: float = math.inf
+    ) -> list[RunSummary]:
+        """The runs, and no more of them once their metadata have so many characters."""
+        rows, size = [], 0
+        for row in db.execute(f"SELECT {_COLUMNS} FROM runs {tail}", values):  # noqa: S608
+            rows.append(row)
+            size += len(str(row[12]))
+            if size > characters:
+                break
         found = []
         for row in rows:
             try:

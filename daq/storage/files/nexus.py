@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+_MOST_KEYS = 128
+"""Of a mapping whose values have a dataset each."""
+
+
 def nexus_group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
     """A new group of a NeXus class."""
     group = parent.create_group(name)
@@ -158,10 +162,22 @@ def _string(dataset: h5py.Dataset) -> str:
 def _mapping(parent: h5py.Group, name: str, values: Mapping[str, Any]) -> h5py.Group:
     group = nexus_group(parent, dataset_name(name, parent), "NXcollection")
     group.attrs["key"] = clean_text(name)
-    for key, value in values.items():
+    apart = values
+    if len(values) > _MOST_KEYS:
+        apart = {key: value for key, value in values.items() if isinstance(value, np.ndarray)}
+        _table(group, {key: value for key, value in values.items() if key not in apart})
+    for key, value in apart.items():
         dataset = _value(group, dataset_name(str(key), group), value)
         dataset.attrs["key"] = clean_text(str(key))
     return group
+
+
+def _table(group: h5py.Group, values: Mapping[str, Any]) -> None:
+    """Many values in two datasets, as JSON: one each takes a millisecond to write and to read."""
+    texts = {clean_text(str(key)): strict_json(to_jsonable(v)) for key, v in values.items()}
+    group.attrs["encoding"] = "table"
+    group.create_dataset("key", data=list(texts), dtype=text_type())
+    group.create_dataset("value", data=list(texts.values()), dtype=text_type())
 
 
 def _value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
@@ -206,7 +222,14 @@ def _is_flat(value: Any) -> bool:
 
 
 def _read_mapping(group: h5py.Group) -> dict[str, Any]:
-    return {str(dataset.attrs["key"]): _read_value(dataset) for dataset in group.values()}
+    values: dict[str, Any] = {}
+    if group.attrs.get("encoding", "") == "table":
+        texts = (group[name].asstr()[:].tolist() for name in ("key", "value"))
+        values = {key: from_json(text) for key, text in zip(*texts, strict=True)}
+    for dataset in group.values():
+        if "key" in dataset.attrs:
+            values[str(dataset.attrs["key"])] = _read_value(dataset)
+    return values
 
 
 def _read_units(group: h5py.Group) -> dict[str, str]:

@@ -194,3 +194,14 @@ async def test_times_beyond_what_the_database_counts_find_what_they_should(tmp_p
     async with catalogue(tmp_path, run(1)) as runs:
         assert await runs.page(since_ns=2**64) == ([], 0)
         assert (await runs.page(until_ns=2**64))[1] == 1
+
+
+async def test_a_page_of_heavy_metadata_is_a_short_page(tmp_path: Path) -> None:
+    heavy = [run(n, metadata={"notes": "x" * 1_500_000}) for n in range(6)]
+    async with catalogue(tmp_path, *heavy) as found:
+        seen: list[str] = []
+        while len(seen) < 6:
+            page, total = await found.page(limit=100, offset=len(seen))
+            assert (len(page) <= 3, total) == (True, 6)
+            seen += [summary.run_id for summary in page]
+        assert seen == [f"{n:08d}" for n in reversed(range(6))]

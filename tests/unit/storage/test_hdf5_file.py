@@ -270,3 +270,17 @@ def test_xarray_has_the_position_as_coordinate_and_times_as_times(tmp_path: Path
     with xarray.open_dataset(path, group="entry/primary", engine="h5netcdf") as data:
         assert data["time"].values[0] == np.datetime64(T0, "ns")
         assert data["trace"].dims == ("stage", "trace_sample")
+
+
+def test_many_keys_of_metadata_are_read_back_from_one_table(tmp_path: Path) -> None:
+    metadata: dict[str, Any] = {f"k{i}": [i, 1.5, None, "x", {"a": i}][i % 5] for i in range(300)}
+    metadata |= {"key": "its own", "value": float("inf"), "a/b": True, "wave": np.arange(3)}
+    start = RunStart("abc", "many", T0, metadata=metadata)
+    file = RunFile(tmp_path / "run.h5", start)
+    file.write_rows(batch(detector("meter")))
+    file.finish(STOP)
+    found = dict(describe_file(file.path)[0].metadata)
+    assert found.pop("wave").tolist() == metadata.pop("wave").tolist()
+    assert found == metadata
+    with h5py.File(file.path) as opened:
+        assert sorted(opened["entry/metadata"]) == ["key", "value", "wave"]

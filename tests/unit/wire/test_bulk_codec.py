@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from daq.wire.bulk_codec import BULK_BYTES, BulkCodec, walk
+from daq.wire.bulk_codec import BULK_BYTES, BulkCodec, encoded, walk
 from daq.wire.generated import daq as pb
 
 few = settings(deadline=None, max_examples=50)
@@ -38,8 +38,8 @@ def test_a_frame_keeps_the_fields_on_both_sides_of_its_data():
         metadata={"dtype": "<u2"},
         metrics=pb.StreamingMetrics(current_fps=30.0),
     )
-    for encoded in (CODEC.encode(frame, pb.FrameData), bytes(frame)):
-        assert CODEC.decode(encoded, pb.FrameData) == frame
+    for data in (CODEC.encode(frame, pb.FrameData), bytes(frame)):
+        assert CODEC.decode(data, pb.FrameData) == frame
 
 
 def test_the_last_of_two_payloads_counts_as_protobuf_says():
@@ -97,3 +97,10 @@ def test_a_walk_tells_where_each_field_lies():
     (name, user) = walk(bytes(pb.StartRequest(script_id="abc", user="me")))
     assert (name.number, name.start, name.value, name.end) == (1, 0, 2, 5)
     assert user.number == 50
+
+
+def test_a_message_that_was_encoded_in_a_thread_is_sent_as_it_is():
+    message = pb.Document("start", "{}")
+    assert BulkCodec().encode(encoded(message), pb.Document) == bytes(message)
+    with pytest.raises(TypeError):
+        BulkCodec().encode(encoded(message), pb.RunBatch)
