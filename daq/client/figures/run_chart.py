@@ -42,6 +42,8 @@ class RunChart:
         self._scalars: list[str] = []
         self._arrays: dict[str, int] = {}
         self._labels: dict[str, str] = {}
+        self._more = 0
+        """Columns for which there is no panel."""
         self._points = Points(0)
         self._newest: dict[str, Array] = {}
         self._parts: dict[str, Curve | Map | Image] = {}
@@ -83,6 +85,7 @@ class RunChart:
         self._axes = axes[-2:]
         self._scalars = scalars[:MOST_PANELS]
         self._arrays = dict(list(arrays.items())[: MOST_PANELS - len(self._scalars)])
+        self._more = len(scalars) + len(arrays) - len(self._scalars) - len(self._arrays)
         self.outside = tuple(name for name in self._arrays if "external" in keys[name])
         self._labels = {n: axis_label(n, k.get("units") or "") for n, k in keys.items()}
         self._points = Points(1 + len(self._axes) + len(self._scalars))
@@ -122,6 +125,8 @@ class RunChart:
         names = [*self._scalars, *self._arrays]
         for panel, name in zip(panels(figure, len(names)), names, strict=True):
             self._parts[name] = self._part(panel, name)
+        if self._more:
+            figure.supxlabel(f"and {self._more} more columns")
 
     def _part(self, panel: Axes, name: str) -> Curve | Map | Image:
         label, axes = self._labels[name], [self._labels[axis] for axis in self._axes]

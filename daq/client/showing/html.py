@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from daq.core import (
@@ -35,6 +36,9 @@ __all__ = [
     "runs_html",
     "table_html",
 ]
+
+MOST_NAMES = 24
+"""Columns, or keys of metadata, that are shown of a run."""
 
 # One green, amber and red that can be told apart on light and on dark pages.
 _GOOD, _BUSY, _BAD, _PLAIN = "#2e9e5b", "#c98a00", "#d0453c", "#808080"
@@ -118,12 +122,19 @@ def run_html(summary: RunSummary, streams: Sequence[RecordedStream] = ()) -> str
     rows += [("script", summary.script_name)] if summary.script_name else []
     rows += [("user", summary.user)] if summary.user else []
     for stream in streams:
-        columns = ", ".join(axis_label(c.name, c.units) for c in stream.columns)
-        rows.append((stream.name, f"{stream.points} points of {columns}"))
-    rows += [(key, value) for key, value in summary.metadata.items()]
+        columns = ", ".join(axis_label(c.name, c.units) for c in stream.columns[:MOST_NAMES])
+        more = _more(len(stream.columns))
+        rows.append((stream.name, f"{stream.points} points of {columns}{more}"))
+    rows += islice(summary.metadata.items(), MOST_NAMES)
+    if more := _more(len(summary.metadata)):
+        rows.append(("...", f"metadata{more}"))
     outcome = summary.outcome or "open"
     title = _title(summary.name or "run", summary.run_id[:8], outcome)
     return _card(title, _facts(rows))
+
+
+def _more(count: int) -> str:
+    return f" and {count - MOST_NAMES} more" if count > MOST_NAMES else ""
 
 
 def runs_html(summaries: Iterable[RunSummary], total: int) -> str:

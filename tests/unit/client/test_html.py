@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -166,6 +167,16 @@ def test_the_line_is_live_and_gone_when_all_is_well() -> None:
 def test_an_open_run_says_so() -> None:
     assert "open" in text_of(run_html(summary(None)))
     assert "5 points of stage (mm)" in text_of(run_html(summary(), [STREAM]))
+
+
+def test_of_many_columns_and_keys_the_first_are_shown_and_the_others_counted() -> None:
+    many = tuple(Column(f"c{i}", "", "<f8") for i in range(4000))
+    wide = RecordedStream("primary", 3, many)
+    run = replace(summary(), metadata={f"k{i}": i for i in range(2000)})
+    text = text_of(run_html(run, [wide]))
+    assert "c23 and 3976 more" in text
+    assert "metadata and 1976 more" in text
+    assert len(text) < 2000
 
 
 def test_an_error_carries_its_notes() -> None:

@@ -171,3 +171,14 @@ def test_awkward_numbers_and_names_can_be_drawn(axes: list[str], values: list[fl
     chart.take_document("start", {"time": 100.0, "daq": {"name": "$_{"}})
     chart.draw(figure)
     assert figure_png(figure).startswith(b"\x89PNG")
+
+
+def test_many_columns_make_a_few_panels_and_say_how_many_more_there_are() -> None:
+    figure = Figure()
+    names = [f"c{i}" for i in range(200)]
+    chart = run_chart(
+        descriptor(**dict.fromkeys(names, "detector")), page(**dict.fromkeys(names, [1.0, 2.0]))
+    )
+    assert chart.draw(figure)
+    assert len(figure.axes) == 4
+    assert figure.get_supxlabel() == "and 196 more columns"
