@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import eq
 from typing import Any
 
 import h5py
@@ -130,12 +131,14 @@ class ColumnBlocks:
     def _look_for_long_numbers(
         self, batch: RowBatch, numbers: Mapping[str, int], rows: int
     ) -> None:
+        exact = {name for names, table in batch.tables if is_exact(table) for name in names}
         inexact = [
             member
             for name, member in self._members.items()
             if member.exact
             and member.column.dtype[1:] in ("i8", "u8")
             and name in numbers
+            and name not in exact
             and not is_exact(np.ma.compressed(np.asanyarray(batch.values[name])))
         ]
         for member in inexact:
@@ -224,26 +227,19 @@ class _Block:
         shape = (len(batch.timestamps), len(self.members))
         values = np.full(shape, self._nothing, self._dtype)
         missing = np.ones(shape, bool)
-        there = [
-            (m.place, numbers[m.column.name])
-            for m in self.members
-            if m and m.column.name in numbers
-        ]
-        for place, number in there:
-            column = np.asanyarray(batch.values[batch.columns[number].name])
-            gone = missing[:, place] = rows_missing(column)
-            if not gone.all():
-                values[:, place] = np.ma.getdata(column)
+        places = {m.column.name: m.place for m in self.members if m and m.column.name in numbers}
+        _fill(values, missing, batch, places)
         values[missing] = self._nothing
         end = rows + len(values)
         self._reach(end)
         self.values[rows:end] = values
         if missing.any():
             self.missing[rows:end] = missing.astype(np.uint8)
-        if there:
-            places, columns = (list(numbers) for numbers in zip(*there, strict=True))
+        columns = [numbers[name] for name in places]
+        if columns:
             offsets = np.zeros(shape, np.int64)
-            offsets[:, places] = batch.column_times[:, columns] - batch.timestamps[:, None]
+            read = batch.column_times[:, columns] - batch.timestamps[:, None]
+            offsets[:, list(places.values())] = read
             if offsets.any():
                 self.offsets[rows:end] = offsets
 
@@ -301,6 +297,28 @@ class _Block:
             if member.column.units:
                 h5py.Dataset(view).attrs["units"] = member.column.units
             yield
+
+
+def _fill(values: Array, missing: Array, batch: RowBatch, places: Mapping[str, int]) -> None:
+    """Put what the batch has of some columns into their places."""
+    left = dict(places)
+    for names, table in batch.tables:
+        found = [(left.pop(name), number) for number, name in enumerate(names) if name in left]
+        if found:
+            to, of = map(_indices, zip(*found, strict=True))
+            values[:, to] = table[:, of]
+            missing[:, to] = False
+    for name, place in left.items():
+        column = np.asanyarray(batch.values[name])
+        gone = missing[:, place] = rows_missing(column)
+        if not gone.all():
+            values[:, place] = np.ma.getdata(column)
+
+
+def _indices(numbers: Sequence[int]) -> slice | list[int]:
+    """As a slice where they follow one another: numpy is quicker with that."""
+    whole = range(numbers[0], numbers[0] + len(numbers))
+    return slice(whole.start, whole.stop) if all(map(eq, numbers, whole)) else list(numbers)
 
 
 def _parts(rows: int, width: int) -> Iterator[slice]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class RowBatch:
     values: Mapping[str, Array | list[Sample | None]]
     """Column name to an array of shape (n, *column.shape), as in an `EventBlock`; large samples as
     a list of n samples, some of which may lie elsewhere, and None where nothing is."""
+    tables: tuple[tuple[tuple[str, ...], Array], ...] = ()
+    """Some of the same, all at once: names of columns, and an array of shape (n, columns)."""
 
     def part(self, begin: int, end: int) -> RowBatch:
         """Its rows from `begin` to before `end`."""
@@ -70,6 +73,7 @@ class RowBatch:
             timestamps=self.timestamps[begin:end],
             column_times=self.column_times[begin:end],
             values={name: column[begin:end] for name, column in self.values.items()},
+            tables=tuple((names, table[begin:end]) for names, table in self.tables),
         )
 
     @property
@@ -116,6 +120,12 @@ class RowLayout:
                 *((f"v:{c.name}", c.dtype, c.shape) for c in self._arrays),
             ]
         )
+        self._tables = [
+            (dtype, tuple(column.name for column in group))
+            for (dtype, optional), group in groupby(self._scalars, attrgetter("dtype", "optional"))
+            if not optional
+        ]
+        """Scalars that lie side by side, are of one type, and are always there."""
         self._has_tail = bool(self._strings or self._large or self._loose)
 
     def encode(self, index: int, event: Event, place: Place | None = None) -> list[Buffer]:
@@ -228,7 +238,14 @@ class RowLayout:
             rows["time"],
             rows["column_times"],
             values,
+            tuple((names, self._table(rows, dtype, names)) for dtype, names in self._tables),
         )
+
+    def _table(self, rows: Array, dtype: str, names: tuple[str, ...]) -> Array:
+        """The values of these columns, where they lie."""
+        offset = self._dtype.fields[f"v:{names[0]}"][1] if self._dtype.fields else 0
+        strides = (self._dtype.itemsize, np.dtype(dtype).itemsize)
+        return np.ndarray((len(rows), len(names)), dtype, rows, offset, strides)
 
     def _there(self, rows: Array) -> dict[str, Array]:
         """For each optional column, which rows have a value."""

@@ -177,7 +177,7 @@ def test_many_columns_make_a_few_panels_and_say_how_many_more_there_are() -> Non
     figure = Figure()
     names = [f"c{i}" for i in range(200)]
     chart = run_chart(
-        descriptor(**dict.fromkeys(names, "detector")), page(**dict.fromkeys(names, [1.0, 2.0]))
+        descriptor(**dict.fromkeys(names, "detector")), page(**{n: [1.0] for n in names})
     )
     assert chart.draw(figure)
     assert len(figure.axes) == 4
