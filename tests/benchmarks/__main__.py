@@ -21,6 +21,7 @@ from tests.benchmarks import (
     scripts,
     storage,
     stream,
+    wide,
     wire,
 )
 from tests.benchmarks.table import print_comparison, print_markdown, print_table
@@ -32,6 +33,7 @@ SUITES: dict[str, Callable[[bool], Any]] = {
     "safety": lambda quick: trio.run(functools.partial(safety.measure, quick=quick)),
     "wire": lambda quick: wire.measure(quick=quick),
     "storage": lambda quick: trio.run(functools.partial(storage.measure, quick=quick)),
+    "wide": lambda quick: trio.run(functools.partial(wide.measure, quick=quick)),
     "stream": lambda quick: stream.measure(quick=quick),
     "ring": lambda quick: ring.measure(quick=quick),
     "rates": lambda quick: rates.measure(quick=quick),

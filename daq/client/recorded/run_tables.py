@@ -178,7 +178,8 @@ def _to_xarray(
     for name in dataset.variables:
         known = shown.get(str(name).removesuffix("_readback"))
         if known is not None:
-            dataset[name].attrs.update({k: v for k, v in _about(str(name), known).items() if v})
+            about = {k: v for k, v in _about(str(name), known).items() if v}
+            dataset.variables[name].attrs.update(about)  # `dataset[name]` looks at all the others
     return dataset
 
 

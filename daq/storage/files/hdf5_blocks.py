@@ -40,6 +40,8 @@ _LEAST_ROWS, _MOST_ROWS = 16, 1024
 _CACHE_SLOTS = 1009
 _COPY_BYTES = 8 << 20
 _TEXT = "text"
+_TEXT_COST = 500
+"""A text is written as quickly as so many numbers: to write many holds up all other threads."""
 
 
 def fits_block(column: Column) -> bool:
@@ -268,7 +270,9 @@ class _Block:
         nobody = ("",) * len(COLUMN_FACTS)
         told = [member.facts() if member else nobody for member in self.members]
         for fact, texts in zip(COLUMN_FACTS, zip(*told, strict=True), strict=True):
-            self._group.create_dataset(fact, data=texts, dtype=text_type())
+            dataset = self._group.create_dataset(fact, shape=(len(texts),), dtype=text_type())
+            for part in _parts(len(texts), _TEXT_COST):
+                dataset[part] = texts[part]
         index = [member.index if member else -1 for member in self.members]
         self._group.create_dataset("index", data=np.array(index, np.int64))
         optional = [member is not None and member.column.optional for member in self.members]
@@ -288,6 +292,10 @@ class _Block:
         kind, path = self.values.id.get_type(), self.values.name.encode()
         here = h5py.h5s.create_simple((rows,))
         there = h5py.h5s.create_simple((rows, len(self.members)))
+        text, single = (
+            h5py.h5t.py_create(text_type(), logical=True),
+            h5py.h5s.create(h5py.h5s.SCALAR),
+        )
         for member in filter(None, self.members):
             layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             if rows:
@@ -295,7 +303,8 @@ class _Block:
                 layout.set_virtual(here, b".", path, there)
             view = h5py.h5d.create(stream.id, member.dataset.encode(), kind, here, layout)
             if member.column.units:
-                h5py.Dataset(view).attrs["units"] = member.column.units
+                units = h5py.h5a.create(view, b"units", text, single)
+                units.write(np.array(member.column.units, text.dtype))
             yield
 
 

@@ -109,23 +109,24 @@ class RowLayout:
         codes = "".join(_CODES[c.dtype] for c in self._scalars)
         bits = (len(self._optional) + 7) // 8
         self._fixed = struct.Struct(f"<IQq{len(columns)}q{codes}" + (f"{bits}s" if bits else ""))
+        self._tables = [
+            (f"t:{number}", dtype, optional, tuple(column.name for column in group))
+            for number, ((dtype, optional), group) in enumerate(
+                groupby(self._scalars, attrgetter("dtype", "optional"))
+            )
+        ]
+        """Scalars of one type that lie side by side: a field for each of thousands takes long."""
         self._dtype = np.dtype(
             [
                 ("stream", "<u4"),
                 ("sequence", "<u8"),
                 ("time", "<i8"),
                 ("column_times", "<i8", (len(columns),)),
-                *((f"v:{c.name}", c.dtype, c.shape) for c in self._scalars),
+                *((field, dtype, (len(names),)) for field, dtype, _, names in self._tables),
                 *([(_PRESENT, "u1", (bits,))] if bits else []),
                 *((f"v:{c.name}", c.dtype, c.shape) for c in self._arrays),
             ]
         )
-        self._tables = [
-            (dtype, tuple(column.name for column in group))
-            for (dtype, optional), group in groupby(self._scalars, attrgetter("dtype", "optional"))
-            if not optional
-        ]
-        """Scalars that lie side by side, are of one type, and are always there."""
         self._has_tail = bool(self._strings or self._large or self._loose)
 
     def encode(self, index: int, event: Event, place: Place | None = None) -> list[Buffer]:
@@ -224,11 +225,16 @@ class RowLayout:
             rows = np.frombuffer(b"".join([p[:size] for p in payloads]), self._dtype)
         there = self._there(rows)
         values: dict[str, Array | list[Sample | None]] = {
-            c.name: rows[f"v:{c.name}"] for c in (*self._scalars, *self._arrays)
+            c.name: rows[f"v:{c.name}"] for c in self._arrays
         }
-        for column in self._scalars:
-            if column.optional:
-                values[column.name] = _masked(rows[f"v:{column.name}"], there[column.name], column)
+        tables = []
+        for field, dtype, optional, names in self._tables:
+            cells = zip(names, rows[field].T, strict=True)
+            if optional:
+                values |= {name: _masked(cell, there[name], dtype) for name, cell in cells}
+            else:
+                values |= cells
+                tables.append((names, rows[field]))
         if self._has_tail:
             values |= self._decode_tails([p[size:] for p in payloads], there)
         return RowBatch(
@@ -238,14 +244,8 @@ class RowLayout:
             rows["time"],
             rows["column_times"],
             values,
-            tuple((names, self._table(rows, dtype, names)) for dtype, names in self._tables),
+            tuple(tables),
         )
-
-    def _table(self, rows: Array, dtype: str, names: tuple[str, ...]) -> Array:
-        """The values of these columns, where they lie."""
-        offset = self._dtype.fields[f"v:{names[0]}"][1] if self._dtype.fields else 0
-        strides = (self._dtype.itemsize, np.dtype(dtype).itemsize)
-        return np.ndarray((len(rows), len(names)), dtype, rows, offset, strides)
 
     def _there(self, rows: Array) -> dict[str, Array]:
         """For each optional column, which rows have a value."""
@@ -276,8 +276,8 @@ class RowLayout:
         return {**large, **loose, **{c.name: _objects(found[c.name]) for c in self._strings}}
 
 
-def _masked(values: Array, there: Array, column: Column) -> Array:
-    clean = np.where(there, values, np.asarray(nothing(column.dtype), column.dtype))
+def _masked(values: Array, there: Array, dtype: str) -> Array:
+    clean = np.where(there, values, np.asarray(nothing(dtype), dtype))
     return np.ma.array(clean, mask=~there)
 
 

@@ -40,6 +40,10 @@ SCRIPTS: Mapping[str, str] = {
     "500 columns": "record('power_meter', **{f'c{i}': i for i in range(500)})",
     "2,000 columns": "record('power_meter', **{f'c{i}': i for i in range(2000)})",
     "20,000 columns": "record('power_meter', **{f'c{i}': i for i in range(20000)})",
+    "10,000 columns, for ever": (
+        "k = 0\nwhile True:\n    k = k + 1\n"
+        "    record('power_meter', **{f'c{i}': i + k for i in range(10000)})"
+    ),
     "a value of 240,000 items, for ever": (
         "y = [[]] * 80000\nwhile True:\n    try:\n        record('power_meter', x=[y, y, y])\n"
         "    except Exception as e:\n        error = e\n        print(repr(e)[:200])\n"
@@ -53,6 +57,10 @@ SCRIPTS: Mapping[str, str] = {
     ),
     "metadata of 90,000 items": (
         "with open_run('x', a=[[i] for i in range(45000)]):\n    record('power_meter')"
+    ),
+    "metadata of 2,000 keys and 3 MB": (
+        "m = {'k' + str(i): 'x' * 1500 for i in range(2000)}\n"
+        "with open_run('x', **m):\n    record('power_meter')"
     ),
     "metadata of 15 MB": "with open_run('x', a='m' * 15000000):\n    record('power_meter')",
     "metadata 40 deep": (
