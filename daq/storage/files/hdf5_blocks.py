@@ -87,6 +87,11 @@ class ColumnBlocks:
     def __contains__(self, column: str) -> bool:
         return column in self._members
 
+    @property
+    def datasets(self) -> list[h5py.Dataset]:
+        """All that have a row for each event, and a place in it for each column."""
+        return [dataset for block in self._blocks.values() for dataset in block.datasets]
+
     def column(self, name: str) -> Column:
         """The column as it is by now."""
         return self._members[name].column
@@ -126,7 +131,7 @@ class ColumnBlocks:
     def finish(self, rows: int) -> None:
         """Tell the columns of each block, and make a view of each."""
         for block in self._blocks.values():
-            block.describe(self._stream["time"])
+            block.describe()
             for _ in block.make_views(self._stream, rows):
                 self.steps += 1
 
@@ -209,6 +214,11 @@ class _Block:
             rdcc_nslots=_CACHE_SLOTS,
         )
 
+    @property
+    def datasets(self) -> tuple[h5py.Dataset, ...]:
+        """Those that have a row for each event."""
+        return self.values, self.missing, self.offsets
+
     def extend(self, members: Sequence[_Member], rows: int) -> int:
         """Give these columns a place each, behind all others; returns the first one's."""
         first = len(self.members)
@@ -262,11 +272,11 @@ class _Block:
                 self.values[part, first:] = cast_known(values, missing.astype(bool), self._dtype)
 
     def _reach(self, rows: int) -> None:
-        for dataset in (self.values, self.missing, self.offsets):
+        for dataset in self.datasets:
             dataset.id.set_extent((rows, len(self.members)))
 
-    def describe(self, time: h5py.Dataset) -> None:
-        """Say which column is at each place, and name the dimensions."""
+    def describe(self) -> None:
+        """Say which column is at each place, and name that dimension."""
         nobody = ("",) * len(COLUMN_FACTS)
         told = [member.facts() if member else nobody for member in self.members]
         for fact, texts in zip(COLUMN_FACTS, zip(*told, strict=True), strict=True):
@@ -278,10 +288,7 @@ class _Block:
         optional = [member is not None and member.column.optional for member in self.members]
         self._group.create_dataset("optional", data=np.array(optional, np.uint8))
         self._group["column"].make_scale("column")
-        if not time.is_scale:
-            time.make_scale("time")
-        for dataset in (self.values, self.missing, self.offsets):
-            dataset.dims[0].attach_scale(time)
+        for dataset in self.datasets:
             dataset.dims[1].attach_scale(self._group["column"])
 
     def make_views(self, stream: h5py.Group, rows: int) -> Iterator[None]:

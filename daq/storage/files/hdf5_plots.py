@@ -107,6 +107,8 @@ def _name_dimensions(stream: StreamGroup, plot: _Plot | None) -> None:
     if scale.is_virtual:  # one of thousands of columns that stand side by side
         name, scale = "time", stream.group["time"]
     scale.make_scale(name)
+    for dataset in stream.block_datasets:
+        dataset.dims[0].attach_scale(scale)
     others = [stream.group[other] for other in ("time", *stream.own_datasets) if other != name]
     for dataset in others[:_MOST_NAMED]:
         dataset.dims[0].attach_scale(scale)

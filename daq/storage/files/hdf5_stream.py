@@ -85,6 +85,11 @@ class StreamGroup:
         """Of the columns that do not stand side by side."""
         return [self._names[column] for column in self._writers]
 
+    @property
+    def block_datasets(self) -> list[h5py.Dataset]:
+        """Of the columns that stand side by side."""
+        return self._blocks.datasets
+
     def widen(self, columns: tuple[Column, ...]) -> None:
         """Have at least these columns, each at least as wide as here."""
         if columns == self.columns:

@@ -18,6 +18,7 @@ from daq.storage.files.hdf5_stream import MOST_APART
 from tests.unit.storage.test_hdf5_file import START, STOP, T0, batch, detector, setpoint
 from tests.unit.storage.test_widening import Row, Stored, check
 
+NAMES = [f"m{number}" for number in range(70)]
 KINDS: tuple[type, ...] = (float, int, bool, np.float32, np.uint8, complex, str)
 
 
@@ -128,6 +129,15 @@ def test_xarray_and_its_like_choose_a_column_by_name(tmp_path: Path) -> None:
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")
     path = write_wide(tmp_path, columns=66)
+    late = batch(setpoint("stage"), rows=2), batch(setpoint("stage"), *map(detector, NAMES), rows=3)
+    object.__setattr__(late[1], "first", 2)
+    file = RunFile(tmp_path / "late.h5", START)
+    for part in late:
+        file.write_rows(part)
+    file.finish(STOP)
     group = "entry/primary/column_blocks/float64"
     with xarray.open_dataset(path, group=group, engine="h5netcdf", phony_dims="sort") as data:
         assert data["values"].sel(column="m7").values.tolist() == [8.0, 9.0, 10.0, 11.0] * 2
+    with xarray.open_dataset(file.path, group=group, engine="h5netcdf", phony_dims="sort") as data:
+        assert data["values"].dims == ("stage", "column")
+        assert data["values"].sel(column="m7").values.tolist()[2:] == [8.0, 9.0, 10.0]
