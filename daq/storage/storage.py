@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import trio
 
@@ -21,7 +22,7 @@ from daq.core import (
     StateError,
     StorageError,
 )
-from daq.storage.catalogue.catalogue import Catalogue
+from daq.storage.catalogue.catalogue import Catalogue, RunQuery
 from daq.storage.catalogue.database import Database
 from daq.storage.catalogue.ledger import Ledger
 from daq.storage.catalogue.rebuild import Rebuilding, rebuild_catalogue
@@ -241,29 +242,9 @@ class Storage:
             raise
         return recorder
 
-    async def list_runs(
-        self,
-        *,
-        limit: int = 100,
-        offset: int = 0,
-        name: str = "",
-        outcome: str = "",
-        since_ns: int = 0,
-        until_ns: int = 0,
-        execution_id: str = "",
-        before_order_ns: int = 0,
-    ) -> tuple[list[RunSummary], int]:
-        """A page of runs, newest first, and how many fit in all; see `Catalogue.page`."""
-        runs, total = await self._catalogue.page(
-            limit=limit,
-            offset=offset,
-            name=name,
-            outcome=outcome,
-            since_ns=since_ns,
-            until_ns=until_ns,
-            execution_id=execution_id,
-            before_order_ns=before_order_ns,
-        )
+    async def list_runs(self, **query: Unpack[RunQuery]) -> tuple[list[RunSummary], int]:
+        """A page of runs, newest first, and how many fit in all."""
+        runs, total = await self._catalogue.page(**query)
         return [self._recovery.show(run) for run in runs], total
 
     async def find_run(self, ref: str = "") -> RunSummary:

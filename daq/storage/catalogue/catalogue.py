@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from daq.core import (
     AmbiguousError,
@@ -23,7 +23,7 @@ from daq.core.values import from_json, strict_json, to_jsonable
 from daq.storage.catalogue.database import Database
 from daq.storage.journal.records import clean_text
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalogue", "RunQuery"]
 
 _COLUMNS = (
     "run_id, name, started_ns, ended_ns, outcome, reason, stopped_by, user, execution_id, "
@@ -41,6 +41,23 @@ _MOST_METADATA = 4 << 20
 """Characters in a page of runs: what is beyond is on the next one."""
 
 _log = logging.getLogger(__name__)
+
+
+class RunQuery(TypedDict, total=False):
+    """Which runs are asked for; what is left out, empty or 0 is no filter."""
+
+    limit: int
+    """At most so many; 100 unless it is said."""
+    offset: int
+    name: str
+    """A glob pattern."""
+    outcome: str
+    """One of the outcomes, or `open`."""
+    since_ns: int
+    until_ns: int
+    execution_id: str
+    before_order_ns: int
+    """Before this place among the runs."""
 
 
 class Catalogue:
@@ -91,31 +108,17 @@ class Catalogue:
         statement = "SELECT max(order_ns) FROM runs"
         return await self._database.execute(lambda db: db.execute(statement).fetchone()[0] or 0)
 
-    async def page(
-        self,
-        *,
-        limit: int = 100,
-        offset: int = 0,
-        name: str = "",
-        outcome: str = "",
-        since_ns: int = 0,
-        until_ns: int = 0,
-        execution_id: str = "",
-        before_order_ns: int = 0,
-    ) -> tuple[list[RunSummary], int]:
-        """Runs, newest first, and how many fit in all.
-
-        `name` is a glob pattern, `outcome` one of the outcomes or `open`, `before_order_ns` a place
-        among the runs; empty or 0 is no filter.
-        """
+    async def page(self, **query: Unpack[RunQuery]) -> tuple[list[RunSummary], int]:
+        """Runs, newest first, and how many fit in all."""
         conditions: list[tuple[str, Any]] = [
-            ("name GLOB ?", name),
-            ("outcome = ?", outcome),
-            ("started_ns >= ?", min(since_ns, _LAST_NS)),
-            ("started_ns < ?", min(until_ns, _LAST_NS)),
-            ("execution_id = ?", execution_id),
-            ("order_ns < ?", min(before_order_ns, _LAST_NS)),
+            ("name GLOB ?", query.get("name")),
+            ("outcome = ?", query.get("outcome")),
+            ("started_ns >= ?", min(query.get("since_ns", 0), _LAST_NS)),
+            ("started_ns < ?", min(query.get("until_ns", 0), _LAST_NS)),
+            ("execution_id = ?", query.get("execution_id")),
+            ("order_ns < ?", min(query.get("before_order_ns", 0), _LAST_NS)),
         ]
+        limit, offset = query.get("limit", 100), query.get("offset", 0)
         asked = [(text, value) for text, value in conditions if value]
         where = "WHERE " + " AND ".join(text for text, _ in asked) if asked else ""
         values = ["" if value == _OPEN else value for _, value in asked]
