@@ -10,7 +10,7 @@ from typing import Any
 
 from daq.client.bench.device import Device
 from daq.client.bench.readings import Readings
-from daq.client.bench.subscription import Subscription, Subscriptions
+from daq.client.bench.subscription import RATE_HZ, Subscribing, Subscription
 from daq.client.blocking.blocking_stream import BlockingStream
 from daq.client.blocking.status import Status
 from daq.client.calls.async_client import AsyncClient
@@ -18,10 +18,8 @@ from daq.core import Capability
 
 __all__ = ["Detector", "Signal"]
 
-RATE_HZ = 10
 
-
-class Detector(Device):
+class Detector(Subscribing, Device):
     """A device that is read, in its `units`.
 
     meter.read().value
@@ -33,7 +31,6 @@ class Detector(Device):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._subscriptions = Subscriptions()
         self._triggered: Status[Readings] | None = None
 
     @property
@@ -78,17 +75,6 @@ class Detector(Device):
     def __iter__(self) -> Iterator[Readings]:
         with self.stream() as readings:
             yield from readings
-
-    def subscribe(
-        self, callback: Callable[[Readings], object], *, rate_hz: int = RATE_HZ
-    ) -> Subscription:
-        """Call `callback(readings)` at a rate until the subscription is closed; bluesky's too."""
-        subscription = Subscription(self.name, self.stream(rate_hz), callback)
-        return self._subscriptions.add(callback, subscription)
-
-    def clear_sub(self, callback: Callable[..., object]) -> None:
-        """bluesky: end the subscriptions of a callback."""
-        self._subscriptions.end(callback)
 
     @functools.cached_property
     def signal(self) -> Signal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeVar, cast, overload
 
@@ -22,6 +23,7 @@ from daq.core import (
     DeviceDescription,
     DeviceSnapshot,
     DeviceStop,
+    Scalar,
     did_you_mean,
     parameter_operations,
 )
@@ -173,11 +175,11 @@ class Device(metaclass=DeviceClass):
     def _act(self, action: DeviceAction, *given: Any, **named: Any) -> Any:
         return self.call(action.name, *action.bind(*given, **named))
 
-    def stop(self, success: bool = True) -> DeviceStop:
+    def stop(self, success: bool = False) -> DeviceStop:
         """Stop it now, whoever uses it; never refused.
 
         Args:
-            success: bluesky's word for whether the stop is part of the plan; makes no difference.
+            success: bluesky's word for whether the stop is part of the plan: see `Motor`.
 
         Returns:
             What it did: stopped, already idle, refused or unreachable, and where it rests.
@@ -235,6 +237,20 @@ class Device(metaclass=DeviceClass):
             for p in self._description.parameters
             if p.readable
         }
+
+    def configure(self, values: Mapping[str, Scalar]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """bluesky: set parameters.
+
+        Args:
+            values: By name, or by the name that `describe_configuration` has for them.
+
+        Returns:
+            The configuration before and after.
+        """
+        before = self.read_configuration()
+        for name, value in values.items():
+            self._parameters[name.removeprefix(f"{self.name}_")] = value
+        return before, self.read_configuration()
 
     def stage(self) -> list[Device]:
         """bluesky: make ready for a scan; the daemon arms what has to be armed when it triggers."""

@@ -6,23 +6,33 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Literal, overload
 
 from daq.client.bench.device import Device
 from daq.client.bench.readings import Readings
+from daq.client.bench.subscription import RATE_HZ, Subscribing
+from daq.client.blocking.blocking_stream import BlockingStream
 from daq.client.blocking.call import Action
 from daq.client.blocking.status import MotionProgress, Status
 from daq.client.calls.async_client import AsyncClient
-from daq.core import Capability, DaqError, LimitError, Limits, ParameterError
+from daq.core import (
+    Capability,
+    DaqError,
+    DeviceError,
+    DeviceStop,
+    LimitError,
+    Limits,
+    ParameterError,
+)
 
 __all__ = ["Motor"]
 
 STOP_S = 2.0
-WATCH_RATE_HZ = 10
 
 
-class Motor(Device):
+class Motor(Subscribing, Device):
     """A device with a position, in its `units`.
 
     stage.position                        # read back from the instrument
@@ -32,6 +42,8 @@ class Motor(Device):
     """
 
     capability = Capability.MOVABLE
+    _stopped = 0
+    """How often it was stopped as part of a plan."""
 
     @property
     def position(self) -> float:
@@ -131,9 +143,15 @@ class Motor(Device):
             ) from None
 
     def _motion(self, action: Action[float], what: str, progress: MotionProgress) -> Status[float]:
+        stopped = self._stopped
+
         async def move(client: AsyncClient) -> float:
             try:
                 return await action(client)
+            except DeviceError:
+                if stopped == self._stopped:
+                    raise
+                return float(await client.devices.call(self.name, "position"))
             except asyncio.CancelledError:
                 # The daemon stops what nobody waits for. Asked once more, it says when it stands.
                 with contextlib.suppress(DaqError, TimeoutError):
@@ -143,14 +161,33 @@ class Motor(Device):
         return self._begin(move, f"{self.name}: the move {what}", progress)
 
     def _positions(self) -> Iterator[float]:
-        stream = self._portal.stream(
-            lambda client: client.streams.positions(self.name, WATCH_RATE_HZ), depth=2
-        )
-        with stream:
-            for update in stream:
-                yield update.position
+        with self.stream() as readings:
+            for reading in readings:
+                yield reading.value
 
     # ------------------------------------------------------------------------- bluesky.protocols
+
+    def stop(self, success: bool = False) -> DeviceStop:
+        """Stop it now, whoever uses it; never refused.
+
+        Args:
+            success: bluesky: that is part of the plan, and moves under way end well where they are.
+
+        Returns:
+            What it did, and where it rests.
+        """
+        self._stopped += success
+        return super().stop()
+
+    def stream(self, rate_hz: int = RATE_HZ) -> BlockingStream[Readings]:
+        """Where it is, at a rate, to iterate over; close it, or use it as a `with` block."""
+
+        async def readings(client: AsyncClient) -> AsyncGenerator[Readings, None]:
+            async with aclosing(client.streams.positions(self.name, rate_hz)) as positions:
+                async for update in positions:
+                    yield Readings(self.name, update.position, update.timestamp_ns, self.units)
+
+        return self._portal.stream(readings, depth=2)
 
     def set(self, value: float) -> Status[float]:
         """bluesky: `move` without waiting."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
 
 from daq.client.bench.readings import Readings
-from daq.client.bench.subscription import Subscription, Subscriptions
+from daq.client.bench.subscription import RATE_HZ, Subscribing
+from daq.client.blocking.blocking_stream import BlockingStream
 from daq.client.blocking.portal import Portal
 from daq.client.blocking.status import Status
 from daq.client.calls.async_client import AsyncClient
 from daq.core import (
     DeviceDescription,
+    DeviceError,
     DeviceParameter,
     LimitError,
     ParameterError,
@@ -128,7 +130,7 @@ class Parameters:
         return self._bound[name]
 
 
-class AxisValue(float):
+class AxisValue(Subscribing, float):
     """The value of a parameter: a number as any other, and an axis of scans.
 
     bench.scan([meter], laser.wavelength, 750, 850, 11)
@@ -142,14 +144,14 @@ class AxisValue(float):
     parent = None
     """bluesky's: it is named by itself."""
     _home: _Bound | None
-    _subscriptions: Subscriptions
+    _stopped = 0
+    """How often it was stopped as part of a plan."""
 
     def __new__(cls, value: Scalar, axis: str, home: _Bound | None = None) -> Self:
         """A number, whose it is, and its way to the instrument."""
         number = super().__new__(cls, value)
         number.axis = axis
         number._home = home
-        number._subscriptions = Subscriptions()
         return number
 
     def __reduce__(self) -> tuple[type[AxisValue], tuple[float, str]]:
@@ -189,17 +191,26 @@ class AxisValue(float):
 
     def set(self, value: float) -> Status[float]:
         """bluesky: set it without waiting; the Status ends with what it reads back."""
-        bound = self._bound
+        bound, stopped = self._bound, self._stopped
 
         async def set_it(client: AsyncClient) -> float:
-            return float(await client.devices.set(bound.device, bound.row.name, value))
+            try:
+                return float(await client.devices.set(bound.device, bound.row.name, value))
+            except DeviceError:
+                if stopped == self._stopped:
+                    raise
+            return float((await client.devices.get(bound.device, bound.row.name)).value)
 
         what = f"{self.axis} set to {bound.row.in_words(value)}"
         return Status(bound.portal, bound.portal.start(set_it), what)
 
-    def stop(self, success: bool = True) -> None:
-        """bluesky: stop the device, so that what was under way ends."""
-        del success
+    def stop(self, success: bool = False) -> None:
+        """bluesky: stop the device, so that what was under way ends.
+
+        Args:
+            success: That is part of the plan: a Status under way ends well, where it stands.
+        """
+        self._stopped += success
         bound = self._bound
         bound.portal.call(lambda client: client.devices.stop(bound.device))
 
@@ -232,10 +243,8 @@ class AxisValue(float):
         if row.limits is not None:
             row.limits.require(self._bound.device, row.name, value, row.units)
 
-    def subscribe(
-        self, callback: Callable[[Readings], object], *, rate_hz: int = 10
-    ) -> Subscription:
-        """Call `callback(readings)` with the value now and with each change, until it is closed."""
+    def stream(self, rate_hz: int = RATE_HZ) -> BlockingStream[Readings]:
+        """The value now and each change, at most at a rate, to iterate over."""
         bound = self._bound
 
         async def readings(client: AsyncClient) -> AsyncGenerator[Readings, None]:
@@ -246,9 +255,4 @@ class AxisValue(float):
                 async for sample in changes:
                     yield Readings(self.name, sample.value, sample.timestamp_ns, sample.units)
 
-        subscription = Subscription(self.axis, bound.portal.stream(readings), callback)
-        return self._subscriptions.add(callback, subscription)
-
-    def clear_sub(self, callback: Callable[..., object]) -> None:
-        """bluesky: end the subscriptions of a callback."""
-        self._subscriptions.end(callback)
+        return bound.portal.stream(readings)

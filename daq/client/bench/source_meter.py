@@ -26,6 +26,8 @@ class SourceMeter(Motor, Detector):
         both.update(Motor.read(self))
         return both
 
+    stream = Detector.stream
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """bluesky: the data keys of what `read` gives."""
         channel = self._description.reading_channel

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from daq.client.bench.readings import Readings
 from daq.client.blocking.blocking_stream import BlockingStream
 from daq.core import DaqError
 
-__all__ = ["Subscription", "Subscriptions"]
+__all__ = ["RATE_HZ", "Subscribing", "Subscription"]
 
 log = logging.getLogger(__name__)
+
+RATE_HZ = 10
 
 
 class Subscription:
@@ -71,20 +75,39 @@ class Subscription:
             log.exception("a callback of %s failed", self.name)
 
 
-class Subscriptions:
-    """Those of one device or parameter, by callback, as bluesky ends them."""
+class Subscribing:
+    """What can be watched: bluesky's Subscribable."""
 
-    def __init__(self) -> None:
-        self._open: list[tuple[Callable[..., object], Subscription]] = []
+    name: Any
 
-    def add(self, callback: Callable[..., object], subscription: Subscription) -> Subscription:
-        """Keep it, and forget those that have ended."""
-        self._open = [*((c, s) for c, s in self._open if s.is_open), (callback, subscription)]
+    def stream(self, rate_hz: int = RATE_HZ) -> BlockingStream[Readings]:
+        """Live readings, to iterate over; close it, or use it as a `with` block."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def _subscriptions(self) -> list[tuple[Callable[..., object], Subscription]]:
+        return []
+
+    def subscribe(
+        self, callback: Callable[[Readings], object], *, rate_hz: int = RATE_HZ
+    ) -> Subscription:
+        """Call `callback(readings)` until the subscription is closed; bluesky's too.
+
+        Args:
+            callback: Called in a thread of its own.
+            rate_hz: So often a second.
+
+        Returns:
+            The subscription; close it to hear no more.
+        """
+        subscription = Subscription(self.name, self.stream(rate_hz), callback)
+        still = [(c, s) for c, s in self._subscriptions if s.is_open]
+        self._subscriptions[:] = [*still, (callback, subscription)]
         return subscription
 
-    def end(self, callback: Callable[..., object]) -> None:
-        """Close those of a callback."""
-        ended = [s for c, s in self._open if c == callback]
-        self._open = [(c, s) for c, s in self._open if c != callback]
+    def clear_sub(self, callback: Callable[..., object]) -> None:
+        """bluesky: end the subscriptions of a callback."""
+        ended = [s for c, s in self._subscriptions if c == callback]
+        self._subscriptions[:] = [(c, s) for c, s in self._subscriptions if c != callback]
         for subscription in ended:
             subscription.close()

@@ -14,6 +14,7 @@ mpl.use("Agg")
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
+import bluesky.preprocessors as bpp
 from bluesky import RunEngine
 from bluesky.callbacks import LiveTable
 from bluesky.callbacks.best_effort import BestEffortCallback
@@ -138,6 +139,49 @@ def test_an_abort_stops_the_motor(bench: Bench, engine: RunEngine) -> None:
     finally:
         interrupter.join()
         stage.parameters.velocity = 20.0
+
+
+def test_a_pause_in_the_middle_of_a_move_rewinds_and_the_move_is_made_again(
+    bench: Bench, engine: RunEngine
+) -> None:
+    stage = bench.motor("stage")
+    stage.velocity = 2.0
+    moving = threading.Event()
+    engine.waiting_hook = lambda statuses: moving.set() if statuses else None  # type: ignore[assignment]
+
+    def interrupt() -> None:
+        assert moving.wait(10)
+        engine.request_pause()
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    try:
+        with pytest.raises(RunEngineInterrupted):
+            engine(bps.mv(stage, 1.0))
+        assert stage.position < 0.9
+        engine.resume()
+        assert stage.position == pytest.approx(1.0, abs=0.01)
+    finally:
+        interrupter.join()
+        stage.velocity = 20.0
+
+
+def test_motors_and_parameters_are_monitored_and_configured(
+    bench: Bench, engine: RunEngine
+) -> None:
+    stage, laser = bench.motor("stage"), bench.laser("laser")
+    plan = bpp.monitor_during_wrapper(
+        bpp.run_wrapper(bps.mv(stage, 0.2, laser.power, 0.004)), [stage, laser.power]
+    )
+    names = [
+        document["name"] for name, document in documents_of(engine, plan) if name == "descriptor"
+    ]
+    assert sorted(names) == ["laser_power_monitor", "stage_monitor"]
+    before, after = stage.configure({"velocity": 10.0, "stage_acceleration": 900.0})
+    changed = ("stage_velocity", "stage_acceleration")
+    assert [after[name]["value"] for name in changed] == [10.0, 900.0]
+    stage.configure({name: before[name]["value"] for name in changed})
+    laser.power = 0.005
 
 
 def test_a_suspender_holds_the_engine_until_the_signal_is_back(
