@@ -135,9 +135,9 @@ class ConfiguredDriver(Driver):
         """The value of a parameter that was offered, asked of the instrument."""
         return await self._settings.get(name)
 
-    async def set_parameter(self, name: str, value: Scalar) -> None:
+    async def set_parameter(self, name: str, value: Scalar) -> Scalar | None:
         """Set a parameter that was offered."""
-        await self._settings.set(name, value)
+        return await self._settings.set(name, value)
 
     async def reading_or_invalid(self, read: Callable[[], Awaitable[Reading]]) -> float | Invalid:
         """For `poll`: what `read` gives, or why there is none now."""

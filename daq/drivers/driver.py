@@ -203,9 +203,14 @@ class Driver(ABC):
         value: Scalar = await getattr(self, name)()
         return value
 
-    async def set_parameter(self, name: str, value: Scalar) -> None:
-        """Set one; by default by the method `set_name`. Raises DeviceError or LimitError."""
-        await getattr(self, f"set_{name}")(value)
+    async def set_parameter(self, name: str, value: Scalar) -> Scalar | None:
+        """Set one; by default by the method `set_name`. Raises DeviceError or LimitError.
+
+        Returns:
+            What it reads back, where the driver has asked: it is not asked again.
+        """
+        kept: Scalar | None = await getattr(self, f"set_{name}")(value)
+        return kept
 
     async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
         """Do an action of the description; by default by the method `name`.

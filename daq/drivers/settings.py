@@ -45,21 +45,29 @@ class SettingsTable:
         """Ask the instrument."""
         return await self._find(name).get()
 
-    async def set(self, name: str, value: Scalar) -> None:
-        """Tell the instrument, and read back that it did. Raises DeviceError or LimitError."""
+    async def set(self, name: str, value: Scalar) -> Scalar | None:
+        """Tell the instrument, and read back that it did.
+
+        Returns:
+            What it reads back; None where that was not asked for.
+
+        Raises:
+            DeviceError: It refused, or reads back something else; LimitError for what is outside.
+        """
         setting = self._find(name)
         if setting.set is None:
             raise DeviceError(f"{self._id}: the parameter {name!r} can only be read")
         wanted = _checked(self._id, setting.parameter, value)
         await setting.set(wanted)
         if setting.tolerance is None:
-            return
+            return None
         kept = await setting.get()
         if not _agree(wanted, kept, setting.tolerance):
             units = setting.parameter.units
             raise DeviceError(
                 f"{self._id}: {name} was set to {wanted} {units} and is {kept} {units}"
             )
+        return kept
 
     async def all(self, known: Mapping[str, Scalar | Invalid]) -> dict[str, Scalar | Invalid]:
         """Every parameter that can be read; what is `known` is not asked for again."""

@@ -116,8 +116,8 @@ class Conversation(ABC):
         """Ask for a value: a scalar, or the points of a waveform."""
         return await self.look().read(name)
 
-    async def write(self, name: str, given: Scalar, *, verify: bool = True) -> None:
-        """Set a value and read it back.
+    async def write(self, name: str, given: Scalar, *, verify: bool = True) -> Any:
+        """Set a value and read it back. Gives what it reads back; None where it is not asked.
 
         Raises:
             LimitError: It is outside of the limits or not one of the choices; nothing was sent.
@@ -131,7 +131,8 @@ class Conversation(ABC):
             given = int(given) if value.dtype == "int" else float(given)
         sent = await self.send(value, given)
         if verify and value.verify and value.is_readable and await self.look().is_there(value):
-            await self._verify(value, given, sent)
+            return await self._verify(value, given, sent)
+        return None
 
     def evaluate(self, expression: Expression, names: Mapping[str, Any]) -> Any:
         """The value of an expression; DeviceError when it cannot be computed."""
@@ -171,12 +172,12 @@ class Conversation(ABC):
                 f"{', '.join(value.choices)}; nothing was changed"
             )
 
-    async def _verify(self, value: Value, given: Scalar, sent: str) -> None:
+    async def _verify(self, value: Value, given: Scalar, sent: str) -> Any:
         deadline = trio.current_time() + value.reach_s
         while True:
             actual = await self.read(value.name)
             if _agree(value, given, actual):
-                return
+                return actual
             if trio.current_time() >= deadline:
                 break
             await trio.sleep(_LOOK_S)

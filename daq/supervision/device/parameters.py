@@ -41,7 +41,11 @@ SETTLE_POLL_S = 0.05
 async def get_parameter(instrument: OperationContext, name: str) -> Scalar:
     """Its value, asked of the instrument and published."""
     row = instrument.description.parameter(name)
-    value = await _ask(instrument, row)
+    return await _published(instrument, row, await instrument.driver.get_parameter(name))
+
+
+async def _published(instrument: OperationContext, row: DeviceParameter, given: Any) -> Scalar:
+    value = _noted(instrument, row, given)
     if not isinstance(value, str):
         await instrument.publisher.publish(_measured(instrument, row, value))
     return value
@@ -61,11 +65,13 @@ async def set_parameter(
     Raises DeviceError when that is not what it was set to, within tolerance and in time.
     """
     row = instrument.description.parameter(name)
-    await instrument.driver.set_parameter(name, value)
+    read_back = await instrument.driver.set_parameter(name, value)
     if not row.readable:
         return value
     deadline = trio.current_time() + row.settle_s
-    kept = await get_parameter(instrument, name)
+    if read_back is None:
+        read_back = await instrument.driver.get_parameter(name)
+    kept = await _published(instrument, row, read_back)
     while not _has_arrived(row, kept, value):
         if trio.current_time() >= deadline:
             raise _missed(instrument.id, row, kept, value, what)
@@ -144,7 +150,11 @@ def _readable(device: DeviceDescription, operation: str, name: Any) -> DevicePar
 
 
 async def _ask(instrument: OperationContext, row: DeviceParameter) -> Scalar:
-    given = await instrument.driver.get_parameter(row.name)
+    return _noted(instrument, row, await instrument.driver.get_parameter(row.name))
+
+
+def _noted(instrument: OperationContext, row: DeviceParameter, given: Any) -> Scalar:
+    """What a driver gave, checked and known from now on."""
     value = _CHECKS.get(row.dtype, checked_scalar)(instrument.id, f"get({row.name})", given)
     instrument.status.note(row.name, value)
     return value

@@ -29,10 +29,12 @@ from daq.simulators import (
     MaiTaiSimulator,
     Meter1830cSimulator,
 )
+from daq.supervision import Timing
 from daq.testing.instruments import plug_loopback
 from daq.testing.moving import home, move
 from daq.transport import Ports
 from tests.unit.drivers.declarative.shipped import SHIPPED
+from tests.unit.supervision.fakes import supervised
 
 INSTRUMENTS = {
     "esp300": (Esp300Axis, Esp300Simulator, {"axis": 2}),
@@ -197,6 +199,33 @@ async def test_a_motor_that_is_off_is_switched_on_for_a_move(autojump_clock):
         assert not at.sim.stages[2].powered
         await move(driver, 1.0)
         assert at.sim.stages[2].powered
+
+
+async def test_nothing_is_asked_twice_in_a_move_nor_when_a_setting_is_changed(autojump_clock):
+    async with plug_loopback(Esp300Simulator(trio.current_time)) as plugged:
+        told: list[str] = []
+        hear = plugged.line.instrument.receive
+
+        def overhear(data: bytes) -> None:
+            told.append(data.decode().strip())
+            hear(data)
+
+        plugged.line.instrument.receive = overhear
+        context = DriverContext("x", "newport.esp300", Timebase(), {"axis": 1})
+        seldom = Timing(idle_poll_s=600.0, active_poll_s=600.0, follow_s=600.0)
+        driver = plugged.maker(Esp300Axis)(context)
+        async with supervised(driver, timing=seldom) as supervision:
+            stage = supervision.supervisor.device("x")
+            await trio.sleep(0.5)
+            told.clear()
+            await stage.call("move_abs", 0.2)
+            assert told[:3] == ["1MO?", "1MO;TB?", "1PA0.200000;TB?"]
+            # Then it is looked at: whether it moves and where it is, once each.
+            looks = told[3:]
+            assert looks == ["1MD?", "1TP?"] * (len(looks) // 2)
+            told.clear()
+            assert await stage.call("set", "velocity", 5.0) == 5.0
+            assert [text for text in told if "VA" in text] == ["1VA5;TB?", "1VA?"]
 
 
 async def test_what_the_controller_refuses_is_told_in_its_words(autojump_clock):
