@@ -78,7 +78,7 @@ class Checksum:
         computed = self._of(data)
         if given.upper() != computed if self.form == "hex" else given != computed:
             raise WrongChecksumError(
-                f"its checksum is {given!r}, computed is {computed!r} ({self.kind})"
+                f"{frame!r}: its checksum is {given!r}, computed is {computed!r} ({self.kind})"
             )
         return data
 

@@ -191,7 +191,7 @@ class Line:
                 reply = await patience.wait(
                     partial(self._reply, connection, accepts, echoes, framing)
                 )
-            except GarbledReplyError:
+            except WrongChecksumError:
                 connection.owed.settled([expected, *echoes])
                 raise
             connection.owed.settled([expected, *echoes])
@@ -212,7 +212,8 @@ class Line:
     async def _exchange(self, command: str, seconds: float) -> AsyncIterator[Connection]:
         """This device's turn on a connection that is usable.
 
-        That it was lost, or took longer than these seconds, is told by OfflineError.
+        That it was lost, or took longer than these seconds, is told by OfflineError, a wrong
+        checksum by GarbledReplyError.
         """
         async with self._port.turn():
             connection = self._require(command)
@@ -232,6 +233,12 @@ class Line:
                     )
             except trio.TooSlowError:
                 raise self._silent(connection, command, seconds) from None
+            except WrongChecksumError as error:
+                raise GarbledReplyError(
+                    f"{self._device_id}: the reply to {command!r} on {self.address} is garbled: "
+                    f"{error}",
+                    advice="is there noise on the line, or another instrument on it?",
+                ) from error
             except ConnectionLostError as error:
                 self._trace.event(f"lost: {error}")
                 raise OfflineError(
@@ -320,17 +327,9 @@ class Line:
                 self._pass_over(connection, frame)
 
     def _text(self, frame: bytes) -> str:
-        """A reply without its checksum; raises GarbledReplyError when that is wrong."""
+        """A reply without its checksum; raises WrongChecksumError."""
         checksum = self.dialect.checksum
-        if checksum is None:
-            return self.dialect.decode(frame)
-        try:
-            return self.dialect.decode(checksum.verified(frame))
-        except WrongChecksumError as error:
-            raise GarbledReplyError(
-                f"{self._device_id}: the reply {frame!r} on {self.address} is garbled: {error}",
-                advice="is there noise on the line, or another instrument on it?",
-            ) from error
+        return self.dialect.decode(frame if checksum is None else checksum.verified(frame))
 
     def _is_event(self, text: str) -> bool:
         return self.dialect.is_event is not None and self.dialect.is_event(text)

@@ -35,9 +35,9 @@ from daq.simulators.described import (
     Sr830Simulator,
 )
 
-__all__ = ["simulate"]
+__all__ = ["INSTRUMENTS", "simulate"]
 
-_INSTRUMENTS: dict[str, Callable[[tuple[str, ...]], SimulatedInstrument]] = {
+INSTRUMENTS: dict[str, Callable[[tuple[str, ...]], SimulatedInstrument]] = {
     "esp300": lambda _: Esp300Simulator(trio.current_time),
     "1830c": lambda _: Meter1830cSimulator(trio.current_time),
     "maitai": lambda _: MaiTaiSimulator(trio.current_time),
@@ -62,7 +62,7 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
 @click.command(
     epilog="Faults: " + "; ".join(f"{kind}: {what}" for kind, what in FAULT_KINDS.items()) + "."
 )
-@click.argument("instrument", type=click.Choice(sorted(_INSTRUMENTS)))
+@click.argument("instrument", type=click.Choice(sorted(INSTRUMENTS)))
 @click.option(
     "--link",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -108,7 +108,7 @@ def simulate(
         raise click.UsageError("--address is for ell14")
 
     def make() -> SimulatedInstrument:
-        simulated = _INSTRUMENTS[instrument](addresses)
+        simulated = INSTRUMENTS[instrument](addresses)
         simulated.serial = serial or _serial_of(simulated, str(link or tcp or ""))
         return simulated
 

@@ -142,7 +142,7 @@ class LineTable:
     stop_bits: Annotated[float, Rule("one of 1, 1.5, 2", _stop_bits)] = key("", 1.0)
     flow_control: Literal["none", "software", "hardware"] = key("", "none")
     dtr: bool | None = key(
-        "The line DTR; false keeps many boards from a reset", None, default_rule="as the system"
+        "The line DTR; false keeps some boards from a reset", None, default_rule="as the system"
     )
     rts: bool | None = key("The line RTS", None, default_rule="as the system")
     open_wait: Seconds = key(

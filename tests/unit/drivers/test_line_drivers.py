@@ -98,7 +98,7 @@ def require_whole(error, kind):
     told = {
         "silence": r"no reply to '\S+.*' within [\d.]+ s on loopback$",
         "garbage": r"'\S+.*' on loopback (was answered with|got the reply) '\xff"
-        r"|the reply b'.xff.*' on loopback is garbled",
+        r"|the reply to '\S+' on loopback is garbled: b'\\xff",
         "partial": r"no reply to '\S+.*' within .* on loopback; an incomplete reply came: b'.",
         "unplug": r"the connection to loopback was lost.*(in '\S+.*': )?.* closed",
     }

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import trio
 
+from daq.cli.commands.simulate import INSTRUMENTS
 from daq.config import parse_config
 from daq.core import ConfigurationError
 from daq.drivers import DriverContext, Timebase, build_drivers
+from daq.drivers.declarative import shipped_descriptions
 from daq.drivers.newport.esp300 import Esp300Axis
 from daq.drivers.newport.meter_1830c import Meter1830c
 from daq.drivers.spectra_physics.maitai import MaiTai
@@ -19,11 +21,8 @@ from daq.drivers.thorlabs.ell14 import Ell14
 from daq.simulators import FAULT_KINDS, Esp300Simulator, parse_fault
 from daq.testing import check_driver
 
-SECTION = (
-    (Path(__file__).parents[3] / "daq/drivers/README.md")
-    .read_text(encoding="utf-8")
-    .partition("## Instruments on serial lines")[2]
-)
+README = Path(__file__).parents[3] / "daq/drivers/README.md"
+SECTION = README.read_text(encoding="utf-8").partition("## Instruments on serial lines")[2]
 
 
 async def test_the_configurations_can_be_built():
@@ -44,6 +43,12 @@ async def test_every_option_and_parameter_is_documented(driver):
     built = driver(DriverContext("x", "x", Timebase(), {"port": "/dev/x"}))
     names = [*accepted, *(parameter.name for parameter in built.description.parameters)]
     assert [name for name in names if not re.search(rf"\b{name}\b", SECTION)] == []
+
+
+def test_every_description_and_every_simulator_is_named():
+    page = README.read_text(encoding="utf-8")
+    assert [name for name in shipped_descriptions() if f"| `{name}` |" not in page] == []
+    assert [name for name in INSTRUMENTS if f"`{name}`" not in SECTION] == []
 
 
 def test_the_faults_are_the_ones_there_are():
