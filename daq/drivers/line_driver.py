@@ -25,6 +25,7 @@ from daq.transport import (
     Line,
     Ports,
     PortSettings,
+    UnfitReplyError,
 )
 
 __all__ = ["LineDriver", "SerialPin", "configured_line", "last_wills"]
@@ -266,11 +267,35 @@ class LineDriver(ConfiguredDriver):
                     raise
                 await trio.sleep(_NOISE_S)
 
+    async def ask_identity(self, command: str, pattern: str, expected: str) -> re.Match[str]:
+        """Ask what it is; greetings and what comes of itself are no answers.
+
+        Args:
+            command: Without its end.
+            pattern: What the whole reply of the right instrument matches.
+            expected: The same for people.
+
+        Returns:
+            The match.
+
+        Raises:
+            OfflineError: No reply, or only such of another instrument.
+        """
+
+        def fits(text: str) -> bool:
+            return _match(pattern, text) is not None
+
+        try:
+            reply = await self.line.query(command, accepts=fits)
+        except UnfitReplyError as error:
+            raise self.wrong_instrument(command, error.replies[-1], expected) from error
+        return self._parsed(command, reply, pattern, expected)
+
     async def _reply(self, command: str) -> str:
         return await self.line.query(command)
 
     def _parsed(self, command: str, reply: str, pattern: str, expected: str) -> re.Match[str]:
-        match = re.fullmatch(pattern, reply.strip(), re.IGNORECASE)
+        match = _match(pattern, reply)
         if match is None:
             raise DeviceError(
                 f"{self.id}: {command!r} on {self.line.address} was answered with {reply!r}; "
@@ -285,3 +310,7 @@ class LineDriver(ConfiguredDriver):
             f"with {reply!r}; expected {expected}",
             advice="is it the right port? those in /dev/serial/by-id bear the adapter's name",
         )
+
+
+def _match(pattern: str, reply: str) -> re.Match[str] | None:
+    return re.fullmatch(pattern, reply.strip(), re.IGNORECASE)

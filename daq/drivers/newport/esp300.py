@@ -81,9 +81,7 @@ class Esp300Axis(LineDriver):
         )
 
     async def identify(self) -> None:
-        reply = await self.line.query("VE?")
-        if "ESP300" not in reply.upper() and "ESP301" not in reply.upper():
-            raise self.wrong_instrument("VE?", reply, "ESP300 Version ...")
+        await self.ask_identity("VE?", r".*ESP30[01].*", "ESP300 Version ...")
         if self.serial.is_wanted:
             stage = await self._ask_axis(
                 "ID?", r".*,\s*(?:SN)?\s*([^\s,]+)", "model and serial number"

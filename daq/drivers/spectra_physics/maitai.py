@@ -59,11 +59,9 @@ class MaiTai(TunableLaser, LineDriver):
         )
 
     async def identify(self) -> None:
-        reply = await self.line.query("*IDN?")
-        if "MAITAI" not in reply.upper().replace(" ", ""):
-            raise self.wrong_instrument("*IDN?", reply, "Spectra Physics,MaiTai,...")
-        serial = [*reply.split(","), "", ""][2]
-        self.serial.require(serial, "Mai Tai", self.line.address)
+        identity = r".*Mai\s*Tai(?:[^,]*,(?P<serial>[^,]*))?.*"
+        match = await self.ask_identity("*IDN?", identity, "Spectra Physics,MaiTai,...")
+        self.serial.require(match["serial"] or "", "Mai Tai", self.line.address)
 
     async def read(self) -> Reading:
         return self.reading(await self._quantity("READ:POW?", "W"))

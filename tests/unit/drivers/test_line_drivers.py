@@ -26,6 +26,8 @@ from daq.simulators import (
     Ell14Bus,
     Esp300Simulator,
     Fault,
+    Faults,
+    LoopbackOutlet,
     MaiTaiSimulator,
     Meter1830cSimulator,
 )
@@ -158,6 +160,37 @@ async def test_another_instrument_on_the_port_is_refused(name, other, autojump_c
     async with bench(INSTRUMENTS[other][1]) as at:
         with pytest.raises(DeviceError):
             await at.connect(driver, **options)
+
+
+class Greeting(LoopbackOutlet):
+    """A serial server that greets, a while after each connection."""
+
+    async def open(self, settings):
+        stream = await super().open(settings)
+        instrument, now = self.line.instrument, trio.current_time()
+        for after_s in (0.01, 0.05, 0.12):
+            instrument.say(b"Telnet server ready\r\n", now + after_s)
+        return stream
+
+
+@pytest.mark.parametrize("latency", [0.002, 0.1])
+@pytest.mark.parametrize("name", INSTRUMENTS)
+async def test_a_greeting_is_never_taken_for_the_answer_who_it_is(name, latency, autojump_clock):
+    driver, simulator, options = INSTRUMENTS[name]
+    outlet = Greeting(Faults(simulator(trio.current_time, latency=latency)))
+    ports = Ports(outlet.open)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(outlet.run)
+        context = DriverContext(
+            "device", "under.test", Timebase(), {"port": "loopback", **options}, {Ports: ports}
+        )
+        made = driver(context)
+        await made.connect()
+        await trio.sleep(1.0)
+        first = await made.poll()
+        assert await made.poll() == first
+        await made.disconnect()
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("name", MOVERS)
