@@ -28,7 +28,7 @@ from daq.transport import (
     UnfitReplyError,
 )
 
-__all__ = ["LineDriver", "SerialPin", "configured_line", "last_wills"]
+__all__ = ["WILL_DONE_S", "LineDriver", "SerialPin", "configured_line", "last_wills"]
 
 _DATA_BITS = Limits(min(DATA_BITS), max(DATA_BITS))
 _STOP_BITS = Limits(min(STOP_BITS), max(STOP_BITS))
@@ -37,7 +37,7 @@ _TIMEOUTS = Limits(0.01, 600.0)
 _OPEN_WAIT = Limits(0.0, 600.0)
 _WRONG_ANSWERS = 4
 """So often a question is asked whose answers cannot be understood."""
-_DONE_S = 1.0
+WILL_DONE_S = 1.0
 """What an instrument gets to do its last will."""
 _NOISE_S = 0.06
 """What noise gets to pass before the question is asked again."""
@@ -229,7 +229,7 @@ class LineDriver(ConfiguredDriver):
         end = self.line.dialect.end
         frames = [
             WillFrame(command.encode("ascii") + end),
-            WillFrame(ask.encode("ascii") + end, reply.encode("ascii"), _DONE_S, repeat=True),
+            WillFrame(ask.encode("ascii") + end, reply.encode("ascii"), WILL_DONE_S, repeat=True),
         ]
         return last_wills(self.line.port_settings, frames, summary)
 

@@ -10,7 +10,7 @@ from daq.drivers.declarative.loader import load_description, shipped_description
 from daq.drivers.declarative.model import Description
 from daq.drivers.driver import Driver, DriverContext
 from daq.drivers.last_will import LastWill, WillFrame
-from daq.drivers.line_driver import SerialPin, configured_line, last_wills
+from daq.drivers.line_driver import WILL_DONE_S, SerialPin, configured_line, last_wills
 from daq.drivers.options import REQUIRED, Options
 
 __all__ = ["DeclarativeDriver", "declarative"]
@@ -65,6 +65,10 @@ class DeclarativeDriver(DescribedDriver):
             return ()
         dialect = self.instrument.dialect
         frames = [WillFrame(dialect.encode(template.render(self._given))) for template in will.send]
+        if will.ask is not None and will.reply is not None:
+            question = dialect.encode(will.ask.render(self._given))
+            answer = will.reply.pattern.encode(dialect.encoding)
+            frames.append(WillFrame(question, answer, WILL_DONE_S, repeat=True))
         return last_wills(self._line.port_settings, frames, will.summary)
 
 

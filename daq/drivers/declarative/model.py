@@ -216,6 +216,9 @@ class Will:
 
     send: tuple[Template, ...]
     summary: str = ""
+    ask: Template | None = None
+    reply: Pattern | None = None
+    """In the answer when all is done."""
 
 
 @dataclass(frozen=True, slots=True)

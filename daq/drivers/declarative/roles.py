@@ -170,7 +170,14 @@ class Roles:
         at = ("last_will", "send")
         if not table.send:
             self._note(at, "is empty; give it as send = a text or a list of texts")
-        return Will(tuple(self.phrases.template(at, text) for text in table.send), table.summary)
+        if bool(table.ask) != bool(table.reply):
+            self._note(("last_will",), "ask and reply belong together")
+        return Will(
+            tuple(self.phrases.template(at, text) for text in table.send),
+            table.summary,
+            self.phrases.template(("last_will", "ask"), table.ask) if table.ask else None,
+            self.phrases.pattern(("last_will", "reply"), table.reply),
+        )
 
     @staticmethod
     def _takes(value: Value, given: Scalar) -> bool:

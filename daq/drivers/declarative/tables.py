@@ -358,6 +358,12 @@ class LastWillTable:
     """What another process sends when the daemon is gone."""
 
     send: Texts = key("Commands")
+    ask: str = key(
+        "A question, asked until its answer fits `reply`: only then it counts as made safe",
+        "",
+        default_rule="sent, not answered",
+    )
+    reply: str = key("A pattern in the raw answer; belongs to `ask`", "")
     summary: str = key("For people", "")
 
 
