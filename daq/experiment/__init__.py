@@ -8,11 +8,10 @@ from daq.experiment.live_run import LiveRun
 from daq.experiment.manual_run import ManualRuns
 from daq.experiment.provenance import Provenance, software_versions
 from daq.experiment.queue import ExecutionQueue
-from daq.experiment.run_engine import EngineEvents, RunEngine
+from daq.experiment.run_engine import RunEngine
 
 __all__ = [
     "TRANSITIONS",
-    "EngineEvents",
     "Execution",
     "ExecutionControl",
     "ExecutionQueue",

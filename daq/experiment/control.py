@@ -20,7 +20,6 @@ from daq.core import (
     Ending,
     ExecutionRecord,
     ExecutionState,
-    Log,
     ParameterError,
     Program,
     ProgramEnd,
@@ -96,7 +95,7 @@ class ExecutionControl:
         self._program = execution.program = program
         self._supervisor = supervisor
         self._engine = RunEngine(
-            supervisor, storage, execution.provenance(), self, execution.now_ns, pause_rules
+            execution, supervisor, storage, self._on_forced, self._on_paused, pause_rules
         )
         self._pausing = Pausing(execution, program, self._engine)
         self._asked: StopOrder | None = None
@@ -354,18 +353,9 @@ class ExecutionControl:
 
     # --------------------------------------------------------------------- what the engine reports
 
-    def on_output(self, entry: Log) -> None:
-        self.execution.on_output(entry)
-
-    def on_progress_message(self, message: str) -> None:
-        self.execution.on_progress_message(message)
-
-    def on_run_opened(self, run_id: str) -> None:
-        self.execution.on_run_opened(run_id)
-
-    def on_forced(self, text: str) -> None:
+    def _on_forced(self, text: str) -> None:
         self.execution.note(text)
         self._pausing.on_forced(text)
 
-    async def on_paused(self, line: int) -> None:
+    async def _on_paused(self, line: int) -> None:
         await self._pausing.reached(line or self.execution.line)

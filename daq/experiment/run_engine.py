@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
@@ -39,6 +39,7 @@ from daq.core import (
     StorageError,
     split_target,
 )
+from daq.experiment.execution import Execution
 from daq.experiment.live_run import LiveRun, plain_values, refuse_repeated, run_together
 from daq.experiment.provenance import Provenance
 from daq.storage import Storage
@@ -53,7 +54,7 @@ from daq.supervision import (
     refuse_vetoed,
 )
 
-__all__ = ["EngineEvents", "RunEngine"]
+__all__ = ["RunEngine"]
 
 log = logging.getLogger(__name__)
 
@@ -93,36 +94,33 @@ class _Attempt:
     """It was broken off by a pause, and is done again after it."""
 
 
-class EngineEvents(Protocol):
-    """What the engine tells the execution that owns it."""
-
-    def on_output(self, entry: Log) -> None: ...
-    def on_progress_message(self, message: str) -> None: ...
-    def on_run_opened(self, run_id: str) -> None: ...
-    def on_forced(self, text: str) -> None:
-        """Somebody commanded a device of the program by force."""
-
-    async def on_paused(self, line: int) -> None:
-        """Returns when the execution was resumed, or must stop."""
-
-
 class RunEngine:
-    """Performs one program's requests, one at a time."""
+    """Performs one program's requests, one at a time.
+
+    Args:
+        execution: Whose program it is; it is told what the program prints and which runs it opens.
+        supervisor: Has the devices.
+        storage: Has the runs.
+        on_forced: Is told when somebody commanded a device of the program by force.
+        on_paused: Takes a line; returns when the execution was resumed, or must stop.
+        pause_rules: What a pause means for a device, by id.
+    """
 
     def __init__(
         self,
+        execution: Execution,
         supervisor: Supervisor,
         storage: Storage,
-        provenance: Provenance,
-        events: EngineEvents,
-        now_ns: Callable[[], int],
+        on_forced: Callable[[str], None],
+        on_paused: Callable[[int], Awaitable[None]],
         pause_rules: Mapping[str, PauseRule] = MappingProxyType({}),
     ) -> None:
+        self._execution = execution
         self._supervisor = supervisor
         self._storage = storage
-        self._provenance = provenance
-        self._events = events
-        self._now_ns = now_ns
+        self._on_paused = on_paused
+        self._provenance = provenance = execution.provenance()
+        self._now_ns = execution.now_ns
         self._pause_rules = pause_rules
         self._run: LiveRun | None = None
         self._closing: LiveRun | None = None
@@ -134,7 +132,7 @@ class RunEngine:
         self._who = f"execution {provenance.execution_id[:8]}"
         self._ends_since = math.inf
         """Trio time at which somebody began to end the program."""
-        self._claim = _claim(provenance, events.on_forced, lambda: self._ends_since < math.inf)
+        self._claim = _claim(provenance, on_forced, lambda: self._ends_since < math.inf)
         self.paused_devices = PausedDevices(self._claim)
         """What the pause has told devices, and how they were before."""
         self._performers: Mapping[type, Callable[[Any], Awaitable[Any]]] = {
@@ -152,9 +150,9 @@ class RunEngine:
     async def perform(self, request: Request, *, stopping: bool = False) -> Any:
         """Carry out one request; see `daq.core.Interpreter`."""
         if isinstance(request, Log):
-            return self._events.on_output(request)
+            return self._execution.on_output(request)
         if isinstance(request, Progress):
-            return self._events.on_progress_message(request.message)
+            return self._execution.on_progress_message(request.message)
         if self._stop_requested and not stopping:
             raise StopRequested
         try:
@@ -282,7 +280,7 @@ class RunEngine:
             finally:
                 self._in_flight.discard(attempt)
             if attempt.paused and not self._stop_requested:
-                await self._events.on_paused(0)
+                await self._on_paused(0)
             if not attempt.paused or self._stop_requested:
                 raise StopRequested
 
@@ -307,7 +305,7 @@ class RunEngine:
     async def _wait_unprotected(self) -> None:
         """While a pause protects, nothing is asked of any device."""
         while self._is_protecting and not self._stop_requested:
-            await self._events.on_paused(0)
+            await self._on_paused(0)
 
     async def _call(self, request: Call) -> Any:
         device, parameter = self._find(request.device)
@@ -349,7 +347,7 @@ class RunEngine:
         )
         # From now on it is closed as the program ends, also when it is cut off while it opens.
         self._run = run = LiveRun(await self._storage.begin_run(start), self._supervisor)
-        self._events.on_run_opened(run.run_id)
+        self._execution.on_run_opened(run.run_id)
         try:
             await run.wait_ready()
         except StorageError:
@@ -415,7 +413,7 @@ class RunEngine:
             # A call beside: what is recorded with it is only true while both go on together.
             await trio.lowlevel.checkpoint()
             return
-        await self._events.on_paused(request.line)
+        await self._on_paused(request.line)
         if self._stop_requested:
             raise StopRequested
 
