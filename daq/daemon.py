@@ -25,7 +25,7 @@ from daq.assembly import assemble, guard_directory
 from daq.bus import feed_ring
 from daq.bus.ring_writer import RingWriter
 from daq.config import Config
-from daq.core import DeviceState, StopOutcome, StorageError
+from daq.core import StopOutcome, StorageError
 from daq.storage import keep_memory_low, keep_private
 from daq.supervision import Guard, Supervisor, carry_out_what_is_left, reload_on_hangup
 from daq.supervision.last_resort import last_resort
@@ -153,15 +153,15 @@ async def _cancel_on_next(signals: AsyncIterator[int], scope: trio.CancelScope) 
 
 async def _leave_safe(supervisor: Supervisor, guard: Guard) -> None:
     """Nobody watches the bench any more: every device, touched or not, goes to its safe state."""
-    ready = {d.id for d in supervisor.devices() if d.snapshot().state is DeviceState.READY}
+    online = {d.id for d in supervisor.devices() if d.snapshot().state.is_online}
     with trio.CancelScope(shield=True):  # bounded by what each device gets
         stops = await supervisor.stop_devices(timeout=SAFE_S, safe=True, by="the end of the daemon")
         failed = [s for s in stops if s.outcome in (StopOutcome.REFUSED, StopOutcome.UNREACHABLE)]
         for stop in failed:
-            level = logging.ERROR if stop.device in ready else logging.INFO
+            level = logging.ERROR if stop.device in online else logging.INFO
             log.log(level, "device %s was not made safe: %s", stop.device, stop.message)
         # One that was offline all along is nothing new; one that failed now is the guard's.
-        await guard.stand_down(ready & {stop.device for stop in failed})
+        await guard.stand_down(online & {stop.device for stop in failed})
 
 
 def serve(config: Config, announce: Callable[[str], None]) -> None:
