@@ -41,6 +41,8 @@ __all__ = [
     "placed_in",
 ]
 
+_TURN_S = 0.25
+"""How long a large sample waits for the conversion; it goes to the journal then."""
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError)
 
 _log = logging.getLogger(__name__)
@@ -218,29 +220,34 @@ class Conversion:
     def place_value(
         self, stream: str, columns: tuple[Column, ...], column: int, row: int, sample: memoryview
     ) -> Placed | None:
-        """Put a large sample of an event where it belongs; None when HDF5 has failed."""
+        """Put a large sample of an event where it belongs; None when it cannot be done soon."""
         return self._place(lambda f: f.place_value(stream, columns, column, row, sample), sample)
 
     def place_block(
         self, index: int, channel: ChannelInfo, row: int, sample: memoryview
     ) -> Placed | None:
-        """Put a large sample of a channel where it belongs; None when HDF5 has failed."""
+        """Put a large sample of a channel where it belongs; None when it cannot be done soon."""
         return self._place(lambda f: f.place_block(index, channel, row, sample), sample)
 
-    def _place(self, put: Callable[[RunFile], int], sample: memoryview) -> Placed | None:
+    def _place(self, put: Callable[[RunFile], int | None], sample: memoryview) -> Placed | None:
         if self._filters:
             return None  # what it becomes, and so where it lies, is only known when it is written
-        with self._turn:
+        if not self._turn.acquire(timeout=_TURN_S):
+            return None  # it makes datasets, of which there may be thousands
+        try:
             if self._broken is not None:
                 return None
-            try:
-                if self._file is None:
-                    self._advance(None)
-                offset = put(self._opened())
-            except _HDF5_ERRORS as error:
-                _log.error("%s; large samples go to the journal", self._fail(error).message)
-                return None
-            self._unsynced = True
+            if self._file is None:
+                self._advance(None)
+            offset = put(self._opened())
+        except _HDF5_ERRORS as error:
+            _log.error("%s; large samples go to the journal", self._fail(error).message)
+            return None
+        finally:
+            self._turn.release()
+        if offset is None:
+            return None
+        self._unsynced = True
         return Placed(offset, sample_check(sample))
 
     def sync(self) -> None:

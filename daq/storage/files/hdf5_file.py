@@ -44,6 +44,9 @@ __all__ = ["RunFile", "partial_path"]
 
 _POSITIONER = "positioner"
 
+_MOST_AT_ONCE = 128
+"""Datasets that are made, or made anew, before a large sample can be written."""
+
 
 def partial_path(path: Path) -> Path:
     """Where a file lies until it is complete."""
@@ -115,9 +118,14 @@ class RunFile:
 
     def place_value(
         self, stream: str, columns: tuple[Column, ...], column: int, row: int, sample: memoryview
-    ) -> int:
-        """Write one large sample of an event ahead of its row; returns where it lies."""
+    ) -> int | None:
+        """Write one large sample of an event ahead of its row; returns where it lies.
+
+        None where many datasets would have to be made first: whoever records does not wait for it.
+        """
         group = self._stream(stream)
+        if columns != group.columns and len(columns) > _MOST_AT_ONCE:
+            return None
         group.widen(columns)
         place = group.put(columns[column].name, row, sample)
         self._check()

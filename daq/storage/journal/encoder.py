@@ -25,6 +25,7 @@ from daq.storage.journal.stream_table import StreamTable, whole_columns
 
 __all__ = ["RunEncoder"]
 
+_MANY_COLUMNS = 512
 _KINDS = frozenset("biufcO")
 
 
@@ -62,7 +63,13 @@ class RunEncoder:
         streams = tuple(self._streams.items())  # a thread may add to them
         return {name: (s.layout.columns, s.count) for name, s in streams}
 
-    def places(self, event: Event) -> bool:
+    def takes_long(self, event: Event) -> bool:
+        """Whether describing and encoding the event may take milliseconds: then in a thread."""
+        stream = self._streams.get(event.stream)
+        known = len(stream.layout.columns) if stream else 0
+        return max(known, len(event.columns)) > _MANY_COLUMNS or self._places(event)
+
+    def _places(self, event: Event) -> bool:
         """Whether the event has samples for the placer: encoding it then blocks."""
         return self._placer is not None and any(
             c.shape and ChannelInfo(c.name, "", c.dtype, c.shape).sample_bytes >= LARGE_BYTES

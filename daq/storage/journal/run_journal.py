@@ -32,8 +32,6 @@ T = TypeVar("T")
 _INLINE_BYTES = 64 << 10
 _INLINE_BLOCKS = 256
 """To encode them takes about a millisecond."""
-_INLINE_COLUMNS = 512
-"""Of an event; to describe them takes a few milliseconds."""
 _WRITE_TIMEOUT_S = 10.0
 _SLOW_WRITE_S = 0.01
 _SLOW_SYNC_S = 0.05
@@ -133,7 +131,7 @@ class RunJournal:
 
     async def append_event(self, event: Event) -> None:
         """Returns when the event would survive the death of this process."""
-        large = len(event.columns) > _INLINE_COLUMNS or self._encoder.places(event)
+        large = self._encoder.takes_long(event)
         await self._append(lambda: self._encoder.event(event), large=large)
         self.counts[event.stream] = self.counts.get(event.stream, 0) + 1
         self._last_ns = event.timestamp_ns

@@ -286,3 +286,39 @@ def test_the_check_sees_a_page_that_is_missing(pages: int, rest: int, data: st.D
         begin = data.draw(st.integers(0, (pages - 1) * 4096))
         sample[begin : begin + 4096] = bytes(4096)
         assert sample_check(memoryview(bytes(sample))) != whole
+
+
+MANY = (*COLUMNS, *(Column(f"w{n}", "V", "<f8", (2,)) for n in range(200)))
+
+
+def wide_event(i: int) -> Event:
+    values = dict(event(i).values) | {f"w{n}": np.full(2, i + n / 8) for n in range(200)}
+    return Event("primary", i, START.started_ns + i, MANY, values, {})
+
+
+def test_a_large_sample_waits_for_no_other_datasets(tmp_path: Path) -> None:
+    """It goes to the journal until the conversion has made them, and all are in the file."""
+    directories = Directories(tmp_path)
+    directories.create()
+    path = directories.journal("abc")
+    writer = begin_journal(path, START)
+    conversion = Conversion(path, directories)
+    encoder = RunEncoder(conversion)
+    sizes = []
+    for i in range(4):
+        buffers = encoder.event(wide_event(i))
+        sizes.append(sum(map(len, buffers)))
+        writer.write(buffers)
+        if i == 1:
+            while conversion.advance(writer.size):
+                pass
+    assert min(sizes[:2]) > frame(0).nbytes > max(sizes[2:])
+    conversion._turn.acquire()  # as while it makes datasets
+    writer.write(encoder.event(wide_event(4)))
+    conversion._turn.release()
+    summary = conversion.complete(DONE, writer.size, 5)
+    writer.close()
+    with h5py.File(summary.path) as file:
+        for i in range(5):
+            assert np.array_equal(file["entry/primary/camera"][i], frame(i))
+        assert file["entry/primary/w199"][:, 0].tolist() == [24.875 + i for i in range(5)]
