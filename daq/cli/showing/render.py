@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from daq.cli.showing.output import Cell, Output
 from daq.client import DaemonInfo, DeviceInfo, DeviceListing, RunPage
@@ -374,9 +375,12 @@ def render_run(output: Output, detail: RecordedRun) -> None:
         for column in stream.columns
     ]
     if rows:
-        output.table(["stream", "column", "units", "holds", "role"], rows)
+        output.table(["stream", "column", "units", "holds", "role"], rows[:_MOST_COLUMNS])
+    if len(rows) > _MOST_COLUMNS:
+        output.note(f"{_MOST_COLUMNS} of {len(rows)} columns; --json tells all")
 
 
+_MOST_COLUMNS, _MOST_PAIRS = 64, 24
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "c": "complex numbers"}
 _OTHERS = {"b": "true or false", "U": "texts", "O": "texts", "S": "texts"}
 
@@ -393,7 +397,9 @@ def _holds(column: Column) -> str:
 
 
 def _pairs(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items())
+    shown = [f"{key}={value}" for key, value in islice(values.items(), _MOST_PAIRS)]
+    more = len(values) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _first_line(text: str) -> str:

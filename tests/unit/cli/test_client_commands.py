@@ -621,6 +621,20 @@ def test_a_run_is_plotted(tmp_path: Path) -> None:
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
+def test_of_many_columns_and_keys_the_first_are_shown_and_the_others_counted() -> None:
+    many = RecordedStream("primary", 2, tuple(Column(f"c{i}", "", "<f8") for i in range(4000)))
+    summary = replace(SUMMARY, metadata={f"k{i}": i for i in range(2000)})
+    answers = {"GetRun": lambda r: run_detail_to_wire(summary, RunStart("r1", "scan", 5), [many])}
+    with FakeDaemon(answers) as daemon:
+        shown = ask(daemon, "runs", "show")
+        everything = ask(daemon, "runs", "show", "--json")
+    assert "c63" in shown.output
+    assert "c64" not in shown.output
+    assert "k23=23 and 1976 more" in " ".join(shown.output.split())
+    assert "64 of 4000 columns" in shown.output + shown.stderr
+    assert "c3999" in everything.output
+
+
 def test_an_export_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
     def lost(request: Any) -> Any:
         raise LimitError("the journal is damaged at event 3")
