@@ -51,7 +51,7 @@ def _places(block: h5py.Group) -> Iterator[Place]:
             name,
             told["units"][number],
             told["dtype"][number],
-            (),
+            block["values"].shape[2:],
             told["source"][number],
             told["role"][number],
             optional[number],
@@ -87,7 +87,7 @@ def _read(dataset: h5py.Dataset, first: int, end: int, numbers: Sequence[int]) -
         dataset = dataset.asstr()
     if len(numbers) <= _ONE_BY_ONE:
         return [np.asarray(dataset[first:end, number]) for number in numbers]
-    across = np.ascontiguousarray(np.asarray(dataset[first:end]).T)
+    across = np.ascontiguousarray(np.asarray(dataset[first:end]).swapaxes(0, 1))
     return [across[number] for number in numbers]
 
 

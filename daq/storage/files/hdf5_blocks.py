@@ -1,4 +1,4 @@
-"""The scalar columns of a stream that has many: side by side, in one dataset for each type.
+"""The small columns of a stream that has many: side by side, in one dataset for each type.
 
     column_blocks/<type>/values    a row for each event, a place in the row for each column
                          missing   1 where an event has no value
@@ -38,6 +38,10 @@ _CHUNK_BYTES = 64 << 10
 _CHUNK_COLUMNS = 512
 _LEAST_ROWS, _MOST_ROWS = 16, 1024
 _CACHE_SLOTS = 1009
+_CACHE_BYTES = 8 << 20
+"""Two rows of chunks of 10,000 columns."""
+_MOST_SAMPLES = 128
+"""Of an array that may stand beside others."""
 _COPY_BYTES = 8 << 20
 _TEXT = "text"
 _TEXT_COST = 500
@@ -45,8 +49,8 @@ _TEXT_COST = 500
 
 
 def fits_block(column: Column) -> bool:
-    """Whether the column may stand beside others: its samples are numbers or texts, not arrays."""
-    return not column.shape
+    """Whether the column may stand beside others: its samples are scalars, or short arrays."""
+    return not column.varies and int(np.prod(column.shape)) <= _MOST_SAMPLES
 
 
 @dataclass(slots=True)
@@ -64,9 +68,10 @@ class _Member:
 
     @property
     def wanted_block(self) -> str:
-        """The name of the block for its type."""
+        """The name of the block for its type and shape: `float64`, `uint8_2x3`, `text`."""
         stored = stored_type(self.column, exact=self.exact)
-        return _TEXT if stored == "O" else str(np.dtype(stored))
+        kind = _TEXT if stored == "O" else str(np.dtype(stored))
+        return "_".join(filter(None, (kind, "x".join(map(str, self.column.shape)))))
 
     def facts(self) -> tuple[str, ...]:
         """What is told of it, as `COLUMN_FACTS`."""
@@ -102,7 +107,7 @@ class ColumnBlocks:
         self._members |= {member.column.name: member for member in members}
         for key, group in groupby(sorted(members, key=_wanted), _wanted):
             fresh = list(group)
-            block = self._block(key, len(fresh))
+            block = self._block(key, fresh)
             first = block.extend(fresh, rows)
             block.leave_out(rows, first)
 
@@ -112,11 +117,15 @@ class ColumnBlocks:
             self._members[column.name].column = column
         self._settle(rows)
 
-    def give_up(self, name: str) -> int:
-        """Let a column go that has become something else; returns its index."""
+    def give_up(self, name: str, rows: int) -> tuple[int, Iterator[tuple[list[Any], Array]]]:
+        """Let a column go that has become something else.
+
+        Returns its index, and in pieces its samples, None for a missing one, with their times.
+        """
         member = self._members.pop(name)
-        self._blocks[member.block].members[member.place] = None
-        return member.index
+        block = self._blocks[member.block]
+        block.members[member.place] = None
+        return member.index, block.samples(member.place, self._stream["time"], rows)
 
     def append(self, batch: RowBatch, rows: int) -> None:
         """Add the rows of a batch behind the `rows` that there are."""
@@ -159,16 +168,17 @@ class ColumnBlocks:
         for (old, new), group in groupby(sorted(strays, key=_way), _way):
             moved = list(group)
             source = self._blocks[old]
-            self._block(new, len(moved)).take_over(source, moved, rows)
+            self._block(new, moved).take_over(source, moved, rows)
             if not any(source.members):
                 del self._stream[BLOCKS][old], self._blocks[old]
             self.steps += 1
 
-    def _block(self, key: str, width: int) -> _Block:
+    def _block(self, key: str, members: Sequence[_Member]) -> _Block:
         if key not in self._blocks:
             if BLOCKS not in self._stream:
                 self._stream.create_group(BLOCKS).attrs["NX_class"] = "NXcollection"
-            self._blocks[key] = _Block(self._stream[BLOCKS], key, width)
+            shape = members[0].column.shape
+            self._blocks[key] = _Block(self._stream[BLOCKS], key, shape, len(members))
         return self._blocks[key]
 
 
@@ -181,36 +191,41 @@ def _way(member: _Member) -> tuple[str, str]:
 
 
 class _Block:
-    """The columns of one type."""
+    """The columns of one type and shape."""
 
-    def __init__(self, parent: h5py.Group, key: str, width: int) -> None:
+    def __init__(self, parent: h5py.Group, key: str, shape: tuple[int, ...], width: int) -> None:
         self._key = key
-        self._is_text = key == _TEXT
-        self._dtype = np.dtype(object if self._is_text else key)
+        self._shape = shape
+        kind = key.partition("_")[0]
+        self._is_text = kind == _TEXT
+        self._dtype = np.dtype(object if self._is_text else kind)
         self._nothing = "" if self._is_text else nothing(self._dtype.str)
         self.members: list[_Member | None] = []
         group = self._group = parent.create_group(key)
         group.attrs["NX_class"] = "NXdata"
         group.attrs["signal"] = "values"
-        columns = min(_CHUNK_COLUMNS, max(16, width))
-        rows = _CHUNK_BYTES // (columns * self._dtype.itemsize)
+        sample = self._dtype.itemsize * int(np.prod(shape))
+        columns = min(max(16, _CHUNK_COLUMNS * 8 // sample), max(16, width))
+        rows = _CHUNK_BYTES // (columns * sample)
         self._chunks = (min(_MOST_ROWS, max(_LEAST_ROWS, rows)), columns)
         fill = None if self._is_text else self._dtype.type(self._nothing)
-        self.values = self._dataset("values", text_type() if self._is_text else self._dtype, fill)
+        stored = text_type() if self._is_text else self._dtype
+        self.values = self._dataset("values", stored, fill, shape)
         self.missing = self._dataset("missing", np.dtype("|u1"), 0)
         self.offsets = self._dataset("offsets", np.dtype("<i8"), 0)
         self.offsets.attrs["units"] = "ns"
 
-    def _dataset(self, name: str, dtype: Any, fill: Any) -> h5py.Dataset:
-        band = self._chunks[0] * max(self._chunks[1], 2 * _CHUNK_COLUMNS) * self._dtype.itemsize
+    def _dataset(
+        self, name: str, dtype: Any, fill: Any, shape: tuple[int, ...] = ()
+    ) -> h5py.Dataset:
         return self._group.create_dataset(
             name,
-            shape=(0, 0),
-            maxshape=(None, None),
+            shape=(0, 0, *shape),
+            maxshape=(None, None, *shape),
             dtype=dtype,
-            chunks=self._chunks,
+            chunks=(*self._chunks, *shape),
             fillvalue=fill,
-            rdcc_nbytes=max(1 << 20, 4 * band),
+            rdcc_nbytes=_CACHE_BYTES,
             rdcc_nslots=_CACHE_SLOTS,
         )
 
@@ -237,7 +252,7 @@ class _Block:
     def append(self, batch: RowBatch, numbers: Mapping[str, int], rows: int) -> None:
         """Add the rows of a batch, in which each column has its number."""
         shape = (len(batch.timestamps), len(self.members))
-        values = np.full(shape, self._nothing, self._dtype)
+        values = np.full((*shape, *self._shape), self._nothing, self._dtype)
         missing = np.ones(shape, bool)
         places = {m.column.name: m.place for m in self.members if m and m.column.name in numbers}
         _fill(values, missing, batch, places)
@@ -262,18 +277,30 @@ class _Block:
             old.members[place] = None
         first = self.extend(members, rows)
         has_offsets = old.offsets.id.get_storage_size() > 0
-        for part in _parts(rows, old.values.shape[1]):
+        for part in _parts(rows, int(np.prod(old.values.shape[1:]))):
             missing = old.missing[part][:, places]
             self.missing[part, first:] = missing
             if has_offsets:
                 self.offsets[part, first:] = old.offsets[part][:, places]
             if not missing.all():  # else it may have been of any type
                 values = old.values[part][:, places]
-                self.values[part, first:] = cast_known(values, missing.astype(bool), self._dtype)
+                gone = missing.astype(bool).reshape(*missing.shape, *(1,) * len(self._shape))
+                gone = np.broadcast_to(gone, values.shape)
+                self.values[part, first:] = cast_known(values, gone, self._dtype)
+
+    def samples(
+        self, place: int, time: h5py.Dataset, rows: int
+    ) -> Iterator[tuple[list[Any], Array]]:
+        """What is in one column so far, and when each was read."""
+        for part in _parts(rows, int(np.prod(self._shape))):
+            gone = self.missing[part, place].astype(bool).tolist()
+            values = self.values[part, place]
+            known = [None if gone[row] else values[row] for row in range(len(gone))]
+            yield known, time[part] + self.offsets[part, place]
 
     def _reach(self, rows: int) -> None:
         for dataset in self.datasets:
-            dataset.id.set_extent((rows, len(self.members)))
+            dataset.id.set_extent((rows, len(self.members), *dataset.shape[2:]))
 
     def describe(self) -> None:
         """Say which column is at each place, and name that dimension."""
@@ -290,6 +317,10 @@ class _Block:
         self._group["column"].make_scale("column")
         for dataset in self.datasets:
             dataset.dims[1].attach_scale(self._group["column"])
+        for number, length in enumerate(self._shape):
+            scale = self._group.create_dataset(f"sample_{number}", data=np.arange(length))
+            scale.make_scale(scale.name.rpartition("/")[2])
+            self.values.dims[2 + number].attach_scale(scale)
 
     def make_views(self, stream: h5py.Group, rows: int) -> Iterator[None]:
         """Make each column a dataset of the stream, that shows its place in this one.
@@ -297,8 +328,9 @@ class _Block:
         What `h5py.VirtualLayout` does, which takes several times as long.
         """
         kind, path = self.values.id.get_type(), self.values.name.encode()
-        here = h5py.h5s.create_simple((rows,))
-        there = h5py.h5s.create_simple((rows, len(self.members)))
+        corner = (0,) * len(self._shape)
+        here = h5py.h5s.create_simple((rows, *self._shape))
+        there = h5py.h5s.create_simple((rows, len(self.members), *self._shape))
         text, single = (
             h5py.h5t.py_create(text_type(), logical=True),
             h5py.h5s.create(h5py.h5s.SCALAR),
@@ -306,7 +338,7 @@ class _Block:
         for member in filter(None, self.members):
             layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             if rows:
-                there.select_hyperslab((0, member.place), (rows, 1))
+                there.select_hyperslab((0, member.place, *corner), (rows, 1, *self._shape))
                 layout.set_virtual(here, b".", path, there)
             view = h5py.h5d.create(stream.id, member.dataset.encode(), kind, here, layout)
             if member.column.units:

@@ -41,7 +41,7 @@ _EPOCH = "nanoseconds since 1970-01-01T00:00:00"
 """As netCDF says it, so that its readers have times and not numbers."""
 
 MOST_APART = 64
-"""Scalar columns with a dataset each; a stream that has more has the others in blocks."""
+"""Scalars and short arrays with a dataset each; a stream that has more has the others in blocks."""
 
 
 class StreamGroup:
@@ -64,7 +64,7 @@ class StreamGroup:
         """Of each column's dataset."""
         self._taken = set(STREAM_PARTS)
         self._apart = 0
-        """Scalar columns with a dataset of their own."""
+        """Scalars and short arrays with a dataset of their own."""
         group.attrs["stream"] = stream
         group.attrs["index"] = index
         nexus_group(group, "timestamps", "NXcollection")
@@ -108,12 +108,15 @@ class StreamGroup:
     def _widen_blocks(self, columns: Sequence[Column]) -> None:
         self._blocks.widen([column for column in columns if fits_block(column)], self.rows)
         for column in columns:
-            if not fits_block(column):  # it was empty until now
-                self._add_writer(column, self._blocks.give_up(column.name))
+            if not fits_block(column):
+                index, parts = self._blocks.give_up(column.name, self.rows)
+                writer = self._add_writer(column, index, rows=0)
+                for values, times in parts:
+                    writer.append(values, times)
 
     def _add(self, columns: Sequence[Column]) -> None:
-        scalars = [column for column in columns if fits_block(column)]
-        is_many = self._apart + len(scalars) > MOST_APART
+        small = [column for column in columns if fits_block(column)]
+        is_many = self._apart + len(small) > MOST_APART
         side_by_side = []
         for index, column in enumerate(columns, len(self._names)):
             name = self._names[column.name] = dataset_name(column.name, self._taken)
@@ -121,15 +124,15 @@ class StreamGroup:
             if is_many and fits_block(column):
                 side_by_side.append((column, name, index))
             else:
-                self._add_writer(column, index)
+                self._add_writer(column, index, self.rows)
         self._blocks.add(side_by_side, self.rows)
-        self._apart += 0 if is_many else len(scalars)
+        self._apart += 0 if is_many else len(small)
 
-    def _add_writer(self, column: Column, index: int) -> None:
+    def _add_writer(self, column: Column, index: int, rows: int) -> _ColumnWriter:
         name = self._names[column.name]
-        self._writers[column.name] = _ColumnWriter(
-            self.group, name, column, index, self.rows, self._filters
-        )
+        writer = _ColumnWriter(self.group, name, column, index, rows, self._filters)
+        self._writers[column.name] = writer
+        return writer
 
     def append(self, batch: RowBatch) -> None:
         """Add rows. Those of a batch from before the stream widened are missing what came later."""

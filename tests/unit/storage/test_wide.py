@@ -141,3 +141,26 @@ def test_xarray_and_its_like_choose_a_column_by_name(tmp_path: Path) -> None:
     with xarray.open_dataset(file.path, group=group, engine="h5netcdf", phony_dims="sort") as data:
         assert data["values"].dims == ("stage", "column")
         assert data["values"].sel(column="m7").values.tolist()[2:] == [8.0, 9.0, 10.0]
+
+
+def test_short_arrays_stand_side_by_side_until_their_lengths_differ(tmp_path: Path) -> None:
+    waves = [{f"w{i}": np.arange(5) + i + k for i in range(100)} for k in range(3)]
+    images = [{f"i{i}": np.full((2, 3), i + k, "u1") for i in range(100)} for k in range(3)]
+    rows: list[Row] = [a | b for a, b in zip(waves, images, strict=True)]
+    rows[1]["w7"] = None
+    rows[2]["w8"] = np.arange(6)
+    stored = Stored(tmp_path, rows)
+    check(stored, rows)
+    assert stored.path.stat().st_size / 200 < 4000
+    with h5py.File(stored.path) as file:
+        stream = file["entry/primary"]
+        assert stream["i3"].shape == (3, 2, 3)
+        assert stream["w3"][2].tolist() == [5, 6, 7, 8, 9]
+        assert not stream["w8"].is_virtual
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    group = "entry/primary/column_blocks/uint8_2x3"
+    with xarray.open_dataset(
+        stored.path, group=group, engine="h5netcdf", phony_dims="sort"
+    ) as data:
+        assert data["values"].sel(column="i9").values[:, 1, 2].tolist() == [9, 10, 11]
