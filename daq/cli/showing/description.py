@@ -16,7 +16,7 @@ def show_description(output: Output, file: Path) -> int:
     """Check a description and show it; the exit status. Raises ConfigurationError."""
     description = parse_description(read_source(file), str(file))
     operations = [f"{o.name}{o.signature}" for o in operations_of(description.capabilities)]
-    acts = offered_rows(description.offered_actions)
+    acts = offered_rows(description)
     operations += [f"{act.name}{act.signature}" for act in acts]
     values = description.values.values()
     document = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from daq.config import KeyPath, Mistakes
@@ -68,11 +67,22 @@ def _check_moving(name: str, description: Description, mistakes: Mistakes) -> No
         mistakes.note(at, "`settled` has to tell the end of it without `setpoint`")
 
 
-def offered_rows(actions: Mapping[str, Act]) -> tuple[DeviceAction, ...]:
-    """As everybody above sees them."""
+def offered_rows(description: Description) -> tuple[DeviceAction, ...]:
+    """As everybody above sees them.
+
+    What may set the position in motion without a word does so, as long as its rest can be seen: so
+    nothing moves on when whoever has called it is gone.
+    """
+    motion = description.motion
+    tells_rest = motion is not None and "setpoint" not in motion.settled.names
     return tuple(
-        DeviceAction(name, act.description, tuple(map(_row, act.arguments)), act.moves)
-        for name, act in actions.items()
+        DeviceAction(
+            name,
+            act.description,
+            tuple(map(_row, act.arguments)),
+            tells_rest if act.moves is None else act.moves,
+        )
+        for name, act in description.offered_actions.items()
     )
 
 

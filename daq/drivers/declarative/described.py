@@ -121,7 +121,7 @@ class DescribedDriver(Driver):
             tolerance=None if described.motion is None else described.motion.tolerance,
             reading=self._reading(),
             parameters=parameters,
-            actions=offered_rows(described.offered_actions),
+            actions=offered_rows(described),
         )
 
     async def connect(self) -> None:
@@ -235,8 +235,7 @@ class DescribedDriver(Driver):
         return kept if written == self._behind.get(name, name) else None
 
     async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
-        moves = self.instrument.actions[name].moves
-        if moves and self.mover is not None:
+        if self.description.action(name).moves and self.mover is not None:
             return await self.mover.act(name, *arguments)
         return await self.conversation.act(name, *arguments)
 

@@ -124,8 +124,8 @@ class Act:
     description: str = ""
     arguments: tuple[Value, ...] = ()
     """In their order; only what they may be, and their words, count."""
-    moves: bool = False
-    """It sets the position in motion."""
+    moves: bool | None = None
+    """Whether it may set the position in motion; None where nobody has said so."""
 
 
 @dataclass(frozen=True, slots=True)

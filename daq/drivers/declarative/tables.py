@@ -284,7 +284,11 @@ class ActionTable(CommandTable):
 
     description: str = key("For people", "")
     arguments: Mapping[str, ArgumentTable] = key("What it is called with, in order", {})
-    moves: bool = key("Whether the position moves until `settled`; a stop then ends it", False)
+    moves: bool | None = key(
+        "Whether the position may move by it: it ends when that rests, and a stop ends it",
+        None,
+        default_rule="true where `settled` tells that without `setpoint`",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

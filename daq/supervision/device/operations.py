@@ -160,11 +160,18 @@ def device_action(action: DeviceAction) -> Action:
         return tuple(parameter_value(device, name, row, given) for row, given in rows)
 
     async def perform(instrument: OperationContext, *given: Scalar) -> Scalar | None:
-        act = partial(instrument.driver.act, action.name, *given)
+        answer: Any = None
+
+        async def act() -> None:
+            nonlocal answer
+            answer = await instrument.driver.act(action.name, *given)
+
+        rest = None
         if action.moves:
-            return await carry_out_motion(instrument, action.name, act, None)
-        answer = await act()
-        return None if answer is None else checked_scalar(instrument.id, action.name, answer)
+            rest = await carry_out_motion(instrument, action.name, act, None)
+        else:
+            await act()
+        return rest if answer is None else checked_scalar(instrument.id, action.name, answer)
 
     return Action(check, perform)
 

@@ -18,7 +18,7 @@ from daq.core import (
     LimitError,
     Limits,
 )
-from daq.drivers.declarative import declarative, parse_description
+from daq.drivers.declarative import declarative, offered_rows, parse_description
 from daq.scripting.child.devices import Devices
 from daq.scripting.protocol import describe
 from daq.simulators.instrument import LineInstrument
@@ -46,7 +46,6 @@ read = "MOV?"
 send = "HALT"
 [actions.search_index]
 send = "INDEX {direction} {speed:.1f}"
-moves = true
 description = "Run until the index mark"
 [actions.search_index.arguments.direction]
 type = "str"
@@ -57,6 +56,7 @@ limits = [0.5, 5.0]
 [actions.self_test]
 send = ["TEST 1", "TEST 2"]
 [actions.led]
+moves = false
 send = "LED {on} {times:02d} {position}"
 [actions.led.arguments.on]
 type = "bool"
@@ -180,6 +180,16 @@ async def test_an_action_that_moves_ends_when_it_rests(tmp_path, autojump_clock)
         assert trio.current_time() - began == pytest.approx(8.0, abs=1.0)
 
 
+async def test_what_may_move_ends_when_it_rests_whatever_it_answers(tmp_path, autojump_clock):
+    async with bench(tmp_path) as (supervised, _):
+        rows = {row.name: row.moves for row in supervised.driver.description.actions}
+        assert rows == {"search_index": True, "self_test": True, "led": False}
+        began = trio.current_time()
+        assert await supervised.device.call("self_test") == "part 2 is well"
+        assert 0.5 < trio.current_time() - began < 3.0
+        await supervised.device.call("led", False, 1)
+
+
 async def test_whoever_leaves_a_moving_action_stops_it(tmp_path, autojump_clock):
     async with bench(tmp_path) as (supervised, instrument):
         with trio.move_on_after(2.0):
@@ -258,7 +268,6 @@ async def test_a_script_calls_them_by_position_and_by_name(tmp_path, autojump_cl
         ("[actions.led]", "[actions.shutter]", "is the name of a standard parameter too"),
         ("{times:02d}", "{times:02z}", "cannot be filled in"),
         ("{times:02d}", "{number}", "there is no place {number}"),
-        ('settled = "not moving"', "", "has to tell the end of it without `setpoint`"),
         ('stop = "halt"', 'stop = "search_index"', "is called without arguments"),
         ("limits = [1, 20]", 'on = "1"', 'only a value of type = "bool" is on or off'),
     ],
@@ -269,6 +278,14 @@ def test_mistakes_in_actions_are_told(old, new, told):
     with pytest.raises(ConfigurationError) as caught:
         parse_description(text, "stage.toml")
     assert told in caught.value.message
+
+
+def test_what_moves_and_does_not_tell_when_it_rests_is_refused():
+    text = STAGE.replace('settled = "not moving"\n', "")
+    acts = parse_description(text, "stage.toml")
+    assert not any(row.moves for row in offered_rows(acts))
+    with pytest.raises(ConfigurationError, match="to tell the end of it without `setpoint`"):
+        parse_description(text.replace("moves = false", "moves = true"), "stage.toml")
 
 
 def test_arguments_are_bound_as_a_functions_are():
