@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from daq.client.figures.choice import LARGEST
-from daq.client.figures.labels import safe_text
+from daq.client.figures.labels import Quantity, safe_text
 
 __all__ = ["Curve", "Image", "Map", "Waveform", "panels"]
 
@@ -34,15 +34,18 @@ def panels(figure: Figure, count: int) -> Sequence[Axes]:
 class Curve:
     """Points in a row, joined."""
 
-    def __init__(self, panel: Axes, xlabel: str, ylabel: str, style: str = ".-") -> None:
+    def __init__(self, panel: Axes, x: Quantity, y: Quantity, style: str = ".-") -> None:
         self._panel = panel
+        self._x, self._y = x, y
         (self._line,) = panel.plot([], [], style, linewidth=1.0, markersize=4.0)
-        panel.set(xlabel=safe_text(xlabel), ylabel=safe_text(ylabel))
         panel.grid(visible=True, alpha=0.3)
 
     def show(self, x: Array, y: Array) -> None:
         """Draw these points instead of what was there."""
-        self._line.set_data(drawable(x), drawable(y))
+        x, y = drawable(x), drawable(y)
+        across, up = self._x.scale(x), self._y.scale(y)
+        self._line.set_data(across(x), up(y))
+        self._panel.set(xlabel=across.label, ylabel=up.label)
         self._panel.relim()
         self._panel.autoscale_view()
 
@@ -50,8 +53,8 @@ class Curve:
 class Waveform(Curve):
     """The newest of many waveforms, against the number of the sample."""
 
-    def __init__(self, panel: Axes, label: str) -> None:
-        super().__init__(panel, "sample", label, "-")
+    def __init__(self, panel: Axes, shown: Quantity) -> None:
+        super().__init__(panel, Quantity("sample"), shown, "-")
 
     def show_newest(self, wave: Array) -> None:
         """Draw this one; of several in one sample, the last."""
@@ -62,18 +65,22 @@ class Waveform(Curve):
 class Map:
     """Points on a plane, coloured by what was measured there."""
 
-    def __init__(self, panel: Axes, xlabel: str, ylabel: str, label: str) -> None:
+    def __init__(self, panel: Axes, x: Quantity, y: Quantity, shown: Quantity) -> None:
         self._panel = panel
+        self._x, self._y, self._shown = x, y, shown
         self._points: Any = panel.scatter([], [], c=[], s=40.0, marker="s")
-        _colour_bar(panel, self._points, label)
-        panel.set(xlabel=safe_text(xlabel), ylabel=safe_text(ylabel))
+        self._bar = _colour_bar(panel, self._points)
 
     def show(self, x: Array, y: Array, values: Array) -> None:
         """Draw these points instead of what was there."""
-        x, y = drawable(x), drawable(y)
+        x, y, values = drawable(x), drawable(y), drawable(values)
+        across, up, colour = self._x.scale(x), self._y.scale(y), self._shown.scale(values)
+        x, y = across(x), up(y)
         self._points.set_offsets(np.column_stack([x, y]))
-        self._points.set_array(drawable(values))
+        self._points.set_array(colour(values))
         self._points.autoscale()
+        self._panel.set(xlabel=across.label, ylabel=up.label)
+        self._bar.set_label(colour.label)
         # matplotlib's limits do not follow the offsets of a scatter.
         for numbers, set_limits in ((x, self._panel.set_xlim), (y, self._panel.set_ylim)):
             finite = numbers[np.isfinite(numbers)]
@@ -85,24 +92,28 @@ class Map:
 class Image:
     """The newest image, with the scale of its colours following it."""
 
-    def __init__(self, panel: Axes, label: str) -> None:
+    def __init__(self, panel: Axes, shown: Quantity) -> None:
         self._panel = panel
-        self._label = label
+        self._quantity = shown
         self._shown: Any = None
+        self._bar: Any = None
         panel.set(xlabel="column (px)", ylabel="row (px)")
 
     def show(self, image: Array, title: str = "") -> None:
         """Draw this one; of several in one sample, the last."""
         flat = image.reshape(-1, *image.shape[-2:])[-1]
+        colour = self._quantity.scale(flat)
+        scaled = flat if colour.factor == 1.0 else colour(flat)
         if self._shown is None:
-            self._shown = self._panel.imshow(flat, origin="upper")
-            _colour_bar(self._panel, self._shown, self._label)
-        self._shown.set_data(flat)
+            self._shown = self._panel.imshow(scaled, origin="upper")
+            self._bar = _colour_bar(self._panel, self._shown)
+        self._shown.set_data(scaled)
         self._shown.autoscale()
+        self._bar.set_label(colour.label)
         self._panel.set_title(safe_text(title))
 
 
-def _colour_bar(panel: Axes, drawn: Any, label: str) -> None:
+def _colour_bar(panel: Axes, drawn: Any) -> Any:
     figure = panel.get_figure(root=True)
-    if figure is not None:
-        figure.colorbar(drawn, ax=panel, label=safe_text(label))
+    assert figure is not None  # noqa: S101 - it was made of one
+    return figure.colorbar(drawn, ax=panel)

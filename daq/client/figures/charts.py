@@ -15,6 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from daq.client.figures.artists import Curve, Image, Waveform, panels
+from daq.client.figures.labels import Quantity
 
 __all__ = ["Chart", "ImageChart", "Points", "TraceChart"]
 
@@ -58,13 +59,13 @@ class TraceChart:
     """Numbers against time, the newest `window_s` seconds; waveforms as they come; a panel each."""
 
     def __init__(
-        self, labels: Mapping[str, str], window_s: float, waves: Collection[str] = ()
+        self, units: Mapping[str, str], window_s: float, waves: Collection[str] = ()
     ) -> None:
         self.points = 0
-        self._labels = dict(labels)
+        self._shown = [Quantity(name, text) for name, text in units.items()]
         self._window_s = window_s
         self._traces: dict[str, deque[tuple[float, float]]] = {
-            name: deque(maxlen=MOST_POINTS) for name in labels if name not in waves
+            name: deque(maxlen=MOST_POINTS) for name in units if name not in waves
         }
         self._waves: dict[str, npt.NDArray[Any]] = {}
         self._parts: dict[str, Curve] = {}
@@ -98,20 +99,20 @@ class TraceChart:
         return True
 
     def _set_up(self, figure: Figure) -> None:
-        axes = panels(figure, len(self._labels))
-        for panel, (name, label) in zip(axes, self._labels.items(), strict=True):
-            is_trace = name in self._traces
-            self._parts[name] = (
-                Curve(panel, "time (s)", label) if is_trace else Waveform(panel, label)
+        axes = panels(figure, len(self._shown))
+        for panel, shown in zip(axes, self._shown, strict=True):
+            is_trace = shown.name in self._traces
+            self._parts[shown.name] = (
+                Curve(panel, Quantity("time (s)"), shown) if is_trace else Waveform(panel, shown)
             )
 
 
 class ImageChart:
     """A camera's newest image."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, units: str) -> None:
         self.points = 0
-        self._label = label
+        self._units = units
         self._image: npt.NDArray[Any] | None = None
         self._title = ""
         self._part: Image | None = None
@@ -126,6 +127,6 @@ class ImageChart:
         if self._image is None:
             return False
         if self._part is None:
-            self._part = Image(figure.subplots(), self._label)
+            self._part = Image(figure.subplots(), Quantity("intensity", self._units))
         self._part.show(self._image, self._title)
         return True

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from daq.core import axis_label, scaled_units
 
-__all__ = ["Scale", "safe_text"]
+__all__ = ["Quantity", "Scale", "safe_text"]
 
 Array = npt.NDArray[np.float64]
 
 _LONGEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What is drawn along an axis or as a colour of a live picture."""
+
+    name: str
+    units: str = ""
+
+    def scale(self, values: Array) -> Scale:
+        """Its label and the units in which these values are handy."""
+        return Scale(self.name, self.units, values)
 
 
 class Scale:

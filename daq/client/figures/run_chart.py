@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 
 from daq.client.figures.artists import Curve, Image, Map, Waveform, panels
 from daq.client.figures.charts import Points
-from daq.client.figures.labels import safe_text
-from daq.core import axis_label
+from daq.client.figures.labels import Quantity, safe_text
 
 __all__ = ["RunChart"]
 
@@ -41,7 +40,7 @@ class RunChart:
         self._axes: list[str] = []
         self._scalars: list[str] = []
         self._arrays: dict[str, int] = {}
-        self._labels: dict[str, str] = {}
+        self._quantities: dict[str, Quantity] = {}
         self._more = 0
         """Columns for which there is no panel."""
         self._points = Points(0)
@@ -87,7 +86,7 @@ class RunChart:
         self._arrays = dict(list(arrays.items())[: MOST_PANELS - len(self._scalars)])
         self._more = len(scalars) + len(arrays) - len(self._scalars) - len(self._arrays)
         self.outside = tuple(name for name in self._arrays if "external" in keys[name])
-        self._labels = {n: axis_label(n, k.get("units") or "") for n, k in keys.items()}
+        self._quantities = {n: Quantity(n, k.get("units") or "") for n, k in keys.items()}
         self._points = Points(1 + len(self._axes) + len(self._scalars))
 
     def _take_page(self, page: Mapping[str, Any]) -> None:
@@ -129,12 +128,12 @@ class RunChart:
             figure.supxlabel(f"and {self._more} more columns")
 
     def _part(self, panel: Axes, name: str) -> Curve | Map | Image:
-        label, axes = self._labels[name], [self._labels[axis] for axis in self._axes]
+        shown, axes = self._quantities[name], [self._quantities[axis] for axis in self._axes]
         if name in self._arrays:
-            return Image(panel, label) if self._arrays[name] > 1 else Waveform(panel, label)
+            return Image(panel, shown) if self._arrays[name] > 1 else Waveform(panel, shown)
         if self.is_map:
-            return Map(panel, axes[1], axes[0], label)
-        return Curve(panel, axes[0] if axes else "time (s)", label)
+            return Map(panel, axes[1], axes[0], shown)
+        return Curve(panel, axes[0] if axes else Quantity("time (s)"), shown)
 
 
 def _dimensions(key: Mapping[str, Any]) -> int:

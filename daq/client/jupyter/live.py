@@ -20,7 +20,7 @@ from daq.client.figures.following import LivePicture, follow_run
 from daq.client.figures.picture import MAX_FPS, Output
 from daq.client.recorded.run_log import Run
 from daq.client.sending.execution import Execution
-from daq.core import NotFoundError, ParameterError, axis_label
+from daq.core import NotFoundError, ParameterError
 
 __all__ = ["LivePicture", "live_image", "live_plot", "live_run"]
 
@@ -58,7 +58,7 @@ def live_plot(
         if len(detector.description.channel.shape) > 1:
             raise ParameterError(f"{detector.name} gives images", advice="see them with live_image")
     waves = {d.name for d in detectors if d.description.channel.shape}
-    chart = TraceChart({d.name: axis_label(d.name, d.units) for d in detectors}, window_s, waves)
+    chart = TraceChart({d.name: d.units for d in detectors}, window_s, waves)
     picture = LivePicture(chart, output, max_fps)
     for detector in detectors:
         take = _take_waveform if detector.name in waves else _take_reading

@@ -35,7 +35,7 @@ def measure_damage(*, quick: bool) -> Row:
             intact += sum(map(len, expected.values()))
             recovered += sum(map(len, found.values()))
             wrong += expected != found
-            silent += done.points < whole.events and "missing" not in done.reason
+            silent += done.events < whole.events and "missing" not in done.reason
     took = time.perf_counter() - began
     kept = "kept" if not wrong and not silent and intact == recovered else "NOT kept"
     return Row(

@@ -114,7 +114,7 @@ def test_a_run_of_images_alone_is_drawn_when_one_has_come() -> None:
 
 def test_waveforms_are_drawn_beside_numbers() -> None:
     figure = Figure()
-    chart = TraceChart({"meter": "meter (W)", "wave": "wave (V)"}, 60.0, {"wave"})
+    chart = TraceChart({"meter": "W", "wave": "V"}, 60.0, {"wave"})
     chart.take_reading("meter", 1.0, 5.0)
     chart.draw(figure)
     chart.take_waveform("wave", np.array([1.0, 2.0]))
@@ -126,7 +126,7 @@ def test_waveforms_are_drawn_beside_numbers() -> None:
 
 def test_readings_that_are_too_old_leave_the_window() -> None:
     figure = Figure()
-    chart = TraceChart({"meter": "meter (W)"}, window_s=2.0)
+    chart = TraceChart({"meter": "W"}, window_s=2.0)
     for second in range(5):
         chart.take_reading("meter", float(second), 10.0 * second)
     chart.draw(figure)
@@ -182,3 +182,24 @@ def test_many_columns_make_a_few_panels_and_say_how_many_more_there_are() -> Non
     assert chart.draw(figure)
     assert len(figure.axes) == 4
     assert figure.get_supxlabel() == "and 196 more columns"
+
+
+def test_live_pictures_have_the_units_that_are_displayed_elsewhere() -> None:
+    figure = Figure()
+    chart = run_chart(descriptor(stage="positioner", meter="detector"))
+    chart.take_document("event_page", page(stage=[0.0, 1.0], meter=[0.002, 0.005]))
+    chart.draw(figure)
+    (panel,) = figure.axes
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), [2.0, 5.0])
+    assert panel.get_ylabel() == "meter (mW)"
+    chart.take_document("event_page", page(stage=[2.0], meter=[2.0]))
+    chart.draw(figure)
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), [0.002, 0.005, 2.0])
+    assert panel.get_ylabel() == "meter (W)"
+
+    mapped = Figure()
+    run_chart(
+        descriptor(y="positioner", x="positioner", meter="detector"),
+        page(y=[0.0, 1.0], x=[0.0, 1.0], meter=[1e-6, 2e-6]),
+    ).draw(mapped)
+    assert mapped.axes[1].get_ylabel() == "meter (µW)"
