@@ -56,7 +56,9 @@ class RunService(TrioService, pb.RunServiceBase):
     async def record_point(self, request: pb.RecordPointRequest) -> pb.RecordPointResponse:
         values = _read(request.values_json, data_from_wire, typed=request.typed)
         return event_to_wire(
-            await self._manual_runs.record(request.run_id, request.device_ids, values)
+            await self._manual_runs.record(
+                request.run_id, request.device_ids, values, request.units
+            )
         )
 
     @unary

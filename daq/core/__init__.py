@@ -116,6 +116,7 @@ from daq.core.requests import (
 from daq.core.script_parameters import ScriptParameter, convert_parameters, signature
 from daq.core.units import (
     Limits,
+    Quantity,
     Scalar,
     axis_label,
     format_quantity,
@@ -194,6 +195,7 @@ __all__ = [
     "ProgramEnd",
     "ProgramFactory",
     "Progress",
+    "Quantity",
     "Readable",
     "Reading",
     "Record",

@@ -50,7 +50,7 @@ def joined(column: Column, new: Column, *, exact: bool) -> Column | None:
 
     `exact` tells whether all whole numbers of both are exact as floats.
     """
-    if (column.units, column.source) != (new.units, new.source):
+    if column.source != new.source or not _units_agree(column, new):
         return None
     if len(column.shape) != len(new.shape):
         return None
@@ -66,7 +66,14 @@ def joined(column: Column, new: Column, *, exact: bool) -> Column | None:
     shape = tuple(a if a == b else 0 for a, b in zip(column.shape, new.shape, strict=True))
     role = "positioner" if "positioner" in (column.role, new.role) else column.role
     optional = column.optional or new.optional
-    return replace(column, dtype=dtype, shape=shape, role=role, optional=optional)
+    units = column.units or new.units
+    return replace(column, units=units, dtype=dtype, shape=shape, role=role, optional=optional)
+
+
+def _units_agree(column: Column, new: Column) -> bool:
+    """Of what a script gives itself, a number without units may be in those of the others."""
+    given = not column.source and not (column.units and new.units)
+    return column.units == new.units or given
 
 
 def widened_block(block: EventBlock, columns: Iterable[Column]) -> EventBlock:

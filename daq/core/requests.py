@@ -89,6 +89,8 @@ class Record:
     stream: str = "primary"
     no_value: bool = False
     """A reading that is invalid now is stored as no value (NaN), instead of failing."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Of those values that have some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Point:
     """Seconds between settled and read."""
     values: Mapping[str, Any] = field(default_factory=dict)
     stream: str = "primary"
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Of those values that have some."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,19 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from numbers import Real
-from typing import cast
+from typing import Self, cast
 
 from daq.core.errors import LimitError
 
-__all__ = ["Limits", "Scalar", "axis_label", "format_quantity", "format_time", "scaled_units"]
+__all__ = [
+    "Limits",
+    "Quantity",
+    "Scalar",
+    "axis_label",
+    "format_quantity",
+    "format_time",
+    "scaled_units",
+]
 
 Scalar = bool | int | float | str
 """A plain value, as parameters and cached state are made of."""
@@ -41,6 +49,23 @@ class Limits:
         """Raise LimitError for a value outside; to be called before anything is changed."""
         if value not in self:
             raise LimitError.outside(device, quantity, value, self.low, self.high, units)
+
+
+class Quantity(float):
+    """A number that knows its units; what is calculated with it is a number as any other."""
+
+    __slots__ = ("units",)
+
+    units: str
+
+    def __new__(cls, value: float, units: str) -> Self:
+        """A number and its units, such as `nm`."""
+        quantity = super().__new__(cls, value)
+        quantity.units = units
+        return quantity
+
+    def __reduce__(self) -> tuple[type[Quantity], tuple[float, str]]:
+        return Quantity, (float(self), self.units)
 
 
 def axis_label(name: str, units: str) -> str:

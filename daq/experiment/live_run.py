@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,18 @@ class LiveRun:
         await self._recorder.wait_ready()
 
     async def store(
-        self, blocks: Sequence[Measurement], values: Mapping[str, Any], stream: str, now_ns: int
+        self,
+        blocks: Sequence[Measurement],
+        values: Mapping[str, Any],
+        stream: str,
+        now_ns: int,
+        units: Mapping[str, str] = MappingProxyType({}),
     ) -> Event:
         """Store one event made of measurements and the caller's own values, then publish it.
 
-        A value that is None is missing. Raises ParameterError that names the value that cannot be
-        kept, StorageError when the event could not be acknowledged.
+        A value that is None is missing; `units` are of those values that have some. Raises
+        ParameterError that names the value that cannot be kept, StorageError when the event could
+        not be acknowledged.
         """
         if len(blocks) + len(values) > MAX_COLUMNS:
             raise OverloadError(
@@ -80,15 +87,15 @@ class LiveRun:
                 "nothing was stored",
                 advice="record what belongs together as one array",
             )
-        for name in (stream, *values):
+        for name in (stream, *values, *units.values()):
             if len(name) > MAX_NAME:
                 raise OverloadError(
                     f"the name {brief(name)!r} is too long: the limit is {MAX_NAME} characters"
                 )
         if _is_light(values):
-            own, own_columns = _described(values)
+            own, own_columns = _described(values, units)
         else:
-            own, own_columns = await trio.to_thread.run_sync(_described, values)
+            own, own_columns = await trio.to_thread.run_sync(_described, values, units)
         columns = tuple(self._column(block) for block in blocks) + own_columns
         row = {block.channel: _measured(block) for block in blocks} | dict(own)
         if len(row) != len(columns):
@@ -171,22 +178,28 @@ def _is_light(values: Mapping[str, Any]) -> bool:
     return True
 
 
-def _described(values: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], tuple[Column, ...]]:
+def _described(
+    values: Mapping[str, Any], units: Mapping[str, str]
+) -> tuple[list[tuple[str, Any]], tuple[Column, ...]]:
     """The caller's own values as they are stored, by name, and the column of each."""
     own = [
         (clean_text(name), recordable(value, f"record({name}=...)"))
         for name, value in values.items()
     ]
-    return own, tuple(_own_column(name, value) for name, value in own)
+    columns = (
+        _own_column(name, value, units.get(given, ""))
+        for given, (name, value) in zip(values, own, strict=True)
+    )
+    return own, tuple(columns)
 
 
-def _own_column(name: str, value: Any) -> Column:
+def _own_column(name: str, value: Any, units: str) -> Column:
     if value is None:
-        return Column(name, "", "<f8", optional=True)
+        return Column(name, units, "<f8", optional=True)
     if isinstance(value, str):
-        return Column(name, "", "O")
+        return Column(name, units, "O")
     array = np.asarray(value)
-    return Column(name, "", array.dtype.str, array.shape)
+    return Column(name, units, array.dtype.str, array.shape)
 
 
 def _twice(columns: Sequence[Column]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import trio
@@ -54,14 +55,18 @@ class ManualRuns:
         return self._run.run_id
 
     async def record(
-        self, run_id: str, device_ids: Sequence[str], values: Mapping[str, Any]
+        self,
+        run_id: str,
+        device_ids: Sequence[str],
+        values: Mapping[str, Any],
+        units: Mapping[str, str] = MappingProxyType({}),
     ) -> Event:
         """Read the devices and store one event; returns it as stored."""
         run = self._find(run_id)
         refuse_repeated(device_ids)
         blocks = await self._supervisor.acquire(device_ids)
         async with self._storing:  # events are numbered, and two clients may record at once
-            return await run.store(blocks, values, "primary", self._now_ns())
+            return await run.store(blocks, values, "primary", self._now_ns(), units)
 
     async def stop(
         self,

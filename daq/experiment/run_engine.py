@@ -369,14 +369,18 @@ class RunEngine:
             lambda: self._acquire(request.devices, no_value=request.no_value),
             _Repeat.PROTECTING,
         )
-        event = await run.store(blocks, request.values, request.stream, self._now_ns())
+        event = await run.store(
+            blocks, request.values, request.stream, self._now_ns(), request.units
+        )
         return plain_values(event)
 
     async def _point(self, request: Point) -> dict[str, Any]:
         run = self._run or await self._open(self._provenance.script_name.removesuffix(".py"), {})
         await self._wait_unprotected()
         blocks = await self._interruptible(lambda: self._reach(request), _Repeat.ALWAYS)
-        event = await run.store(blocks, request.values, request.stream, self._now_ns())
+        event = await run.store(
+            blocks, request.values, request.stream, self._now_ns(), request.units
+        )
         return plain_values(event)
 
     async def _reach(self, request: Point) -> list[Measurement]:

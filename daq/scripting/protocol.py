@@ -231,9 +231,9 @@ _REQUESTS: dict[str, tuple[type[Any], tuple[Check, ...]]] = {
     "log": (Log, (_text, _text, _line)),
     "open_run": (OpenRun, (_text, _plains, _text)),
     "pause": (Pause, (_line,)),
-    "point": (Point, (_map_of(_number), _names, _number, _plains, _text)),
+    "point": (Point, (_map_of(_number), _names, _number, _plains, _text, _map_of(_text))),
     "progress": (Progress, (_text,)),
-    "record": (Record, (_names, _plains, _text, _truth)),
+    "record": (Record, (_names, _plains, _text, _truth, _map_of(_text))),
 }
 _OPS = {kind: op for op, (kind, _) in _REQUESTS.items()}
 _NAMES = {kind: tuple(f.name for f in fields(kind)) for kind in _OPS}

@@ -11,7 +11,7 @@ from daq.client.blocking.portal import Portal
 from daq.client.calls.models import RecordedPoint
 from daq.client.recorded.run_log import Run
 from daq.client.sending.literals import target_name
-from daq.core import RunOutcome, RunSummary, StateError
+from daq.core import Quantity, RunOutcome, RunSummary, StateError
 
 __all__ = ["ManualRun"]
 
@@ -69,7 +69,12 @@ class ManualRun:
         if not self.id or self.summary is not None:
             raise StateError(f"run {self.name!r} is not open", advice="record inside of its block")
         names = [target_name(device) for device in devices]
-        return self._portal.call(lambda client: client.runs.record(self.id, names, values))
+        units = {
+            name: value.units
+            for name, value in values.items()
+            if isinstance(value, AxisValue | Quantity)
+        }
+        return self._portal.call(lambda client: client.runs.record(self.id, names, values, units))
 
     @property
     def recorded(self) -> Run:

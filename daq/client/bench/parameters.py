@@ -172,6 +172,11 @@ class AxisValue(Subscribing, float):
             )
         return self._home
 
+    @property
+    def units(self) -> str:
+        """Its units; none of a copy."""
+        return self._home.row.units if self._home is not None else ""
+
     # ------------------------------------------------------------------------- bluesky.protocols
 
     @property

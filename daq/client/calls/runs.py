@@ -73,13 +73,19 @@ class RunsClient(ServiceCalls):
         return answer.run_id
 
     async def record(
-        self, run_id: str, devices: Sequence[str], values: Mapping[str, Any] | None = None
+        self,
+        run_id: str,
+        devices: Sequence[str],
+        values: Mapping[str, Any] | None = None,
+        units: Mapping[str, str] | None = None,
     ) -> RecordedPoint:
         """Read devices and store one event; returns when it is stored."""
         texts, tagged = point_to_wire(values or {})
         if tagged:
             await self._connection.require("values", "values such as arrays, NaN and complex")
-        request = pb.RecordPointRequest(run_id, list(devices), texts, typed=True)
+        request = pb.RecordPointRequest(
+            run_id, list(devices), texts, typed=True, units=dict(units or {})
+        )
         answer = await self._operate("RecordPoint", request, pb.RecordPointResponse)
         stored = data_from_wire(answer.values_json) | typed_from_wire(answer.values_typed_json)
         return RecordedPoint(answer.sequence, stored)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from daq.client.figures.choice import LARGEST
-from daq.client.figures.labels import Quantity, safe_text
+from daq.client.figures.labels import Labelled, safe_text
 
 __all__ = ["Curve", "Image", "Map", "Waveform", "panels"]
 
@@ -34,7 +34,7 @@ def panels(figure: Figure, count: int) -> Sequence[Axes]:
 class Curve:
     """Points in a row, joined."""
 
-    def __init__(self, panel: Axes, x: Quantity, y: Quantity, style: str = ".-") -> None:
+    def __init__(self, panel: Axes, x: Labelled, y: Labelled, style: str = ".-") -> None:
         self._panel = panel
         self._x, self._y = x, y
         (self._line,) = panel.plot([], [], style, linewidth=1.0, markersize=4.0)
@@ -53,8 +53,8 @@ class Curve:
 class Waveform(Curve):
     """The newest of many waveforms, against the number of the sample."""
 
-    def __init__(self, panel: Axes, shown: Quantity) -> None:
-        super().__init__(panel, Quantity("sample"), shown, "-")
+    def __init__(self, panel: Axes, shown: Labelled) -> None:
+        super().__init__(panel, Labelled("sample"), shown, "-")
 
     def show_newest(self, wave: Array) -> None:
         """Draw this one; of several in one sample, the last."""
@@ -65,7 +65,7 @@ class Waveform(Curve):
 class Map:
     """Points on a plane, coloured by what was measured there."""
 
-    def __init__(self, panel: Axes, x: Quantity, y: Quantity, shown: Quantity) -> None:
+    def __init__(self, panel: Axes, x: Labelled, y: Labelled, shown: Labelled) -> None:
         self._panel = panel
         self._x, self._y, self._shown = x, y, shown
         self._points: Any = panel.scatter([], [], c=[], s=40.0, marker="s")
@@ -92,7 +92,7 @@ class Map:
 class Image:
     """The newest image, with the scale of its colours following it."""
 
-    def __init__(self, panel: Axes, shown: Quantity) -> None:
+    def __init__(self, panel: Axes, shown: Labelled) -> None:
         self._panel = panel
         self._quantity = shown
         self._shown: Any = None

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from daq.client.figures.artists import Curve, Image, Waveform, panels
-from daq.client.figures.labels import Quantity
+from daq.client.figures.labels import Labelled
 
 __all__ = ["Chart", "ImageChart", "Points", "TraceChart"]
 
@@ -62,7 +62,7 @@ class TraceChart:
         self, units: Mapping[str, str], window_s: float, waves: Collection[str] = ()
     ) -> None:
         self.points = 0
-        self._shown = [Quantity(name, text) for name, text in units.items()]
+        self._shown = [Labelled(name, text) for name, text in units.items()]
         self._window_s = window_s
         self._traces: dict[str, deque[tuple[float, float]]] = {
             name: deque(maxlen=MOST_POINTS) for name in units if name not in waves
@@ -103,7 +103,7 @@ class TraceChart:
         for panel, shown in zip(axes, self._shown, strict=True):
             is_trace = shown.name in self._traces
             self._parts[shown.name] = (
-                Curve(panel, Quantity("time (s)"), shown) if is_trace else Waveform(panel, shown)
+                Curve(panel, Labelled("time (s)"), shown) if is_trace else Waveform(panel, shown)
             )
 
 
@@ -127,6 +127,6 @@ class ImageChart:
         if self._image is None:
             return False
         if self._part is None:
-            self._part = Image(figure.subplots(), Quantity("intensity", self._units))
+            self._part = Image(figure.subplots(), Labelled("intensity", self._units))
         self._part.show(self._image, self._title)
         return True

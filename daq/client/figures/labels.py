@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from daq.core import axis_label, scaled_units
 
-__all__ = ["Quantity", "Scale", "safe_text"]
+__all__ = ["Labelled", "Scale", "safe_text"]
 
 Array = npt.NDArray[np.float64]
 
@@ -17,7 +17,7 @@ _LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class Labelled:
     """What is drawn along an axis or as a colour of a live picture."""
 
     name: str

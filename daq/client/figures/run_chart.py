@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from daq.client.figures.artists import Curve, Image, Map, Waveform, panels
 from daq.client.figures.charts import Points
-from daq.client.figures.labels import Quantity, safe_text
+from daq.client.figures.labels import Labelled, safe_text
 
 __all__ = ["RunChart"]
 
@@ -40,7 +40,7 @@ class RunChart:
         self._axes: list[str] = []
         self._scalars: list[str] = []
         self._arrays: dict[str, int] = {}
-        self._quantities: dict[str, Quantity] = {}
+        self._quantities: dict[str, Labelled] = {}
         self._more = 0
         """Columns for which there is no panel."""
         self._points = Points(0)
@@ -86,7 +86,7 @@ class RunChart:
         self._arrays = dict(list(arrays.items())[: MOST_PANELS - len(self._scalars)])
         self._more = len(scalars) + len(arrays) - len(self._scalars) - len(self._arrays)
         self.outside = tuple(name for name in self._arrays if "external" in keys[name])
-        self._quantities = {n: Quantity(n, k.get("units") or "") for n, k in keys.items()}
+        self._quantities = {n: Labelled(n, k.get("units") or "") for n, k in keys.items()}
         self._points = Points(1 + len(self._axes) + len(self._scalars))
 
     def _take_page(self, page: Mapping[str, Any]) -> None:
@@ -133,7 +133,7 @@ class RunChart:
             return Image(panel, shown) if self._arrays[name] > 1 else Waveform(panel, shown)
         if self.is_map:
             return Map(panel, axes[1], axes[0], shown)
-        return Curve(panel, axes[0] if axes else Quantity("time (s)"), shown)
+        return Curve(panel, axes[0] if axes else Labelled("time (s)"), shown)
 
 
 def _dimensions(key: Mapping[str, Any]) -> int:

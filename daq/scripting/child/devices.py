@@ -15,6 +15,7 @@ from daq.core import (
     Limits,
     ListDevices,
     NotFoundError,
+    Quantity,
     call_misfit,
     did_you_mean,
     split_target,
@@ -55,6 +56,23 @@ class DeviceOperation:
         return f"<{self._device}.{self._name}: call it, as in {self}>"
 
 
+class DeviceGetter(DeviceOperation):
+    """`get`: a parameter by its name."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(
+        self, session: Session, device: str, name: str, signature: str, rows: Mapping[str, Any]
+    ) -> None:
+        super().__init__(session, device, name, signature)
+        self._rows = rows
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        (parameter,) = self._bind(arguments, named)
+        row = self._rows.get(parameter, {})
+        return _with_units(super().__call__(parameter), row.get("units", ""))
+
+
 class DeviceParameter(DeviceOperation):
     """A parameter of a device: called to get or set it, given to `record` and to scans as it is."""
 
@@ -75,13 +93,23 @@ class DeviceParameter(DeviceOperation):
         """`laser.wavelength`."""
         return f"{self._device}.{self._name}"
 
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return _with_units(super().__call__(*arguments, **named), self.units)
+
     def get(self) -> Any:
         """Its value, asked of the instrument."""
-        return self._session.request(Call(self._device, "get", [self._name]))
+        value = self._session.request(Call(self._device, "get", [self._name]))
+        return _with_units(value, self.units)
 
     def set(self, value: Any) -> Any:
         """Set it, wait until it is there, and return what it reads back."""
-        return self._session.request(Call(self._device, "set", [self._name, value]))
+        read_back = self._session.request(Call(self._device, "set", [self._name, value]))
+        return _with_units(read_back, self.units)
+
+
+def _with_units(value: Any, units: str) -> Any:
+    """A number that `record` stores with its units."""
+    return Quantity(value, units) if units and isinstance(value, float) else value
 
 
 class DeviceProxy:
@@ -96,6 +124,8 @@ class DeviceProxy:
             name: DeviceParameter(session, self._id, name, signature, rows[name])
             if name in rows and name not in OPERATIONS
             else DeviceOperation(session, self._id, name, signature)
+            if name != "get"
+            else DeviceGetter(session, self._id, name, signature, rows)
             for name, signature in {**description["operations"], "stop": "()"}.items()
         }
         self._facts = {

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
+from daq.core import Quantity
 from daq.scripting.child.runs import Run
 
 __all__ = ["BAGS", "EXCEPTION", "OF_INSTANCES", "OF_TYPES"]
@@ -51,7 +52,7 @@ def _public(kind: type, *without: str) -> frozenset[str]:
 def _plain() -> dict[type, frozenset[str]]:
     kinds: tuple[type, ...] = (
         *(list, dict, set, frozenset, tuple, bytes, bytearray),
-        *(int, float, complex, range),
+        *(int, float, Quantity, complex, range),
         *(collections.Counter, collections.OrderedDict, collections.defaultdict),
         *(collections.deque, dt.date, dt.datetime, dt.time),
         *(dt.timedelta, dt.timezone),

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from daq.core import CloseRun, OpenRun, Point, Record
+from daq.core import CloseRun, OpenRun, Point, Quantity, Record
 from daq.core.values import plain_mapping, recordable
 from daq.scripting.child.devices import device_id
 from daq.scripting.child.session import ScriptStop, Session
@@ -110,7 +110,8 @@ class Runs:
         With `no_value` a reading that is invalid now, such as an overload, is stored as nan.
         """
         names, named = list(map(device_id, devices)), stream or self._stream
-        return self._record(Record(names, _recordable(values), named, bool(no_value)))
+        units = _units(values)
+        return self._record(Record(names, _recordable(values), named, bool(no_value), units))
 
     def point(
         self,
@@ -122,13 +123,24 @@ class Runs:
         """Move all, settle, dwell, read all and store, in one request."""
         positions = {device: float(position) for device, position in moves.items()}
         return self._record(
-            Point(positions, list(devices), float(dwell), _recordable(values or {}), self._stream)
+            Point(
+                positions,
+                list(devices),
+                float(dwell),
+                _recordable(values or {}),
+                self._stream,
+                _units(values or {}),
+            )
         )
 
     def _record(self, request: Record | Point) -> dict[str, Any]:
         stored: dict[str, Any] = self._session.request(request)
         self._open = True  # by the engine, if it was not: a script that records has a run
         return stored
+
+
+def _units(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value.units for name, value in values.items() if isinstance(value, Quantity)}
 
 
 def _recordable(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from daq.client.figures.choice import choose
 from daq.client.figures.plot import draw_run
 from daq.client.recorded.export import write_batches
 from daq.core import NotFoundError, ParameterError
-from daq.core.values import recordable
+from daq.core.values import plain_mapping, recordable
 from tests.system.daemon_process import DaemonProcess
 
 EVENTS = 3
@@ -409,3 +409,42 @@ def test_every_form_holds_every_value(run: Run, form: str) -> None:
         if name not in left_out and not same(found[name], values, no_missing=form in NO_MISSING)
     }
     assert not wrong
+
+
+METADATA = {
+    "array": np.array([[1, 2]], "u1"), "nan": NAN, "infinite": -INF, "complex": 1 + 2j,
+    "raw": b"ab", "when": dt.date(2026, 1, 2), "place": Path("/x"), "set": {3, 1},
+    "colour": Colour.RED, "third": Fraction(1, 3), "none": None,
+    "nested": {"a": [1, NAN, None, np.array([True, False])]},
+    "like a tag": {"$float": "nan"}, "many": np.arange(2000.0),
+}  # fmt: skip
+
+
+SCRIPT = """
+def main(values, fails: bool):
+    laser = device("laser")
+    with open_run("scripted", **values):
+        record("power_meter", w=laser.get("wavelength"), v=laser.wavelength())
+        record("power_meter", w=1.0, v=2.0)
+    return laser if fails else values
+"""
+
+
+def test_one_rule_from_a_client_from_a_script_and_back_as_a_result(bench: Bench) -> None:
+    wanted = plain_mapping(METADATA)
+
+    result = bench.start(SCRIPT, {"values": METADATA, "fails": False}).result()
+    with bench.run("by hand", **METADATA) as manual:
+        manual.record("power_meter", bench.laser("laser").wavelength, w=bench["laser"].wavelength)
+    bench.count(["power_meter"], 1, metadata=METADATA)
+    counted, by_hand, scripted = bench.runs[-1], bench.runs[-2], bench.runs[-3]
+    for metadata in (result, scripted.metadata, by_hand.metadata, dict(counted.metadata)):
+        for name, value in wanted.items():
+            found = metadata[name]
+            assert type(found) is type(value), name
+            assert getattr(found, "dtype", None) == getattr(value, "dtype", None)
+            assert repr(found) == repr(value)
+    assert scripted.units == {"power_meter": "W", "w": "nm", "v": "nm"}
+    assert by_hand.units == {"power_meter": "W", "laser.wavelength": "nm", "w": "nm"}
+    with pytest.raises(ParameterError, match=r"result of main: a value of type .* cannot be kept"):
+        bench.start(SCRIPT, {"values": {}, "fails": True}).result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from daq.core import Column, Event, EventBlock, RunOutcome, RunStart, RunStop
-from daq.core.columns import concatenated, rows_missing
+from daq.core.columns import concatenated, joined, rows_missing
 from daq.core.values import recordable
 from daq.storage.files import hdf5_stream
 from daq.storage.files.conversion import Conversion
@@ -206,3 +207,12 @@ def test_whatever_comes_in_whatever_order_is_all_there(
 ) -> None:
     with mock.patch.object(hdf5_stream, "MOST_APART", apart):
         check(Stored(tmp_path_factory.mktemp("wide"), rows), rows)
+
+
+def test_of_what_a_script_gives_a_number_without_units_is_in_those_of_the_others() -> None:
+    bare, with_units = Column("w", "", "<f8"), Column("w", "nm", "<f8")
+    for pair in ((bare, with_units), (with_units, bare)):
+        assert joined(*pair, exact=True) == with_units
+    assert joined(with_units, Column("w", "mm", "<f8"), exact=True) is None
+    read = Column("w", "nm", "<f8", source="laser")
+    assert joined(read, replace(read, units=""), exact=True) is None

@@ -1415,6 +1415,11 @@ class RecordPointRequest(betterproto.Message):
     The values are JSON with tags, and null is a missing one; else null stands for NaN.
     """
 
+    units: Dict[str, str] = betterproto.map_field(
+        51, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    """Of those values that have some."""
+
 
 @dataclass(eq=False, repr=False)
 class RecordPointResponse(betterproto.Message):
