@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from daq.core import NotFoundError, ParameterError, StorageError, axis_label
 from daq.core.columns import rows_missing
 from daq.core.values import to_json
-from daq.wire.arrow import column_of, column_values
+from daq.wire.arrow import column_of, column_values, is_time_of
 
 if TYPE_CHECKING:
     from io import IOBase
@@ -105,15 +105,23 @@ def _write_csv(
     schema: pa.Schema, batches: Iterable[pa.RecordBatch], sink: BinaryIO, *, units: bool
 ) -> tuple[str, ...]:
     left_out = [field.name for field in schema if _width(field) > _MOST_CSV_COLUMNS]
+    renamed = [
+        f"column {column_of(field).name!r} is called {field.name!r} in the file: that name is taken"
+        for field in schema
+        if field.metadata and is_time_of(field) is None and field.name != column_of(field).name
+    ]
     flat = (_flatten(batch, units=units) for batch in batches)
     first = next(flat)
     with pa.csv.CSVWriter(sink, first.schema) as writer:
         for batch in chain([first], flat):
             writer.write_batch(batch)
-    return tuple(
-        f"column {name!r} is not in the file: CSV cannot hold arrays of shape "
-        f"{list(column_of(schema.field(name)).shape)}"
-        for name in left_out
+    return (
+        *renamed,
+        *(
+            f"column {name!r} is not in the file: CSV cannot hold arrays of shape "
+            f"{list(column_of(schema.field(name)).shape)}"
+            for name in left_out
+        ),
     )
 
 

@@ -60,10 +60,10 @@ def write_start(entry: h5py.Group, start: RunStart) -> None:
     devices = nexus_group(entry, "devices", "NXcollection")
     for device, settings in start.devices.items():
         group = _mapping(devices, device, settings)
+        by_key = {dataset.attrs.get("key"): dataset for dataset in group.values()}
         for name, units in start.units.get(device, {}).items():
-            for dataset in group.values():
-                if dataset.attrs["key"] == clean_text(name):
-                    dataset.attrs["units"] = units
+            if clean_text(name) in by_key:  # else it stands in a table, with many others
+                by_key[clean_text(name)].attrs["units"] = units
     if isinstance(start.metadata.get("sample"), str):
         _text(nexus_group(entry, "sample", "NXsample"), "name", start.metadata["sample"])
 

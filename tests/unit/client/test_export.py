@@ -91,3 +91,13 @@ def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path)
     with pytest.raises(StorageError) as caught:
         write_batches([batch(0)], "csv", target)
     assert caught.value.message == f"{target}: cannot be written: No such file or directory"
+
+
+def test_a_column_that_has_another_name_in_csv_is_told(tmp_path: Path) -> None:
+    columns = (Column("time", "s", "<f8"), Column("time_", "", "<i8"))
+    values = {"time": np.array([0.5]), "time_": np.array([1])}
+    block = EventBlock("primary", 0, columns, np.array([10**18]), values)
+    (note,) = write_batches([to_arrow(block)], "csv", tmp_path / "run.csv")
+    assert note == "column 'time' is called 'time__' in the file: that name is taken"
+    with (tmp_path / "run.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["time", "time__ (s)", "time_"]
