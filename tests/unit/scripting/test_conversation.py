@@ -81,7 +81,7 @@ async def test_a_request_is_performed_and_answered() -> None:
 
 
 async def test_errors_and_stops_are_answered_as_such() -> None:
-    ask = ["record", 1, False, [], {}, "primary", False]
+    ask = ["record", 1, False, [], {}, "primary", False, {}]
     process = FakeProcess(ask)
     await talk(process, FakeInterpreter(LimitError("too far", advice="less")))
     assert process.answers == [[1, "error", "limit", "too far", "less"]]
@@ -92,7 +92,7 @@ async def test_errors_and_stops_are_answered_as_such() -> None:
 
 
 async def test_cleanup_is_only_believed_after_a_stop() -> None:
-    ask = ["record", 1, True, [], {}, "primary", False]
+    ask = ["record", 1, True, [], {}, "primary", False, {}]
     interpreter = FakeInterpreter({})
     await talk(FakeProcess(ask), interpreter)
     await talk(FakeProcess(ask), interpreter, stop=True)
@@ -166,7 +166,7 @@ async def test_too_much_output_ends_the_program() -> None:
             {"max_output_lines": 15},
             "15 lines of output",
         ),
-        (["record", 1, False, ["meter"], {}, "primary", False], {"max_records": 1}, "1 events"),
+        (["record", 1, False, ["meter"], {}, "primary", False, {}], {"max_records": 1}, "1 events"),
         (["point", 1, False, {}, ["meter"], 0.0, {}, "primary"], {"max_records": 1}, "1 events"),
         (["open_run", 1, False, "x", {}, "process"], {"max_runs": 1}, "1 runs"),
     ],
