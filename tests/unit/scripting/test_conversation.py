@@ -167,7 +167,11 @@ async def test_too_much_output_ends_the_program() -> None:
             "15 lines of output",
         ),
         (["record", 1, False, ["meter"], {}, "primary", False, {}], {"max_records": 1}, "1 events"),
-        (["point", 1, False, {}, ["meter"], 0.0, {}, "primary"], {"max_records": 1}, "1 events"),
+        (
+            ["point", 1, False, {}, ["meter"], 0.0, {}, "primary", {}],
+            {"max_records": 1},
+            "1 events",
+        ),
         (["open_run", 1, False, "x", {}, "process"], {"max_runs": 1}, "1 runs"),
     ],
 )

@@ -159,8 +159,8 @@ def test_a_flipped_byte_is_a_message_or_a_protocol_error(request, data) -> None:
         ["call", True, False, "stage", "read", []],
         ["call", 1, False, b"stage", "read", []],
         ["call", 1, False, "stage", "read", [b"bytes"]],
-        ["point", 1, False, {"stage": "far"}, [], 0, {}, "primary"],
-        ["point", 1, False, {"stage": True}, [], 0, {}, "primary"],
+        ["point", 1, False, {"stage": "far"}, [], 0, {}, "primary", {}],
+        ["point", 1, False, {"stage": True}, [], 0, {}, "primary", {}],
         ["log", 0, False, "text", "shout", 1],
         ["log", 0, False, "x" * (2 << 20), "output", 1],
         ["end", "killed", "", "", 0, None],
@@ -185,7 +185,9 @@ def test_each_field_is_checked(message) -> None:
     [
         b"\x91" * 100_000,
         msgpack.packb(["log", 0, False, msgpack.Timestamp(1), "output", 0]),
-        msgpack.packb(["record", 1, False, [], {"a": msgpack.ExtType(5, b"")}, "primary", False]),
+        msgpack.packb(
+            ["record", 1, False, [], {"a": msgpack.ExtType(5, b"")}, "primary", False, {}]
+        ),
         b"\xdd\xff\xff\xff\xff",
         b"\xc6\xff\xff\xff\xff",
         b"\xdf\x7f\xff\xff\xff\x01\x02",
