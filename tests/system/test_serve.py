@@ -15,7 +15,7 @@ import trustme
 from .daemon_process import DaemonProcess, cli
 
 SLOW_SCAN = """
-def main(points: int = 200):
+def main(points: int = 2000):
     stage, meter = device("stage"), device("power_meter")
     try:
         with open_run("slow"):

@@ -121,7 +121,7 @@ class DeviceTask:
         """Let the device go, whatever is in progress, and leave it alone until `enable`."""
         if self._wanted.is_set():  # else somebody waits for it already
             self._wanted = trio.Event()
-        self.lost(disabled.reason)
+        self.lost(disabled.reason, self._status.how_to_enable)
         self._status.disabled(disabled.reason, disabled.since_ns)
         self._now.set()
 
@@ -211,7 +211,7 @@ class DeviceTask:
             advice="wait until it has ended, or stop the device",
         )
 
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: str, advice: str = "") -> None:
         """The device cannot be used any more: end the session and all that runs in it."""
         is_news = self._status.state is not DeviceState.OFFLINE and reason != _LET_GO
         logger.log(logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._status.id, reason)
@@ -221,7 +221,8 @@ class DeviceTask:
             self.reference.left(None if self._may_move() else self._status.position)
         self._status.offline(reason)
         for job in tuple(self._jobs):
-            job.interrupt(OfflineError(f"{self._status.id}: {job} failed: {reason}"))
+            message = f"{self._status.id}: {job} failed: {reason}"
+            job.interrupt(OfflineError(message, advice=advice))
         if self._session is not None:
             self._session.cancel_scope.cancel()
 

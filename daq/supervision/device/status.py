@@ -233,10 +233,14 @@ class DeviceStatus:
         """Raise OfflineError unless the device can be used now."""
         if self.state.is_online:
             return
-        advice = self.advice
-        if self.state is DeviceState.DISABLED:
-            advice = f"put it into use again: `enable {self.id}`"
+        disabled = self.state is DeviceState.DISABLED
+        advice = self.how_to_enable if disabled else self.advice
         raise OfflineError(self.unavailable(), advice=advice)
+
+    @property
+    def how_to_enable(self) -> str:
+        """What to do about a device that is disabled."""
+        return f"put it into use again: `enable {self.id}`"
 
     def _without_id(self, reason: str) -> str:
         return reason.removeprefix(f"{self.id}: ")

@@ -297,7 +297,7 @@ def test_a_closed_bench_says_so(daemon: DaemonProcess) -> None:
 
 def test_what_is_open_goes_on_after_a_restart_of_the_daemon(tmp_path) -> None:
     first = DaemonProcess(tmp_path / "data")
-    with connect(first.address) as bench:
+    with connect(first.address, resume_s=60) as bench:
         meter = bench.detector("power_meter")
         with meter.stream(rate_hz=50) as readings, first:
             next(readings)

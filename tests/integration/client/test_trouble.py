@@ -67,7 +67,7 @@ def endless_count(bench: Bench, detector: str) -> Iterator[Future[Any]]:
 def test_a_restart_of_the_daemon_ends_what_ran_there_and_nothing_else(tmp_path: Path) -> None:
     first = DaemonProcess(tmp_path / "data")
     port = first.address.rpartition(":")[2]
-    with connect(first.address) as bench, ThreadPoolExecutor(1) as other:
+    with connect(first.address, resume_s=60) as bench, ThreadPoolExecutor(1) as other:
 
         @bench.remote
         def answer():
@@ -84,10 +84,10 @@ def test_a_restart_of_the_daemon_ends_what_ran_there_and_nothing_else(tmp_path: 
         with endless_count(bench, "camera") as scan:
             first.kill()
             with pytest.raises(CommunicationError, match="was lost"):
-                waiting.result(20)
+                waiting.result(60)
             second = DaemonProcess(tmp_path / "data", "--port", port)
             with pytest.raises(ScriptError, match="the daemon ended while it was RUNNING") as ended:
-                scan.result(20)
+                scan.result(60)
         with second:
             run = bench.runs[-1]
             assert f"bench.runs[{run.id[:8]!r}]" in ended.value.advice
@@ -104,7 +104,7 @@ def test_a_daemon_that_does_not_come_back_is_waited_for_as_long_as_was_said(tmp_
     daemon = DaemonProcess(tmp_path / "data")
     with connect(daemon.address, resume_s=0.3) as bench, endless_count(bench, "camera") as scan:
         daemon.kill()
-        with pytest.raises(CommunicationError, match="was lost"):
+        with pytest.raises(CommunicationError, match="was lost|closed the connection"):
             scan.result(20)
 
 

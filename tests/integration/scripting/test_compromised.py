@@ -95,7 +95,7 @@ HOLDS = {
     "names that are paths": "for n in ('../../x', '/etc/x', '', '.', 'a/b', 'x' * 5000, '\\0', 'µ'):\n    say('open_run', 1, False, n, {}, 'process'); hear()\n    say('record', 2, False, ['meter'], {n: 1}, n, False); hear()\n    say('close_run', 3, False, True, n); hear()" + HOLD,
     "a stream for each event": "for n in range(500): say('record', n, False, ['meter'], {f'c{n}': n}, 'primary', False); hear()" + HOLD,
     "waits without end": "say('join', 1, False, float('inf')); say('join', 2, False, float('nan'))" + HOLD,
-    "two calls beside": "say('start', 1, False, 'slow_stage', 'move_abs', [1e5]); hear(); say('start', 2, False, 'slow_stage', 'move_abs', [1]); assert hear()[1] != 'ok'" + HOLD,
+    "two calls beside": "say('start', 1, False, 'slow_stage', 'move_abs', [1e5]); hear(); say('start', 2, False, 'slow_stage', 'move_abs', [1]); assert hear()[1] != 'ok' or self._page.control" + HOLD,
     "the page full of ones": "for i in range(len(self._page.words)): self._page.words[i] = 0xFFFFFFFF" + HOLD,
     "takes the stop back": "while True: self._page.control = 0",
     "shrinks the page": "assert ctypes.CDLL(None).ftruncate(self._page._map.fileno() if hasattr(self._page._map, 'fileno') else 5, 0) == -1" + HOLD,
