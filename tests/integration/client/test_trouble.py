@@ -104,7 +104,7 @@ def test_a_daemon_that_does_not_come_back_is_waited_for_as_long_as_was_said(tmp_
     daemon = DaemonProcess(tmp_path / "data")
     with connect(daemon.address, resume_s=0.3) as bench, endless_count(bench, "camera") as scan:
         daemon.kill()
-        with pytest.raises(CommunicationError, match="was lost|closed the connection"):
+        with pytest.raises(CommunicationError, match=r"was lost|closed the connection"):
             scan.result(20)
 
 
