@@ -72,9 +72,9 @@ def test_wills_are_the_user_s_alone_and_on_disk_before_they_count(directory, mon
 def test_a_report_is_on_disk_before_it_has_its_name(directory, monkeypatch):
     seen = []
     monkeypatch.setattr(os, "fsync", lambda _: seen.append(list(directory.glob("report-*"))))
-    path = keeping.write_report(orders(directory), {"timestamp_ns": 0, "wills": []})
+    path = keeping.write_report(orders(directory), {"timestamp_ns": 61 * 10**9, "wills": []})
     assert seen == [[], [path]]
-    assert path.name == f"report-19700101-000000-{os.getpid()}.json"
+    assert path.name == f"report-19700101-000101-{os.getpid()}.json"
 
 
 def test_the_wills_of_a_daemon_that_lives_are_left_alone(directory, done):
@@ -102,7 +102,16 @@ def test_when_daemon_and_guard_died_together_the_next_start_does_it_once(directo
 def test_a_process_that_has_ended_and_was_not_fetched_yet_does_not_live(directory):
     with subprocess.Popen([sys.executable, "-S", "-c", ""]) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert keeping.started_at(process.pid) is None
+        assert keeping.started_at(process.pid) is None  # it is there, and is nobody
+    assert keeping.started_at(process.pid) is None
+
+
+def test_a_start_of_the_machine_has_a_name(directory):
+    keeping.keep(orders(directory))
+    assert json.loads((directory / keeping.KEPT).read_text())["boot"].count("-") == 4
+
+
+def test_a_process_that_lives_has_a_beginning():
     assert keeping.started_at(os.getpid()) > 0  # type: ignore[operator]
 
 
