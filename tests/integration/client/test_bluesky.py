@@ -66,6 +66,10 @@ def test_devices_satisfy_the_protocols(bench: Bench) -> None:
         assert isinstance(stage, protocol), protocol
     for protocol in (Readable, Triggerable, Stoppable, HasHints, Subscribable, Configurable):
         assert isinstance(meter, protocol), protocol
+    for watched in (stage, meter, bench.laser("laser").wavelength):
+        assert isinstance(watched, Subscribable)
+    for protocol in (Movable, Locatable, Readable, Stoppable, HasHints, HasName, Checkable):
+        assert isinstance(bench.laser("laser").wavelength, protocol), protocol
     assert not isinstance(meter, Movable)
     assert not isinstance(stage, Triggerable)
     assert isinstance(bench["camera"], Readable)
