@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -145,6 +146,17 @@ async def runs_of(client: AsyncClient, view: ExecutionView) -> tuple[RunSummary,
     return tuple(reversed(page.runs))
 
 
+async def _tell_what_is_off(client: AsyncClient, output: Output, devices: set[str]) -> None:
+    """What was made safe stays so: a shutter that nobody opens again leaves the next scan dark."""
+    with contextlib.suppress(DaqError):  # how it ended is told without this
+        for info in (await client.devices.list()).devices:
+            for row in info.description.parameters if info.id in devices else ():
+                if row.dtype == "bool" and row.off == info.snapshot.fields.get(row.name):
+                    again = f"daq client set {info.id} {row.name} {row.words[row.off is False]}"
+                    text = f"{info.id}: {row.name} is {row.in_words(bool(row.off))} now; `{again}`"
+                    output.note(Cell(text, "yellow"))
+
+
 async def show_end(client: AsyncClient, view: ExecutionView, output: Output) -> int:
     """Print the verdict: state, reason, traceback and the files of its runs; the exit status."""
     runs = await runs_of(client, view)
@@ -162,6 +174,7 @@ async def show_end(client: AsyncClient, view: ExecutionView, output: Output) -> 
         output.line(record.message)
     if record.state is not ExecutionState.COMPLETED and view.devices:
         render_device_stops(output, view.devices)
+        await _tell_what_is_off(client, output, {stop.device for stop in view.devices})
     render_result(output, view)
     for run in runs:
         output.line(Cell("run ", "dim"), f"{run.run_id}: {run.points_in_words}")

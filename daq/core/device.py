@@ -10,7 +10,7 @@ from daq.core.actions import DeviceAction, action_operations
 from daq.core.capabilities import Capability, Operation, operations_of
 from daq.core.errors import DeviceError
 from daq.core.parameters import DeviceParameter, parameter_operations, row_of
-from daq.core.units import Limits, Scalar
+from daq.core.units import Limits, Scalar, format_quantity
 
 __all__ = [
     "Category",
@@ -74,6 +74,9 @@ class DeviceDescription:
     bits_per_pixel: int | None = None
     parameters: tuple[DeviceParameter, ...] = ()
     actions: tuple[DeviceAction, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<{self.id} ({self.driver}): {', '.join(sorted(self.capabilities))}>"
 
     def __post_init__(self) -> None:
         follow = {row.capability for row in self.parameters if row.capability and row.writable}
@@ -164,6 +167,12 @@ class DeviceSnapshot:
     next_attempt_ns: int = 0
     """When the daemon tries to reach it again, ns since the epoch; 0 when it does not wait."""
 
+    def __repr__(self) -> str:
+        owed = f"owed {self.owed}" if self.owed else ""
+        said = [self.state.value, self.activity, self.reason, owed]
+        fields = [f"{name} {value}" for name, value in self.fields.items()]
+        return f"<{self.id}: {', '.join([part for part in said if part] + fields)}>"
+
 
 class StopOutcome(StrEnum):
     """How a device answered when it was told to stop."""
@@ -188,3 +197,8 @@ class DeviceStop:
     """Of the position."""
     owed: bool = False
     """It was not done, and is the first thing that happens when the device can be reached."""
+
+    def __repr__(self) -> str:
+        where = "" if self.position is None else f"at {format_quantity(self.position, self.units)}"
+        said = [self.outcome.value, where, self.message, "owed" if self.owed else ""]
+        return f"<{self.device}: {', '.join(part for part in said if part)}>"

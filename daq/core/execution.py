@@ -9,6 +9,7 @@ from typing import Any
 
 from daq.core.device import DeviceStop
 from daq.core.script_parameters import ScriptParameter
+from daq.core.units import format_quantity
 
 __all__ = [
     "ExecutionRecord",
@@ -142,6 +143,13 @@ class ExecutionView:
     devices: tuple[DeviceStop, ...] = ()
     """What each device did when it ended by a stop or an error; what is owed is as of now."""
 
+    def __repr__(self) -> str:
+        record = self.record
+        line = f", line {record.line}" if record.line else ""
+        progress = "" if record.progress is None else f", {100 * record.progress:.0f} %"
+        title = f"execution {record.id[:8]} of {record.script_name}"
+        return f"<{title}: {record.state.value}{line}{progress}>"
+
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
@@ -156,3 +164,8 @@ class StopReport:
     """Where the script stood when the stop came."""
     escalated: bool = False
     """A graceful stop passed its deadline and became a force stop."""
+
+    def __repr__(self) -> str:
+        took = format_quantity(self.duration_s, "s", 3)
+        devices = "".join(f", {stop.device} {stop.outcome.value}" for stop in self.devices)
+        return f"<stop of {self.execution_id[:8]}: {self.state.value} after {took}{devices}>"

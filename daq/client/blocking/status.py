@@ -58,8 +58,10 @@ class Status(Generic[Result]):
 
     def __repr__(self) -> str:
         if not self.done:
-            return "Status(pending)"
-        return "Status(done)" if self.success else "Status(failed)"
+            return f"Status({self._what}, pending)"
+        error = self.exception()
+        how = "done" if error is None else f"failed: {str(error).partition(chr(10))[0]}"
+        return f"Status({self._what}, {how})"
 
     @property
     def done(self) -> bool:

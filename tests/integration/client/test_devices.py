@@ -111,12 +111,15 @@ def test_a_motor_is_no_detector(bench: Bench) -> None:
 def test_statuses_of_several_motions_go_on_at_once(bench: Bench, slow_stage: Motor) -> None:
     calls: queue.Queue[Status[float]] = queue.Queue()
     moves = [slow_stage.move(0.1, wait=False), bench.motor("rotator").move(2.0, wait=False)]
-    assert repr(moves[0]) == "Status(pending)"
+    assert repr(moves[0]) == "Status(stage: the move to 0.1 mm, pending)"
     for status in moves:
         status.add_callback(calls.put)
         status.wait(timeout=20)
     assert {calls.get(timeout=5), calls.get(timeout=5)} == set(moves)
-    assert [repr(status) for status in moves] == ["Status(done)", "Status(done)"]
+    assert [repr(status) for status in moves] == [
+        "Status(stage: the move to 0.1 mm, done)",
+        "Status(rotator: the move to 2 deg, done)",
+    ]
     assert moves[0].exception() is None
     now: list[Status[float]] = []
     moves[0].add_callback(now.append)
@@ -126,7 +129,10 @@ def test_statuses_of_several_motions_go_on_at_once(bench: Bench, slow_stage: Mot
 def test_a_status_that_failed_says_why(bench: Bench) -> None:
     status = bench.motor("stage").move(1000.0, wait=False)
     assert isinstance(status.exception(timeout=5), LimitError)
-    assert (status.done, status.success, repr(status)) == (True, False, "Status(failed)")
+    assert (status.done, status.success) == (True, False)
+    assert repr(status).startswith(
+        "Status(stage: the move to 1000 mm, failed: stage: position 1000 mm is outside the limits"
+    )
     with pytest.raises(LimitError):
         status.wait()
 
@@ -149,6 +155,20 @@ def test_a_cancelled_move_has_stopped(slow_stage: Motor) -> None:
     with pytest.raises(DeviceError, match="the move to 9 mm was cancelled"):
         status.wait(timeout=10)
     assert slow_stage.wait_settled(timeout=10) < 8.0
+
+
+def test_a_move_that_is_stopped_on_purpose_ends_well_where_it_stands(slow_stage: Motor) -> None:
+    status = slow_stage.move(9.0, wait=False)
+    while not slow_stage.is_moving:
+        time.sleep(0.01)
+    slow_stage.stop(success=True)
+    assert status.wait(timeout=10) < 8.0
+    failed = slow_stage.move(9.0, wait=False)
+    while not slow_stage.is_moving:
+        time.sleep(0.01)
+    slow_stage.stop()
+    with pytest.raises(DeviceError):
+        failed.wait(timeout=10)
 
 
 def test_ctrl_c_stops_the_motion_that_was_waited_for(slow_stage: Motor) -> None:

@@ -136,7 +136,7 @@ def test_callbacks_that_raise_are_logged_and_the_others_called(
         assert done.wait(5)
     assert "a callback's own fault" in caplog.text
     assert isinstance(status.exception(), DeviceError)
-    assert repr(status) == "Status(failed)"
+    assert repr(status).endswith("failed: " + str(status.exception()) + ")")
 
 
 @pytest.fixture

@@ -2,10 +2,19 @@ from daq.core import (
     OPERATIONS,
     STANDARD,
     Capability,
+    Category,
+    Channel,
+    DeviceDescription,
+    DeviceSnapshot,
+    DeviceState,
+    DeviceStop,
     Diagnostic,
     ExecutionRecord,
     ExecutionState,
+    ExecutionView,
     ScriptCheck,
+    StopOutcome,
+    StopReport,
     Transition,
     operations_of,
 )
@@ -66,3 +75,23 @@ def test_operations_follow_from_capabilities():
         Capability.COMMANDABLE,
         *of_parameters,
     }
+
+
+def test_views_are_short_at_a_prompt():
+    s = ExecutionState
+    running = ExecutionView(record((s.PENDING, 1), (s.RUNNING, 5)), 3)
+    assert repr(running) == "<execution e1 of scan: RUNNING>"
+    stop = DeviceStop("stage", StopOutcome.STOPPED, 0.01, position=1.5, units="mm")
+    assert repr(stop) == "<stage: stopped, at 1.5 mm>"
+    report = StopReport("e1", s.STOPPED, "", 0.25, (stop,))
+    assert repr(report) == "<stop of e1: STOPPED after 250 ms, stage stopped>"
+    state = DeviceSnapshot("stage", DeviceState.READY, 1, 1, fields={"position": 1.5})
+    assert repr(state) == "<stage: ready, position 1.5>"
+    what = DeviceDescription(
+        "stage",
+        "simulated.stage",
+        Category.STAGE,
+        frozenset({Capability.MOVABLE}),
+        Channel("stage", "mm"),
+    )
+    assert repr(what) == "<stage (simulated.stage): movable>"
