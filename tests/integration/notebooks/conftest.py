@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from daq.client import connect
 from tests.system.daemon_process import ROOT, DaemonProcess
 
 
@@ -24,7 +25,12 @@ def plain_asyncio() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """On a bench that somebody used: dark, crossed, at the end of its way."""
     with DaemonProcess(tmp_path_factory.mktemp("notebooks") / "data") as process:
+        with connect(process.address) as bench:
+            bench.laser("laser").close()
+            bench.motor("rotator").position = 90
+            bench.motor("stage").position = -9
         yield process
 
 
