@@ -24,6 +24,7 @@ _VARYING = [
     (re.compile(r"\b[0-9a-f]{32}\b"), "ID"),
     (re.compile(r"[-+]?\d[\d.]*(?:e[-+]?\d+)?"), "#"),
     (re.compile(r"\s+"), " "),
+    (re.compile(r"# [mµn](s|W|V)\b"), r"# \1"),
 ]
 
 
