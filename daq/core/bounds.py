@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from daq.core.errors import OverloadError
 
@@ -15,7 +18,15 @@ MAX_JSON_DEPTH = 64
 _BRACKETS = re.compile(r"[][{}]")
 
 
-def require_small(value: object, what: str, *, items: int, characters: int, depth: int) -> None:
+def require_small(
+    value: object,
+    what: str,
+    *,
+    items: int,
+    characters: int,
+    depth: int,
+    numbers: int | None = None,
+) -> None:
     """Raise OverloadError for a value, plain data and arrays, that is larger than that.
 
     Args:
@@ -24,25 +35,33 @@ def require_small(value: object, what: str, *, items: int, characters: int, dept
         items: How many there may be, at all depths.
         characters: Of all texts together, keys included.
         depth: Levels of lists and mappings.
+        numbers: In all arrays together; without it they may be of any size.
     """
-    left = _Left(what, items, characters, depth)
+    left = _Left(what, items, characters, depth, numbers)
     left.take(value, 0)
 
 
 class _Left:
     """What may still come."""
 
-    def __init__(self, what: str, items: int, characters: int, depth: int) -> None:
+    def __init__(
+        self, what: str, items: int, characters: int, depth: int, numbers: int | None
+    ) -> None:
         self._what = what
         self._items = self._most_items = items
         self._characters = self._most_characters = characters
         self._depth = depth
+        self._numbers = self._most_numbers = math.inf if numbers is None else numbers
 
     def take(self, value: object, level: int) -> None:
         if isinstance(value, str | bytes):
             self._characters -= len(value)
             if self._characters < 0:
                 raise self._refusal(f"texts of more than {self._most_characters} characters")
+        elif isinstance(value, np.ndarray):
+            self._numbers -= value.size
+            if self._numbers < 0:
+                raise self._refusal(f"arrays of more than {self._most_numbers:.0f} numbers")
         elif isinstance(value, Mapping):
             self._enter(len(value), level)
             for key, item in value.items():

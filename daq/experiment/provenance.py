@@ -24,6 +24,7 @@ SETTINGS_TIMEOUT_S = 2.0
 METADATA_ITEMS = 10_000
 METADATA_CHARACTERS = 4 << 20
 METADATA_DEPTH = 32
+METADATA_NUMBERS = 100_000
 """Metadata are read whole wherever a run is shown: in lists, in its file, in its documents."""
 NAME_CHARACTERS = 1000
 
@@ -74,6 +75,7 @@ class Provenance:
             items=METADATA_ITEMS,
             characters=METADATA_CHARACTERS,
             depth=METADATA_DEPTH,
+            numbers=METADATA_NUMBERS,
         )
         known = plain_mapping(metadata)
         require_small(name, "the name of a run", items=0, characters=NAME_CHARACTERS, depth=0)

@@ -55,6 +55,7 @@ METADATA_CHARACTERS = 64 << 10
 PARAMETERS = 1000
 PARAMETER_CHARACTERS = 1 << 20
 PARAMETER_DEPTH = 32
+PARAMETER_NUMBERS = 100_000
 PAUSE_ANSWER_S = 0.5
 """How long `pause` waits for the next checkpoint before it answers that it is still to come."""
 OUTPUT_LINES = 1000
@@ -265,6 +266,7 @@ class ExecutionQueue:
             items=PARAMETERS,
             characters=PARAMETER_CHARACTERS,
             depth=PARAMETER_DEPTH,
+            numbers=PARAMETER_NUMBERS,
         )
         require_short_json(*(text for text in parameters.values() if isinstance(text, str)))
         script = self.script(script_ref)

@@ -16,7 +16,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from daq.core import Diagnostic, Ending, ParameterError, ProgramEnd, ScriptCheck
+from daq.core import (
+    Diagnostic,
+    Ending,
+    OverloadError,
+    ParameterError,
+    ProgramEnd,
+    ScriptCheck,
+    require_small,
+)
 from daq.core.values import plain
 from daq.scripting.child.confinement import ACTIVE, REQUIRED, confine
 from daq.scripting.child.language import Language
@@ -35,6 +43,7 @@ __all__ = ["Descriptors", "Job", "live"]
 
 _RESERVE_BYTES = 8 << 20
 _MAX_RESULT_BYTES = 1 << 20
+_MAX_RESULT_NUMBERS = 100_000
 _RECURSION_LIMIT = 1000
 _HARNESS_FAILED = 70
 
@@ -196,7 +205,11 @@ def _kept(result: Any) -> tuple[Any, str]:
     try:
         known = plain(result, "the result of main")
         size = len(pack(known))
-    except ParameterError as error:
+        most = _MAX_RESULT_NUMBERS
+        require_small(
+            known, "the result of main", items=most, characters=size, depth=64, numbers=most
+        )
+    except (ParameterError, OverloadError) as error:
         return None, error.message
     except CodecError as error:
         return None, f"the result of main: {error}"

@@ -51,3 +51,11 @@ def test_json_is_measured_before_it_is_read(text, problem):
 
 def test_ordinary_json_may_be_read():
     require_short_json("[1, 2, 3]", str(list(range(50_000))), '"a, b, c"', "[[1, 2]]" * 60)
+
+
+def test_the_numbers_of_arrays_count_where_they_are_shown_as_text() -> None:
+    value = {"a": np.zeros((4, 5)), "b": [np.zeros(10)]}
+    require_small(value, "the note", items=10, characters=20, depth=3)
+    require_small(value, "the note", items=10, characters=20, depth=3, numbers=30)
+    with pytest.raises(OverloadError, match="arrays of more than 29 numbers, which is the limit"):
+        require_small(value, "the note", items=10, characters=20, depth=3, numbers=29)
