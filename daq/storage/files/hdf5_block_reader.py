@@ -43,6 +43,7 @@ def places_in(stream: h5py.Group) -> list[Place]:
 
 def _places(block: h5py.Group) -> Iterator[Place]:
     told = {fact: block[fact].asstr()[:].tolist() for fact in COLUMN_FACTS}
+    shape, name_of_block = block["values"].shape[2:], block.name
     index, optional = block["index"][:].tolist(), block["optional"][:].astype(bool).tolist()
     for number, name in enumerate(told["column"]):
         if index[number] < 0:
@@ -51,13 +52,13 @@ def _places(block: h5py.Group) -> Iterator[Place]:
             name,
             told["units"][number],
             told["dtype"][number],
-            block["values"].shape[2:],
+            shape,
             told["source"][number],
             told["role"][number],
             optional[number],
             told["note"][number],
         )
-        yield Place(column, index[number], told["dataset"][number], block.name, number)
+        yield Place(column, index[number], told["dataset"][number], name_of_block, number)
 
 
 def read_places(
