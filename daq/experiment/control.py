@@ -41,8 +41,11 @@ log = logging.getLogger(__name__)
 
 LOCATE_PERIOD_S = 0.1
 """However many watch, a program is asked for its exact line this often at most."""
-CLOSING_WAIT_S = 30.0
-"""For how long an end waits for the file of its run, which may be large; it goes on without it."""
+CLOSING_WAIT_S = 40.0
+"""For how long an end waits for the file of its run, which may be large; it goes on without it.
+
+Storage says after 30 s that a disk does nothing, which is worth to be heard.
+"""
 FORCED_S = 1.5
 """After a force stop it waits no longer than until then, and a moment at least."""
 MOMENT_S = 0.25
