@@ -263,9 +263,10 @@ class LineDriver(ConfiguredDriver):
                     raise
             except DeviceError:
                 wrong -= 1
+                # What came may have been an event: then the answer still comes, and is thrown away.
+                await trio.sleep(max(_NOISE_S, 2 * self.line.usual_s))
                 if not wrong:
                     raise
-                await trio.sleep(_NOISE_S)
 
     async def ask_identity(self, command: str, pattern: str, expected: str) -> re.Match[str]:
         """Ask what it is; greetings and what comes of itself are no answers.

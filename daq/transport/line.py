@@ -26,6 +26,7 @@ __all__ = ["Dialect", "GarbledReplyError", "Line", "UnfitReplyError"]
 
 _ENCODING: Final = "latin-1"
 """One character for each byte, so that no reply can fail to be shown."""
+_MOST_USUAL_S = 0.5
 _SHOWN = 3
 """Of replies that were passed over, in an error."""
 
@@ -95,6 +96,9 @@ class Line:
         self._trace = Trace(device_id, str(port.settings), trio.current_time)
         self._connection: Connection | None = None
         self._passed_over: list[str] = []
+        self.usual_s = 0.0
+        """What the slower of the last two answers needed, s."""
+        self._last_s = 0.0
         self.has_opened_port = False
         """Nobody had it open before this line."""
 
@@ -187,6 +191,7 @@ class Line:
             echoes = self._expect_echo(connection, command, patience.deadline, seconds)
             expected = connection.owed.expect(accepts, patience.deadline, seconds)
             await self._send(connection, command, patience.deadline)
+            asked_at = trio.current_time()
             try:
                 reply = await patience.wait(
                     partial(self._reply, connection, accepts, echoes, framing)
@@ -195,6 +200,8 @@ class Line:
                 connection.owed.settled([expected, *echoes])
                 raise
             connection.owed.settled([expected, *echoes])
+            took_s = min(trio.current_time() - asked_at, _MOST_USUAL_S)
+            self.usual_s, self._last_s = max(took_s, self._last_s), took_s
             return await self._newest(connection, reply, 2 * seconds, accepts)
 
     async def command(self, command: str, *, timeout_s: float | None = None) -> None:

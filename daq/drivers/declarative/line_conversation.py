@@ -89,6 +89,10 @@ class LineConversation(Conversation):
     def busy(self) -> Busy | None:
         return self._line.busy()
 
+    @property
+    def usual_s(self) -> float:
+        return self._line.usual_s
+
     def declared_s(self, value: Value) -> float:
         declared = None if value.read is None else value.read.timeout_s
         return self._line.dialect.timeout_s if declared is None else declared

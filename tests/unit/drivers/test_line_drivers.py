@@ -193,6 +193,24 @@ async def test_a_greeting_is_never_taken_for_the_answer_who_it_is(name, latency,
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("latency", [0.002, 0.1, 0.3])
+async def test_an_event_never_shifts_the_answers_to_the_questions(latency, autojump_clock):
+    async with plug_loopback(Esp300Simulator(trio.current_time, latency=latency)) as plugged:
+        context = DriverContext("x", "newport.esp300", Timebase(), {"axis": 1})
+        driver = plugged.maker(Esp300Axis)(context)
+        assert isinstance(driver, Esp300Axis)
+        await driver.connect()
+        assert isinstance(plugged.line.instrument, Esp300Simulator)
+        plugged.line.instrument.stages[1].motor.begin(7.5)
+        await trio.sleep(30.0)
+        for number in range(40):
+            # Before an answer, or in the middle of the ones after it.
+            plugged.line.instrument.say(b"LIMIT SWITCH\r\n", trio.current_time() + 0.01 * number)
+            for _ in range(3):
+                assert (await driver.position()).value == 7.5
+                assert await driver.is_moving() is False
+
+
 @pytest.mark.parametrize("name", MOVERS)
 async def test_a_blocked_mover_is_an_error_with_all_numbers(name, autojump_clock):
     async with connected(name, motion_timeout=5.0) as (driver, at):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import trio
@@ -293,3 +294,25 @@ async def test_what_becomes_of_a_device_whose_instrument_misbehaves(kind, tmp_pa
         device = bench.supervisor.device("device")
         await until(device, lambda it: it.snapshot().state.is_online)
         await kind.check(device, instrument)
+
+
+class Events(Slow):
+    """Its answers take 0.2 s, and every second one comes after an event."""
+
+    def command(self, text: str) -> None:
+        if len(self.log) % 2:
+            self.say(b"EVENT\n")
+        super().command(text)
+
+
+async def test_an_event_never_shifts_the_answers_to_the_questions(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """Two questions whose answers could be taken for each other's."""
+    instrument = Events(fixed()(), {"A?": 0.2, "RANGE?": 0.2})
+    async with described(instrument, {"device": READING}, tmp_path) as bench:
+        device = bench.supervisor.device("device")
+        await until(device, lambda it: it.snapshot().state.is_online)
+        for _ in range(20):
+            assert await device.call("read") == 5.0
+            assert await device.call("get", "range") == 1.0
