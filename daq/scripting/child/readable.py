@@ -18,6 +18,7 @@ import numpy as np
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
 from daq.core import Quantity
+from daq.scripting.child.devices import DeviceParameter
 from daq.scripting.child.runs import Run
 
 __all__ = ["BAGS", "EXCEPTION", "OF_INSTANCES", "OF_TYPES"]
@@ -68,6 +69,7 @@ def _plain() -> dict[type, frozenset[str]]:
         type(functools.lru_cache(max)): frozenset({"cache_clear", "cache_info"}),
         time.struct_time: frozenset(n for n in dir(time.struct_time) if n.startswith("tm_")),
         Run: frozenset({"id", "name"}),
+        DeviceParameter: frozenset({"choices", "id", "limits", "units"}),
     }
 
 
