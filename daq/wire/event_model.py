@@ -167,6 +167,7 @@ class DocumentComposer:
         keys: dict[str, list[str]] = {}
         for column in block.columns:
             keys.setdefault(column.source or "script", []).append(names[column.name])
+        plotted = {names[column.name] for column in block.columns if _is_plotted(column)}
         document = {
             "uid": uid,
             "run_start": self._start.run_id,
@@ -176,17 +177,13 @@ class DocumentComposer:
             "object_keys": keys,
             "configuration": {name: self._configuration(name) for name in keys},
             "hints": {
-                name: {
-                    "fields": [
-                        names[c.name]
-                        for c in block.columns
-                        if names[c.name] in fields and _is_plotted(c)
-                    ]
-                }
+                name: {"fields": [field for field in fields if field in plotted]}
                 for name, fields in keys.items()
             },
         }
-        resources = [self._resource(block, c) for c in block.columns if self._is_external(c)]
+        outside = [column for column in block.columns if self._is_external(column)]
+        datasets = _dataset_names(block.columns) if outside else {}
+        resources = [self._resource(block.stream, c, datasets[c.name]) for c in outside]
         return [("descriptor", document), *resources]
 
     def _data_key(self, column: Column) -> dict[str, Any]:
@@ -223,19 +220,15 @@ class DocumentComposer:
             },
         }
 
-    def _resource(self, block: EventBlock, column: Column) -> Document:
-        names: dict[str, str] = {}
-        for other in block.columns:
-            taken = [*STREAM_PARTS, *names.values()]
-            names[other.name] = dataset_name(other.name, taken)
+    def _resource(self, stream: str, column: Column, dataset: str) -> Document:
         document = {
-            "uid": self._resource_uid(block.stream, column),
+            "uid": self._resource_uid(stream, column),
             "run_start": self._start.run_id,
-            "data_key": self._names[block.stream][column.name],
+            "data_key": self._names[stream][column.name],
             "mimetype": "application/x-hdf5",
             "uri": self._uri,
             "parameters": {
-                "dataset": f"/entry/{self._groups[block.stream]}/{names[column.name]}",
+                "dataset": f"/entry/{self._groups[stream]}/{dataset}",
                 "chunk_shape": [1, *column.shape],
             },
         }
@@ -290,6 +283,16 @@ def unpack_page(page: Mapping[str, Any]) -> Iterator[Document]:
             "filled": {},
         }
         yield "event", document
+
+
+def _dataset_names(columns: Iterable[Column]) -> dict[str, str]:
+    """Of each column's dataset in the file."""
+    names: dict[str, str] = {}
+    taken = set(STREAM_PARTS)
+    for column in columns:
+        names[column.name] = dataset_name(column.name, taken)
+        taken.add(names[column.name])
+    return names
 
 
 def _sample_bytes(column: Column) -> int:
