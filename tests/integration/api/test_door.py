@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import struct
 import time
 from dataclasses import replace
@@ -132,7 +133,7 @@ async def test_one_connection_too_many_is_refused_in_words(tmp_path):
                 channel.unary_unary(info)(b"", timeout=10)
             return caught.value
 
-    async with door(tmp_path) as served:
+    async with door(tmp_path, strange_s=30) as served:
         error = await in_thread(client, served.address)
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "4 connections already, which is the limit for one" in error.details()
@@ -233,7 +234,11 @@ async def test_who_floods_with_settings_is_slowed_down_and_then_sent_away(tmp_pa
 MARIA = UserConfig("0123456789abcdef-maria")
 
 
-async def test_a_token_that_is_taken_away_ends_its_streams_and_no_others(tmp_path):
+EXPIRED = UserConfig(MARIA.token, expires=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+
+
+@pytest.mark.parametrize("maria_then", [{}, {"maria": EXPIRED}], ids=["taken away", "expired"])
+async def test_a_token_that_is_good_no_more_ends_its_streams_and_no_others(tmp_path, maria_then):
     users = {"maria": MARIA, "jo": UserConfig("0123456789abcdef-jo")}
     access = Access(users, is_open=False, owners=())
 
@@ -254,7 +259,7 @@ async def test_a_token_that_is_taken_away_ends_its_streams_and_no_others(tmp_pat
         jo = loop.create_task(watch(address, users["jo"].token, ended, second))
         await first.wait()
         await second.wait()
-        access.reconfigure({"jo": users["jo"]})
+        access.reconfigure({"jo": users["jo"], **maria_then})
         error = await asyncio.wait_for(maria, 10)
         ended.set()
         return error, await asyncio.wait_for(jo, 10)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import inspect
+import time
 
 import pytest
 import trustme
 
-from daq.api.door.access import READING, Access, read_access
+from daq.api.door.access import READING, Access, Knock, read_access
 from daq.api.door.tls import read_tls
 from daq.config import UserConfig, parse_config
 from daq.core import AuthenticationError, ConfigurationError, PermissionDeniedError
@@ -65,6 +66,63 @@ def test_without_tokens_a_certificate_says_who_calls():
     subject = {"subject": ((("organizationName", "lab"),), (("commonName", "jo"),))}
     assert Access().user(MOVE, None, subject) == "jo"
     assert Access().user(MOVE, None, None) == ""
+
+
+def test_a_token_is_good_until_it_expires_and_not_at_that_instant(monkeypatch):
+    end = dt.datetime(2027, 1, 31, tzinfo=dt.UTC)
+    access = Access({"maria": UserConfig(USERS["maria"].token, expires=end)}, is_open=False)
+    now = [end.timestamp() - 1e-3]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    assert access.user(MOVE, bearer("maria"), None) == "maria"
+    assert access.is_valid("maria")
+    now[0] = end.timestamp()
+    assert not access.is_valid("maria")
+    with pytest.raises(AuthenticationError, match="the token of maria has expired") as caught:
+        access.user(MOVE, bearer("maria"), None)
+    assert "token_file" in caught.value.advice
+
+
+def test_a_token_that_is_taken_away_is_not_known_any_more():
+    access = Access(USERS, is_open=False, owners=())
+    access.reconfigure({"wall": USERS["wall"]})
+    with pytest.raises(AuthenticationError, match="does not know this token"):
+        access.user(MOVE, bearer("maria"), None)
+    assert (access.is_valid("maria"), access.is_valid("wall")) == (False, True)
+
+
+@pytest.mark.parametrize("method", ["ClearQueue", "ReloadConfiguration", "SavePreset"])
+def test_the_queue_and_the_bench_are_changed_by_who_may_control(method):
+    route = f"/daq.BenchService/{method}"
+    assert ACCESS.user(route, bearer("maria"), None) == "maria"
+    with pytest.raises(PermissionDeniedError, match=f"wall may only read, and {method}"):
+        ACCESS.user(route, bearer("wall"), None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "bench.lab", "192.168.1.5"])
+def test_beyond_loopback_a_daemon_asks_for_proof_or_is_told_otherwise(folder, host):
+    given = f'host = "{host}"\n'
+    with pytest.raises(ConfigurationError, match="could move the instruments") as caught:
+        read_access(server(folder, given))
+    assert caught.value.message.startswith(f"{folder}/lab.toml:2: server.host: ")
+    assert "--insecure" in caught.value.advice
+    told = read_access(server(folder, given + "insecure = true\n"))
+    assert told.user(MOVE, None, None) == ""
+    assert any("can move the instruments" in warning for warning in told.warnings(host))
+    tokens = folder / "tokens.toml"
+    tokens.write_text('[maria]\ntoken = "0123456789abcdef-maria"\nexpires = 2999-01-01\n')
+    tokens.chmod(0o600)
+    proved = read_access(server(folder, given + 'token_file = "tokens.toml"\n'))
+    assert proved.user(MOVE, bearer("maria"), None) == "maria"
+    with pytest.raises(AuthenticationError):
+        proved.user(MOVE, None, None)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_on_loopback_a_daemon_serves_its_user_and_needs_no_more(folder, host):
+    access = read_access(server(folder, f'host = "{host}"\n'), owners=(1000,))
+    assert access.user(MOVE, None, None, Knock(is_near=True, uid=1000)) == ""
+    with pytest.raises(AuthenticationError, match="the daemon belongs to"):
+        access.user(MOVE, None, None, Knock(is_near=True, uid=1001))
 
 
 CHANGING = {

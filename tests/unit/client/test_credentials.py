@@ -37,3 +37,27 @@ def test_a_daemon_without_tls_is_told_apart_from_one_with_it() -> None:
 
     with FakeDaemon() as daemon, pytest.raises(CommunicationError):
         asyncio.run(ask(daemon.address))
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "warned"),
+    [
+        ("bench.lab", {"token": "s3cret"}, True),
+        ("10.0.0.7", {"token": "s3cret"}, True),
+        ("::ffff:10.0.0.7", {"token": "s3cret"}, True),
+        ("bench.lab", {"token": "s3cret", "tls": True}, False),
+        ("bench.lab", {}, False),
+        ("127.0.0.1", {"token": "s3cret"}, False),
+        ("::1", {"token": "s3cret"}, False),
+        ("localhost", {"token": "s3cret"}, False),
+    ],
+)
+def test_a_token_in_clear_for_another_machine_is_warned_about_once(
+    monkeypatch, caplog, host, options, warned
+):
+    monkeypatch.setattr("daq.client.rpc.credentials._WARNED", set())
+    for _ in range(3):
+        Credentials(**options).warn_in_clear(host)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == warned
+    assert all(f"sent to {host} in clear" in line and "s3cret" not in line for line in said)

@@ -347,3 +347,21 @@ async def test_a_stop_with_a_grace_that_is_no_number_changes_nothing(autojump_cl
             await q.stop(execution, grace_s=float("nan"))
         assert q.view(execution).record.state is ExecutionState.RUNNING
         assert (await finished(q, execution)).record.state is ExecutionState.COMPLETED
+
+
+@pytest.mark.parametrize(("user", "left"), [("", []), ("bob", ["eve"]), ("ada", ["bob", "eve"])])
+async def test_a_cleared_queue_keeps_what_runs_and_those_of_others(autojump_clock, user, left):
+    async with queue() as (q, _):
+        await upload(q, "nap")
+        users = ("ada", "bob", "eve", "bob")
+        ids = {i: name for name in users for i in [await q.start("nap", {}, name)]}
+        await trio.sleep(1)
+        gone = await q.clear(user, "too many", "the keeper")
+        states = {i: q.view(i).record.state for i in ids}
+        assert next(iter(states.values())) is ExecutionState.RUNNING
+        assert {ids[i] for i, state in states.items() if state == "PENDING"} == set(left)
+        assert {i for i, state in states.items() if state == "STOPPED"} == set(gone)
+        for execution_id in gone:
+            message = q.view(execution_id).record.message
+            assert "the keeper" in message
+            assert "too many" in message

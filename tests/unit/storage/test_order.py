@@ -240,8 +240,13 @@ async def test_a_run_whose_journal_became_unreadable_names_a_file_that_exists(tm
     assert "could not be recovered from" in run.reason
 
 
-def test_a_complete_file_with_less_than_the_journal_is_not_taken_for_it(tmp_path):
+@pytest.mark.parametrize("noted", [True, False], ids=["of today", "of a version without notes"])
+def test_a_complete_file_with_less_than_the_journal_is_not_taken_for_it(
+    tmp_path, monkeypatch, noted
+):
     """It is of an earlier try; the journal has come on since."""
+    if not noted:
+        monkeypatch.setattr("daq.storage.files.conversion.read_converted", lambda _: None)
     run = Recording(tmp_path)
     run.record(event(0), event(1))
     copy = tmp_path / "copy"
