@@ -50,7 +50,7 @@ LOOP_SHARE = 0.15
 BURST_S = 0.1
 """What one connection may spend of the loop's time on frames that are no calls: whoever sends more
 is read later."""
-PATIENCE_S = 5.0
+PATIENCE_S = 2.0
 """Who had to be slowed down for so long is sent away."""
 SMALLEST_FRAME = 64
 FREE_FRAMES = 1000
@@ -61,7 +61,7 @@ _COST_S: dict[type[Event], float] = {
     PingReceived: 15e-6,
     PriorityUpdated: 15e-6,
     WindowUpdated: 2e-6,
-    StreamReset: 1e-3,
+    StreamReset: 0.3e-3,
 }
 """Measured, with the end of the call that a reset ends."""
 

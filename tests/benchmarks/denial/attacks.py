@@ -250,4 +250,9 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("a long queue and a long list", many_executions, beside_script=False),
     Attack("checks of scripts, twenty at once", many_checks),
     *(Attack(n, deed) for n, deed in CONNECTIONS.items()),
+    *(
+        Attack(f"{n}, from eight at once", partial(together, 8, deed))
+        for n, deed in CONNECTIONS.items()
+        if "flood" in n
+    ),
 )

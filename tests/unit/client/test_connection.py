@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from daq.client import AsyncClient
+from daq.client import AsyncClient, Credentials
 from daq.client.rpc.connection import split_address
 from daq.core import (
     CommunicationError,
@@ -232,3 +232,25 @@ def test_a_client_that_is_closed_while_it_connects_leaves_no_connection() -> Non
     with FakeDaemon() as daemon:  # what is left open is a warning, and so an error
         asyncio.run(ask(daemon.address))
         gc.collect()
+
+
+def test_before_a_token_leaves_for_another_machine_in_clear_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("daq.client.rpc.credentials._is_this_machine", lambda _: False)
+    monkeypatch.setattr("daq.client.rpc.credentials._WARNED", set())
+    said_before: list[bool] = []
+
+    def answer(_: object) -> pb.DaemonInfoResponse:
+        said_before.append("in clear" in caplog.text)
+        return pb.DaemonInfoResponse(version="1")
+
+    async def ask(address: str) -> None:
+        for _ in range(2):
+            async with AsyncClient(address, credentials=Credentials("s3cret")) as client:
+                await client.info()
+
+    with FakeDaemon({"GetDaemonInfo": answer}) as daemon:
+        asyncio.run(ask(daemon.address))
+    assert said_before == [True, True]
+    assert caplog.text.count("in clear") == 1
