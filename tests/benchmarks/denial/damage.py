@@ -33,9 +33,10 @@ def measure_damage(*, quick: bool) -> Row:
             expected = {stream: damaged.intact(whole, stream) for stream in STREAMS}
             found = {stream: numbers_in(done.path, stream) for stream in STREAMS}
             intact += sum(map(len, expected.values()))
-            recovered += sum(map(len, found.values()))
+            back = sum(map(len, found.values()))
+            recovered += back
             wrong += expected != found
-            silent += done.events < whole.events and "missing" not in done.reason
+            silent += back < whole.events and "missing" not in done.reason
     took = time.perf_counter() - began
     kept = "kept" if not wrong and not silent and intact == recovered else "NOT kept"
     return Row(

@@ -190,7 +190,7 @@ def test_a_new_journal_and_its_name_are_on_disk_before_anything_is_acknowledged(
 def test_an_end_that_only_the_catalogue_knows_is_the_runs_end(tmp_path, outcome):
     journal = write_journal(tmp_path, whole_journal(stopped=False).data)
     stop = RunStop(outcome, START.started_ns + 77, "the laser was off", "ada")
-    known = close_summary(summarize(START), stop, 40, journal)
+    known = close_summary(summarize(START), stop, {"primary": 20, "darks": 20}, journal)
     done = convert_journal(journal, Directories(tmp_path), known=known)
     assert done is not None
     assert (done.outcome, done.ended_ns, done.by) == (outcome, START.started_ns + 77, "ada")
@@ -202,7 +202,7 @@ def test_an_end_that_only_the_catalogue_knows_is_the_runs_end(tmp_path, outcome)
 def test_an_end_in_the_journal_counts_before_the_catalogues(tmp_path):
     journal = write_journal(tmp_path, whole_journal(stopped=True).data)
     stop = RunStop(RunOutcome.FAILED, START.started_ns + 77, "stale")
-    known = close_summary(summarize(START), stop, 40, journal)
+    known = close_summary(summarize(START), stop, {"primary": 20, "darks": 20}, journal)
     done = convert_journal(journal, Directories(tmp_path), known=known)
     assert done is not None
     assert (done.outcome, done.reason) == (RunOutcome.COMPLETED, "the script ended")
