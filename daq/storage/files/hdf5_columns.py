@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ _TRUTH = "|u1"
 
 _CHUNK_BYTES = 64 << 10
 _CHUNK_ROWS = 1024
-_FREE_CHUNK = 256
+_FREE_CHUNK, _GROWING_BYTES = 256, 1 << 20
 _CACHE_SLOTS = 11
 _DIRECT_BYTES = 16 << 10
 _RAGGED_BYTES = 16 << 20
@@ -30,10 +31,18 @@ _AHEAD = 64
 """Rows by which a dataset of large samples grows."""
 
 
-def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of a sample; where lengths differ, of some hundred numbers in all."""
+def _growing_chunk(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
+    """Of samples whose lengths of 0 grow: some hundred numbers that way, and no more than a MiB.
+
+    HDF5 refuses chunks of 4 GiB, which an empty list of lists of long lists would come to.
+    """
     free = shape.count(0)
-    return tuple(n or max(1, round(_FREE_CHUNK ** (1 / free))) for n in shape)
+    sample = [n or max(1, round(_FREE_CHUNK ** (1 / free))) for n in shape]
+    while item_bytes * math.prod(sample) > _GROWING_BYTES:
+        longest = max(range(len(sample)), key=sample.__getitem__)
+        sample[longest] = -(-sample[longest] // 2)
+    rows = _GROWING_BYTES // (item_bytes * math.prod(sample))
+    return (min(rows, _CHUNK_ROWS // 8), *sample)
 
 
 def stored_type(column: Column, *, exact: bool) -> str:
@@ -82,7 +91,7 @@ class GrowingDataset:
             shape=(0, *shape),
             maxshape=(None, *(n or None for n in shape)),
             dtype=kind,
-            chunks=(min(rows, _CHUNK_ROWS // 8) if 0 in shape else rows, *_chunk(shape)),
+            chunks=_growing_chunk(shape, kind.itemsize) if 0 in shape else (rows, *shape),
             fillvalue=kind.type(np.nan) if kind.kind in "fc" else None,
             # Of what is appended, two chunks are all that is ever touched again; and there may be
             # thousands of datasets.

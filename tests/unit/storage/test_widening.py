@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from daq.core.values import recordable
 from daq.storage.files import hdf5_stream
 from daq.storage.files.conversion import Conversion
 from daq.storage.files.directories import Directories
+from daq.storage.files.hdf5_columns import GrowingDataset
 from daq.storage.files.hdf5_reader import describe_file, read_block
 from daq.storage.files.journal_outline import describe_journal
 from daq.storage.journal import records
@@ -216,3 +218,21 @@ def test_of_what_a_script_gives_a_number_without_units_is_in_those_of_the_others
     assert joined(with_units, Column("w", "mm", "<f8"), exact=True) is None
     read = Column("w", "nm", "<f8", source="laser")
     assert joined(read, replace(read, units=""), exact=True) is None
+
+
+@pytest.mark.parametrize(
+    "shape", [(0,), (0, 0), (3, 80_000, 0), (240_000, 0), (0, 240_000), (200, 0, 200, 0)], ids=str
+)
+def test_a_value_that_is_empty_makes_no_file_impossible(tmp_path: Path, shape: tuple) -> None:
+    """Whatever else its lengths are; longer ones may follow."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        column = GrowingDataset(file, "x", "<f8", shape)
+        column.append(np.zeros((2, *shape)))
+        column.append_ragged([np.full(tuple(min(n or 2, 3) for n in shape), 7.0), None])
+        column.finish()
+        assert column.dataset.shape[0] == 4
+        corner = (2, *(slice(min(n or 2, 3)) for n in shape))
+        assert (column.dataset[corner] == 7.0).all()
+        assert column.dataset[(0, *(slice(1) for _ in shape))].size == 1
+        chunk = np.prod(column.dataset.chunks, dtype=float) * 8
+        assert chunk <= 1 << 20
