@@ -47,7 +47,7 @@ MAX_UNREAD_BYTES = 1 << 20
 SHORTEST_S = 1e-3
 """What a call's own deadline must leave for it to be begun."""
 LOOP_SHARE = 0.15
-BURST_S = 0.1
+BURST_S = 0.05
 """What one connection may spend of the loop's time on frames that are no calls: whoever sends more
 is read later."""
 PATIENCE_S = 2.0
@@ -219,7 +219,7 @@ class ServerProtocol(TunedProtocol):
         if delay:
             asyncio.get_running_loop().call_later(delay, self._take)
         else:
-            self._connections.turns.take(self._take)
+            self._connections.turns.take_later(self._take)
 
     def _act_on(self, piece: bytes) -> None:
         super().data_received(piece)

@@ -12,7 +12,7 @@ import grpc
 
 from daq.wire.generated import daq as pb
 from tests.benchmarks.denial.fallen import FALLEN, HOSTILE_FRAMES
-from tests.benchmarks.denial.rude import Rude
+from tests.benchmarks.denial.rude import FLOOD_S, Rude
 from tests.benchmarks.denial.victim import LONG, Victim
 
 __all__ = ["ATTACKS", "Attack"]
@@ -236,7 +236,15 @@ CONNECTIONS: Mapping[str, Callable[[Victim], str]] = {
 
 BOMB = pb.UploadRequest("x", metadata={str(i): "" for i in range(10)})
 
+
+def nothing(_: Victim) -> str:
+    """What the machine does by itself."""
+    time.sleep(FLOOD_S)
+    return "nothing: this is the machine's own"
+
+
 ATTACKS: tuple[Attack, ...] = (
+    Attack("nothing", nothing),
     *(Attack(n, partial(run_script, s), beside_script=False) for n, s in SCRIPTS.items()),
     *(
         Attack(f"a fallen script: {n}", partial(run_script, FALLEN + s), beside_script=False)

@@ -17,7 +17,7 @@ from h2.events import (
     TrailersReceived,
 )
 
-__all__ = ["Rude"]
+__all__ = ["FLOOD_S", "HEADERS", "Rude"]
 
 HEADERS = [
     (":method", "POST"), (":scheme", "http"), (":path", "/daq.ControlService/GetDaemonInfo"),
