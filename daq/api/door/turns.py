@@ -29,6 +29,7 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
         self._spent_s = 0.0
+        self._is_scheduled = False
 
     def __repr__(self) -> str:
         return f"<Turns {len(self._waiting)} wait>"
@@ -42,9 +43,13 @@ class Turns:
 
     def take_later(self, deed: Callable[[], None]) -> None:
         """Run `deed` in its turn, behind everybody who waits."""
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._go_on)
         self._waiting.append(deed)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._waiting and not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _run(self, deed: Callable[[], None]) -> None:
         began = time.perf_counter()
@@ -59,8 +64,8 @@ class Turns:
             while self._waiting and self._spent_s < TURN_S:
                 self._run(self._waiting.popleft())
         finally:
-            if self._waiting:
-                asyncio.get_running_loop().call_soon(self._go_on)
+            self._is_scheduled = False
+            self._schedule()
 
 
 class FrameCutter:

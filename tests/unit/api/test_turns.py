@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 from hypothesis import given
@@ -94,3 +95,32 @@ def test_a_deed_that_fails_keeps_no_other_from_its_turn():
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(run())
     assert done == ["told", "next"]
+
+
+def test_who_goes_on_for_ever_has_one_place_in_the_queue_and_not_more():
+    """Each turn of the loop runs it some times, and everything else once: nothing piles up."""
+    others, rounds = [], []
+
+    async def run() -> None:
+        turns, loop = Turns(), asyncio.get_running_loop()
+
+        def go_on() -> None:
+            busy(TURN_S / 3)
+            rounds.append(len(others))
+            if len(rounds) < 100:
+                turns.take_later(go_on)
+
+        def other() -> None:
+            others.append(len(rounds))
+            if len(rounds) < 100:
+                loop.call_soon(other)
+
+        turns.take(go_on)
+        loop.call_soon(other)
+        while len(rounds) < 100:
+            await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(run())
+    gained = [after - before for before, after in itertools.pairwise(others)]
+    assert max(gained) <= 4
