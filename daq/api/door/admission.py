@@ -21,8 +21,8 @@ class DoorLimits:
     """What the door bears."""
 
     connections: int = MOST_CONNECTIONS
-    connections_of_one: int = MOST_CONNECTIONS // 2
-    """Of one network address."""
+    connections_of_one: int = MOST_CONNECTIONS // 4
+    """Of one network address. All of them may go at the same moment, which takes 0.3 ms each."""
     kept_for_this_machine: int = 8
     """Of all connections, so many are not for other machines: who sits at the bench comes in."""
     calls: int = 2048
@@ -49,7 +49,7 @@ def limits_here(silence_s: float, connections: int | None = None) -> DoorLimits:
         most = max(FEWEST_CONNECTIONS, min(most, (allowed - KEPT_DESCRIPTORS) // 2))
     return DoorLimits(
         connections=most,
-        connections_of_one=max(1, most // 2),
+        connections_of_one=max(1, most // 4, min(most // 2, 64)),
         kept_for_this_machine=max(1, most // 16),
         silence_s=silence_s,
     )

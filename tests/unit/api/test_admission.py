@@ -46,8 +46,13 @@ def test_the_bytes_of_unfinished_requests_are_bounded():
     assert repr(door) == "<Admission: 0 connections, 0 calls, 0 bytes unfinished>"
 
 
-@pytest.mark.parametrize(("descriptors", "expected"), [(256, 32), (1024, 416), (16384, 1024)])
-def test_connections_leave_descriptors_for_journals_and_scripts(monkeypatch, descriptors, expected):
+@pytest.mark.parametrize(
+    ("descriptors", "expected", "of_one"), [(256, 32, 16), (1024, 416, 104), (16384, 1024, 256)]
+)
+def test_connections_leave_descriptors_for_journals_and_scripts(
+    monkeypatch, descriptors, expected, of_one
+):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
-    assert limits_here(10.0).connections == expected
+    limits = limits_here(10.0)
+    assert (limits.connections, limits.connections_of_one) == (expected, of_one)
     assert limits_here(10.0, 20).connections == 20
