@@ -28,7 +28,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
-        self._spent_s = 0.0
+        self._spent_s = self._ended_at = 0.0
         self._is_scheduled = False
 
     def __repr__(self) -> str:
@@ -36,6 +36,8 @@ class Turns:
 
     def take(self, deed: Callable[[], None]) -> None:
         """Run `deed` now, or in its turn when this one is used up."""
+        if time.perf_counter() - self._ended_at > TURN_S:
+            self._spent_s = 0.0  # others have had theirs since
         if not self._waiting and self._spent_s < TURN_S:
             self._run(deed)
         else:
@@ -56,7 +58,8 @@ class Turns:
         try:
             deed()
         finally:
-            self._spent_s += time.perf_counter() - began
+            self._ended_at = time.perf_counter()
+            self._spent_s += self._ended_at - began
 
     def _go_on(self) -> None:
         self._spent_s = 0.0
