@@ -44,6 +44,8 @@ LEAVE_S = 3.0
 DEAF_S = 5.0
 """A guard that has left so much time's heartbeats unanswered is stopped or stuck: another takes its
 place. Counted in heartbeats, so that a loop that was held up itself does not judge."""
+ARMING = 12
+"""So many times longer it gets to put new last wills on a disk that stalls."""
 
 _PROGRAM = Path(__file__).with_name("process")
 
@@ -97,8 +99,10 @@ class Guard:
         self._needed = trio.Event()
         self._told: Mapping[str, Any] = {}
         """The orders that the guard has; empty when it has carried them out."""
+        self._beats = 0
         self._heard = 0
         """The last heartbeat that the guard has answered."""
+        self._is_arming = False
         self._speaking = trio.Lock()
         self._armed = trio.Event()
         self._dismissed = False
@@ -222,15 +226,15 @@ class Guard:
     async def _beat(self, stream: trio.SocketStream, process: trio.Process) -> None:
         """From this loop: when it hangs, the guard has to know."""
         most = math.ceil(DEAF_S / self._settings.heartbeat_s)
-        self._heard, beat, self._told = 0, 0, {}
+        self._heard, self._beats, self._told = 0, 0, {}
         try:
-            while beat - self._heard <= most:
+            while self._beats - self._heard <= most * (ARMING if self._is_arming else 1):
                 if self._told != (orders := self._orders()):
-                    self._told = orders
+                    self._told, self._is_arming = orders, True
                     await self._tell(stream, {"arm": orders})
                 await trio.sleep(self._settings.heartbeat_s)
-                beat += 1
-                await self._tell(stream, {"beat": beat})
+                self._beats += 1
+                await self._tell(stream, {"beat": self._beats})
             logger.error("the guard does not answer: it is ended, and another takes its place")
             process.kill()
         except trio.BrokenResourceError:
@@ -256,6 +260,7 @@ class Guard:
         if "armed" in message:
             logger.info("the guard holds the last wills of %s", ", ".join(self._held()))
             self._armed.set()
+            self._is_arming, self._heard = False, self._beats  # the answers to these come now
         if "not_kept" in message:
             logger.error("the last wills would be lost with the guard: %s", message["not_kept"])
         if "acted" in message:

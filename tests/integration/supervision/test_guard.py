@@ -221,6 +221,36 @@ async def test_a_guard_that_is_stopped_is_ended_and_replaced_and_never_acts(tmp_
     assert lab.kept() == []
 
 
+SLOW = """
+import json, socket, time
+link = socket.socket(fileno=0)
+for line in link.makefile():
+    message = json.loads(line)
+    if "arm" in message:
+        time.sleep(1.0)
+        link.sendall(b'{"armed": 1}\\n')
+    elif "beat" in message:
+        link.sendall(json.dumps({"alive": message["beat"]}).encode() + b"\\n")
+    else:
+        break
+"""
+
+
+async def test_a_guard_whose_disk_stalls_gets_longer_than_one_that_is_deaf(tmp_path, monkeypatch):
+    program = tmp_path / "slow.py"
+    program.write_text(SLOW)
+    monkeypatch.setattr(guard_module, "_PROGRAM", program)
+    monkeypatch.setattr(guard_module, "DEAF_S", 0.3)
+    lab = Lab(tmp_path)
+    guard = lab.guard(GuardConfig(heartbeat_s=0.02, timeout_s=60.0))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(guard.run, lab.killer)
+        assert guard.statistics().armed
+        await trio.sleep(0.5)
+        assert guard.statistics().lost == 0
+        await guard.stand_down()
+
+
 async def test_a_goodbye_that_a_stopped_guard_does_not_hear_counts_all_the_same(
     tmp_path, monkeypatch
 ):
