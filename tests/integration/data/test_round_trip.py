@@ -232,11 +232,25 @@ def run(bench: Bench) -> Run:
 def from_hdf5(run: Run) -> dict[str, list[Any]]:
     with h5py.File(run.summary.path) as file:
         stream = file["entry/primary"]
-        return {
-            str(dataset.attrs["column"]): _from_dataset(stream, name, dataset)
-            for name, dataset in stream.items()
-            if "column" in dataset.attrs
-        }
+        found = {}
+        for block in stream.get("column_blocks", {}).values():
+            found |= _from_block(block)
+        for name, dataset in stream.items():
+            if "column" in dataset.attrs and str(dataset.attrs["column"]) not in found:
+                found[str(dataset.attrs["column"])] = _from_dataset(stream, name, dataset)
+        return found
+
+
+def _from_block(block: h5py.Group) -> dict[str, list[Any]]:
+    """The columns that stand side by side in one table."""
+    values, missing = block["values"], block["missing"][:]
+    is_text = h5py.check_string_dtype(values.dtype)
+    rows = np.asarray(values.asstr()[:] if is_text else values[:])
+    return {
+        name: [None if missing[row, place] else known(rows[row, place]) for row in range(EVENTS)]
+        for place, name in enumerate(block["column"].asstr()[:])
+        if name
+    }
 
 
 def _from_dataset(stream: h5py.Group, name: str, dataset: h5py.Dataset) -> list[Any]:
