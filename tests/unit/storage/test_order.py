@@ -262,3 +262,12 @@ def test_a_complete_file_with_less_than_the_journal_is_not_taken_for_it(
     done = convert_journal(run.journal, run.directories)
     assert done is not None
     assert done.points == 3
+
+
+def test_a_file_with_less_than_was_acknowledged_is_no_file_of_the_run(tmp_path):
+    run = Recording(tmp_path)
+    run.record(event(0), event(1), event(2))
+    with pytest.raises(StorageError, match="4 events were acknowledged, 3 are in the file"):
+        run.conversion.complete(DONE, run.writer.size, 4)
+    assert run.journal.exists()
+    run.writer.close()
