@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 
+_ROOM = 4096
+"""Bytes that a list of texts may waste for a fixed length."""
 _MOST_KEYS = 128
 """Of a mapping whose values have a dataset each."""
 
@@ -151,8 +153,20 @@ def read_stop(entry: h5py.Group) -> RunStop:
     )
 
 
-def _text(group: h5py.Group, name: str, text: str) -> None:
-    group.create_dataset(name, data=clean_text(text), dtype=text_type())
+def _text(group: h5py.Group, name: str, text: str | list[str]) -> h5py.Dataset:
+    """A text or a list of texts, ASCII of a fixed length where it can be.
+
+    Octave loads no file that has another kind of text anywhere. A list with a few long ones among
+    many would take too much room so.
+    """
+    texts = [clean_text(text)] if isinstance(text, str) else [clean_text(item) for item in text]
+    encoded = [item.encode() for item in texts]
+    length = max(map(len, encoded), default=0) or 1
+    if length * len(encoded) > 4 * sum(map(len, encoded)) + _ROOM:
+        return group.create_dataset(name, data=texts, dtype=text_type())
+    data = encoded[0] if isinstance(text, str) else encoded
+    kind = h5py.string_dtype("ascii" if all(map(str.isascii, texts)) else "utf-8", length)
+    return group.create_dataset(name, data=np.array(data, kind), dtype=kind)
 
 
 def _string(dataset: h5py.Dataset) -> str:
@@ -188,8 +202,7 @@ def _value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
     """
     is_texts = isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
     if isinstance(value, str) or is_texts:
-        data = list(map(clean_text, value)) if is_texts else clean_text(value)
-        return group.create_dataset(name, data=data, dtype=text_type())
+        return _text(group, name, value)
     if isinstance(value, np.ndarray) or _is_scalar(value) or _is_flat(value):
         array = np.asarray(value)
         dataset = group.create_dataset(name, data=_numbers(array))
@@ -198,7 +211,7 @@ def _value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
         if array.dtype.kind == "b":
             dataset.attrs["dtype"] = array.dtype.str
         return dataset
-    dataset = group.create_dataset(name, data=strict_json(to_jsonable(value)), dtype=text_type())
+    dataset = _text(group, name, strict_json(to_jsonable(value)))
     dataset.attrs["encoding"] = "json"
     return dataset
 

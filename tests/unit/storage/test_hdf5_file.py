@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +75,8 @@ def batch(*columns: Column, rows: int = 4, stream: str = "primary") -> RowBatch:
     return RowBatch(stream, columns, 0, times, stamps, values)
 
 
-def write(directory: Path, *batches: RowBatch) -> Path:
-    file = RunFile(directory / "run.h5", START)
+def write(directory: Path, *batches: RowBatch, start: RunStart = START) -> Path:
+    file = RunFile(directory / "run.h5", start)
     for one in batches:
         file.write_rows(one)
     file.finish(STOP)
@@ -284,3 +287,29 @@ def test_many_keys_of_metadata_are_read_back_from_one_table(tmp_path: Path) -> N
     assert found == metadata
     with h5py.File(file.path) as opened:
         assert sorted(opened["entry/metadata"]) == ["key", "value", "wave"]
+
+
+PLAIN = replace(
+    START, metadata={"sample": "gold", "tags": ["a", "bcd"], "none": "", "deep": [1, {}]}
+)
+
+
+def test_no_text_of_an_ordinary_run_is_of_variable_length(tmp_path: Path) -> None:
+    """Octave gives up a whole file at the first one that is, or that is not ASCII."""
+    path = write(tmp_path, batch(setpoint("stage"), detector("meter")), start=PLAIN)
+    kinds: dict[str, Any] = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: kinds.update({name: getattr(item, "dtype", None)}))
+        texts = {n: h5py.check_string_dtype(kind) for n, kind in kinds.items() if kind is not None}
+    found = {name: text for name, text in texts.items() if text is not None}
+    assert len(found) > 10
+    assert {(text.encoding, text.length is None) for text in found.values()} == {("ascii", False)}
+
+
+@pytest.mark.skipif(shutil.which("octave") is None, reason="Octave is not installed")
+def test_octave_loads_a_run(tmp_path: Path) -> None:
+    path = write(tmp_path, batch(setpoint("stage"), detector("meter")), start=PLAIN)
+    program = f"run = load('{path}'); printf('%g ', run.entry.primary.meter); disp(run.entry.title)"
+    command = ["octave", "--no-gui", "--quiet", "--eval", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["1", "2", "3", "4", "knife", "edge"], done.stderr
