@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -45,15 +44,11 @@ parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=
 parser.add_argument("--quick", action="store_true", help="short series: shows that all of it works")
 parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
 parser.add_argument("--only", default="", help="of denial: attacks with this in their name")
-parser.add_argument("--list", action="store_true", help="print the names of the suites")
 parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all if none")
 parser.add_argument(
     "--compare", action="store_true", help="print which ratio got worse than the recorded table"
 )
 arguments = parser.parse_args()
-if arguments.list:
-    print(*SUITES, sep="\n")
-    sys.exit()
 if unknown := set(arguments.suites) - set(SUITES):
     parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
 rows = [row for name in arguments.suites or SUITES for row in SUITES[name](arguments.quick)]
