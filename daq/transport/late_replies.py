@@ -70,9 +70,9 @@ class LateReplies:
         """What could have been taken for `text` will not come any more."""
         self._owed = [owed for owed in self._owed if not owed.accepts(text)]
 
-    def is_ambiguous(self, text: str) -> bool:
-        """Whether this reply could be an older one, still owed."""
-        return any(owed.accepts(text) for owed in self._owed)
+    def is_ambiguous(self, text: str, expected: LateReply | None = None) -> bool:
+        """Whether this reply could be another one than is expected now, still owed."""
+        return any(owed is not expected and owed.accepts(text) for owed in self._owed)
 
     def reopened(self, now: float) -> None:
         """The connection was lost and is there again: what is owed may still come over it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -192,17 +192,17 @@ class Line:
             expected = connection.owed.expect(accepts, patience.deadline, seconds)
             await self._send(connection, command, patience.deadline)
             asked_at = trio.current_time()
+            listen = partial(self._reply, connection, accepts, echoes, framing)
             try:
-                reply = await patience.wait(
-                    partial(self._reply, connection, accepts, echoes, framing)
-                )
+                reply = await patience.wait(listen)
             except WrongChecksumError:
                 connection.owed.settled([expected, *echoes])
                 raise
-            connection.owed.settled([expected, *echoes])
             took_s = min(trio.current_time() - asked_at, _MOST_USUAL_S)
             self.usual_s, self._last_s = max(took_s, self._last_s), took_s
-            return await self._newest(connection, reply, 2 * seconds, accepts)
+            reply = await self._newest(connection, reply, expected, 2 * seconds, listen)
+            connection.owed.settled([expected, *echoes])  # an echo that did not come is lost
+            return reply
 
     async def command(self, command: str, *, timeout_s: float | None = None) -> None:
         """Send a command that is not answered. Raises OfflineError."""
@@ -349,9 +349,16 @@ class Line:
         self._trace.event(f"passed over, {why}: {frame!r}")
 
     async def _newest(
-        self, connection: Connection, reply: str, certain_s: float, accepts: Accepts
+        self,
+        connection: Connection,
+        reply: str,
+        expected: LateReply,
+        certain_s: float,
+        listen: Callable[[], Awaitable[str]],
     ) -> str:
         """The last reply, when it could be one that is still owed: that would have come first.
+
+        So it counts as the older one's at once: whoever gives up waiting here is owed his own.
 
         Only time tells. No reply is taken to need twice as long as it was given, counted from the
         one before: an instrument that is busy with one question begins the next after it.
@@ -359,14 +366,14 @@ class Line:
         owed = connection.owed
         if certain_s > 2 * LONG_S:  # else the answer to `HOME` would be sure after 20 minutes only
             owed.forget_lost(trio.current_time())
-        while owed.is_ambiguous(reply):
+        while owed.is_ambiguous(reply, expected):
+            owed.settle(reply)
             try:
-                newer = await FairTimeout(certain_s).wait(partial(self._reply, connection, accepts))
+                newer = await FairTimeout(certain_s).wait(listen)
             except trio.TooSlowError:
                 owed.forgive(reply)
                 break
             self._trace.event(f"passed over, late, to an earlier command: {reply!r}")
-            owed.settle(reply)
             reply = newer
         return reply
 

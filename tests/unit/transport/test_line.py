@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 from contextlib import asynccontextmanager
 
 import pytest
@@ -287,6 +288,43 @@ async def test_a_cancelled_question_on_a_line_with_echo_does_not_delay_a_stop(
         before = trio.current_time()
         assert await line.query("X") == "<X>"
         assert trio.current_time() - before < 0.01
+
+
+@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("echoes", [True, False])
+async def test_whatever_was_given_up_no_answer_is_a_strangers(seed, echoes, autojump_clock):
+    """The instrument is slow now and then, in order; whoever asks gives up at any moment."""
+    chance = random.Random(seed)
+
+    async def answer_in_order(stream):
+        heard = b""
+        while True:
+            heard += await stream.receive()
+            while b"\n" in heard:
+                line, _, heard = heard.partition(b"\n")
+                command = line.decode().strip()
+                if "?" in command or echoes:  # what is told is done at once
+                    await trio.sleep(chance.choice([0.001, 0.003, 0.02, 0.2]))
+                if echoes:
+                    await stream.send(f"{command}\r\n".encode())
+                if "?" in command:
+                    await trio.sleep(chance.choice([0.001, 0.003, 0.05, 0.3]))
+                    await stream.send(f"<{command}>\r\n".encode())
+
+    async with instrument() as far:
+        far.live = answer_in_order
+        line = far.line(dialect=Dialect(echoes=echoes, timeout_s=0.5))
+        await line.open()
+        for _ in range(100):
+            command = chance.choice(["a?", "b?", "S?", "GO"])
+            with (
+                trio.move_on_after(chance.choice([0.0005, 0.002, 0.01, 0.1, 5])),
+                contextlib.suppress(OfflineError),
+            ):
+                if "?" in command:
+                    assert await line.query(command) == f"<{command}>"
+                else:
+                    await line.command(command)
 
 
 async def test_a_late_echo_of_a_command_is_not_the_reply_to_the_next_question(autojump_clock):
