@@ -42,7 +42,8 @@ def literal(value: Any, depth: int = 0) -> str:
         case None | bool() | int() | str() | bytes():
             return repr(value) if type(value) in _LITERAL else literal(plain(value), depth + 1)
         case float():
-            return repr(value) if math.isfinite(value) else f'float("{value}")'
+            number = float(value)  # numpy's float64 is one as well, with a repr of its own
+            return repr(number) if math.isfinite(number) else f'float("{number}")'
         case complex():
             return f"complex({literal(value.real)}, {literal(value.imag)})"
         case list() | tuple() | range():

@@ -34,7 +34,9 @@ def test_a_value_survives_as_what_a_script_hands_out(value: object) -> None:
 def test_arrays_numbers_of_numpy_and_devices_become_what_a_script_knows() -> None:
     array = eval(literal(np.array([[1, 2], [3, 4]], ">u2")), {NUMPY: np})
     assert (array.dtype.str, array.tolist()) == (">u2", [[1, 2], [3, 4]])
-    assert literal(np.float32(0.5)) == "0.5"
+    assert literal(np.float32(0.5)) == literal(np.float64(0.5)) == "0.5"
+    assert literal([{np.float64(1): np.float64(math.inf)}]) == '[{1.0: float("inf")}]'
+    assert literal(np.complex128(1 + 2j)) == "complex(1.0, 2.0)"
     assert literal((1,)) == "(1,)"
     assert literal(range(2)) == "(0, 1,)"
     assert literal(np.longdouble(0.5)) == literal(Fraction(1, 2)) == "0.5"
