@@ -216,10 +216,11 @@ class ServerProtocol(TunedProtocol):
             return
         self._is_taken = True
         self.transport.pause_reading()
+        turns = self._connections.turns
         if delay:
-            asyncio.get_running_loop().call_later(delay, self._take)
+            asyncio.get_running_loop().call_later(delay, turns.take, self._take)
         else:
-            self._connections.turns.take_later(self._take)
+            turns.take_later(self._take)
 
     def _act_on(self, piece: bytes) -> None:
         super().data_received(piece)

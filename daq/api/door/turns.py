@@ -97,13 +97,13 @@ class FrameCutter:
 
     def take(self) -> bytes:
         """The next piece; empty when there is none yet."""
-        come = len(self._received)
+        most = min(len(self._received), PIECE_BYTES)
         end = self._rest
         for _ in range(PIECE_FRAMES):
-            if end + HEAD_BYTES > min(come, PIECE_BYTES):
+            if end + HEAD_BYTES > most:
                 break
             end += HEAD_BYTES + int.from_bytes(self._received[end : end + 3], "big")
-        size = min(end, come, PIECE_BYTES)
+        size = min(end, most)
         self._rest = end - size
         piece = bytes(memoryview(self._received)[:size])
         del self._received[:size]
