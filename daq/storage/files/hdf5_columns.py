@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -195,6 +195,13 @@ class GrowingDataset:
         corner = (row, *self._corner)
         self.dataset.id.write_direct_chunk(corner, sample)
         return int(self.dataset.id.get_chunk_info_by_coord(corner).byte_offset)
+
+    def ahead(self) -> Iterator[int]:
+        """The rows beyond those that count in which a sample lies already."""
+        for row in range(self.rows, self.allocated):
+            chunk = self.dataset.id.get_chunk_info_by_coord((row, *self._corner))
+            if chunk.byte_offset is not None:
+                yield row
 
     def reach(self, rows: int) -> None:
         if rows > self.allocated:

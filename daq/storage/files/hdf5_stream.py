@@ -237,9 +237,11 @@ class _ColumnWriter:
             return  # it was empty until now
         step = max(1, _COPY_BYTES // max(1, old.sample_bytes))
         self.values.reach(old.allocated)
-        for first in range(0, old.allocated, step):
-            rows = slice(first, min(first + step, old.allocated))
+        for first in range(0, old.rows, step):
+            rows = slice(first, min(first + step, old.rows))
             self.values.dataset[rows] = self._converted(old.dataset[rows], rows)
+        for row in old.ahead():  # not between them: what is missing there stays NaN
+            self.values.dataset[row] = old.dataset[row]
 
     def _converted(self, values: Array, rows: slice) -> Array:
         wanted = self.values.dataset.dtype

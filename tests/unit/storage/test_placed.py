@@ -260,6 +260,26 @@ def test_a_frame_whose_row_was_never_written_is_cut_off_at_the_end(tmp_path: Pat
     check_file(run.finish(), events=1, streamed=0)
 
 
+@pytest.mark.parametrize("kinds", ["u2 - f8", "u2 - u2 f8 -", "u2 f8 - u2", "- u2 f8"])
+def test_frames_that_become_floats_are_nan_where_there_is_none(
+    tmp_path: Path, kinds: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Recording(tmp_path)
+    given_types = enumerate(kinds.split())
+    frames = [None if kind == "-" else frame(i).astype(kind) for i, kind in given_types]
+    for i, camera in enumerate(frames):
+        dtype = "<f8" if camera is None else camera.dtype.str
+        shape = () if camera is None else SHAPE
+        column = Column("camera", "", dtype, shape, optional=camera is None)
+        values = {"camera": camera}
+        run.record(Event("primary", i, START.started_ns + i, (column,), values, {}))
+    with h5py.File(run.finish()) as file:
+        for found, camera in zip(file["entry/primary/camera"], frames, strict=True):
+            wanted = np.full(SHAPE, np.nan) if camera is None else camera
+            np.testing.assert_array_equal(found, wanted)
+    assert not caplog.records  # as of a file that had to be made anew
+
+
 def test_frames_without_a_placer_are_in_the_journal(tmp_path: Path) -> None:
     directories = Directories(tmp_path)
     directories.create()
