@@ -256,7 +256,7 @@ class Guard:
 
     async def _take(self, message: Mapping[str, Any], killer: Killer) -> None:
         if "alive" in message:
-            self._heard = message["alive"]
+            self._heard = max(self._heard, message["alive"])  # late ones tell nothing new
         if "armed" in message:
             logger.info("the guard holds the last wills of %s", ", ".join(self._held()))
             self._armed.set()

@@ -230,6 +230,7 @@ for line in link.makefile():
         time.sleep(1.0)
         link.sendall(b'{"armed": 1}\\n')
     elif "beat" in message:
+        time.sleep(0.002)
         link.sendall(json.dumps({"alive": message["beat"]}).encode() + b"\\n")
     else:
         break
@@ -240,7 +241,7 @@ async def test_a_guard_whose_disk_stalls_gets_longer_than_one_that_is_deaf(tmp_p
     program = tmp_path / "slow.py"
     program.write_text(SLOW)
     monkeypatch.setattr(guard_module, "_PROGRAM", program)
-    monkeypatch.setattr(guard_module, "DEAF_S", 0.3)
+    monkeypatch.setattr(guard_module, "DEAF_S", 0.6)
     lab = Lab(tmp_path)
     guard = lab.guard(GuardConfig(heartbeat_s=0.02, timeout_s=60.0))
     async with trio.open_nursery() as nursery:
