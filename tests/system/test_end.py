@@ -83,15 +83,15 @@ def end(daemon: DaemonProcess, signals: int) -> None:
 
 @pytest.mark.parametrize("signals", [1, 2])
 def test_neither_a_dead_database_nor_a_driver_keeps_the_daemon(tmp_path, signals):
-    daemon = hanging_daemon(tmp_path, 3.0 if signals == 1 else 600.0)
-    (tmp_path / "hang" / "hang").touch()
-    end(daemon, signals)
+    with hanging_daemon(tmp_path, 3.0 if signals == 1 else 600.0) as daemon:
+        (tmp_path / "hang" / "hang").touch()
+        end(daemon, signals)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signals", [1, 2])
 def test_nor_does_a_dead_disk_under_an_open_run(tmp_path, script, signals):
-    daemon = hanging_daemon(tmp_path, 3.0 if signals == 1 else 600.0)
-    start_and_wait_for_points(daemon, script(CLEANUP, "slow.py"))
-    (tmp_path / "hang" / "hang").touch()
-    end(daemon, signals)
+    with hanging_daemon(tmp_path, 3.0 if signals == 1 else 600.0) as daemon:
+        start_and_wait_for_points(daemon, script(CLEANUP, "slow.py"))
+        (tmp_path / "hang" / "hang").touch()
+        end(daemon, signals)

@@ -47,10 +47,10 @@ def the_file(directory):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_an_idle_daemon_with_status_zero(tmp_path, number):
-    daemon = DaemonProcess(tmp_path)
-    assert daemon.end(number) == 0
-    assert "ended cleanly" in daemon.log
-    assert "Traceback" not in daemon.log
+    with DaemonProcess(tmp_path) as daemon:
+        assert daemon.end(number) == 0
+        assert "ended cleanly" in daemon.log
+        assert "Traceback" not in daemon.log
 
 
 def test_sigterm_in_the_middle_of_a_scan_stops_it_gracefully_and_closes_its_file(tmp_path, script):
@@ -66,10 +66,10 @@ def test_sigterm_in_the_middle_of_a_scan_stops_it_gracefully_and_closes_its_file
 
 
 def test_kill_9_in_the_middle_of_a_scan_loses_no_acknowledged_point(tmp_path, script):
-    daemon = DaemonProcess(tmp_path / "data")
-    execution = start_and_wait_for_points(daemon, script(SLOW_SCAN, "slow.py"), at_least=5)
-    acknowledged = daemon.json("runs", "list")["runs"][0]["points"]
-    daemon.kill()
+    with DaemonProcess(tmp_path / "data") as daemon:
+        execution = start_and_wait_for_points(daemon, script(SLOW_SCAN, "slow.py"), at_least=5)
+        acknowledged = daemon.json("runs", "list")["runs"][0]["points"]
+        daemon.kill()
     with DaemonProcess(tmp_path / "data") as again:
         (run,) = again.json("runs", "list")["runs"]
         assert run["outcome"] == "interrupted"

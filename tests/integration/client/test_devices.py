@@ -316,10 +316,12 @@ def test_a_closed_bench_says_so(daemon: DaemonProcess) -> None:
 
 
 def test_what_is_open_goes_on_after_a_restart_of_the_daemon(tmp_path) -> None:
-    first = DaemonProcess(tmp_path / "data")
-    with connect(first.address, resume_s=60) as bench:
+    with (
+        DaemonProcess(tmp_path / "data") as first,
+        connect(first.address, resume_s=60) as bench,
+    ):
         meter = bench.detector("power_meter")
-        with meter.stream(rate_hz=50) as readings, first:
+        with meter.stream(rate_hz=50) as readings:
             next(readings)
             port = first.address.rpartition(":")[2]
             first.kill()

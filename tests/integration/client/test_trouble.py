@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,9 +65,13 @@ def endless_count(bench: Bench, detector: str) -> Iterator[Future[Any]]:
 
 
 def test_a_restart_of_the_daemon_ends_what_ran_there_and_nothing_else(tmp_path: Path) -> None:
-    first = DaemonProcess(tmp_path / "data")
-    port = first.address.rpartition(":")[2]
-    with connect(first.address, resume_s=60) as bench, ThreadPoolExecutor(1) as other:
+    with (
+        ExitStack() as daemons,
+        DaemonProcess(tmp_path / "data") as first,
+        connect(first.address, resume_s=60) as bench,
+        ThreadPoolExecutor(1) as other,
+    ):
+        port = first.address.rpartition(":")[2]
 
         @bench.remote
         def answer():
@@ -85,24 +89,26 @@ def test_a_restart_of_the_daemon_ends_what_ran_there_and_nothing_else(tmp_path: 
             first.kill()
             with pytest.raises(CommunicationError, match="was lost"):
                 waiting.result(60)
-            second = DaemonProcess(tmp_path / "data", "--port", port)
+            daemons.enter_context(DaemonProcess(tmp_path / "data", "--port", port))
             with pytest.raises(ScriptError, match="the daemon ended while it was RUNNING") as ended:
                 scan.result(60)
-        with second:
-            run = bench.runs[-1]
-            assert f"bench.runs[{run.id[:8]!r}]" in ended.value.advice
-            assert (run.summary.outcome, len(run.columns()["time"]) >= 2) == ("interrupted", True)
-            while not readings.empty():
-                readings.get()
-            assert readings.get(timeout=20).value >= 0
-            subscription.close()
-            assert bench.execution(before.id).result() == {"n": 7}
-            assert len(bench.count("power_meter", 2)) == 2
+        run = bench.runs[-1]
+        assert f"bench.runs[{run.id[:8]!r}]" in ended.value.advice
+        assert (run.summary.outcome, len(run.columns()["time"]) >= 2) == ("interrupted", True)
+        while not readings.empty():
+            readings.get()
+        assert readings.get(timeout=20).value >= 0
+        subscription.close()
+        assert bench.execution(before.id).result() == {"n": 7}
+        assert len(bench.count("power_meter", 2)) == 2
 
 
 def test_a_daemon_that_does_not_come_back_is_waited_for_as_long_as_was_said(tmp_path: Path) -> None:
-    daemon = DaemonProcess(tmp_path / "data")
-    with connect(daemon.address, resume_s=0.3) as bench, endless_count(bench, "camera") as scan:
+    with (
+        DaemonProcess(tmp_path / "data") as daemon,
+        connect(daemon.address, resume_s=0.3) as bench,
+        endless_count(bench, "camera") as scan,
+    ):
         daemon.kill()
         with pytest.raises(CommunicationError, match=r"was lost|closed the connection"):
             scan.result(20)
