@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
+from daq.testing import driver_checks_trouble
 from daq.testing.__main__ import main
 
 METER = '[devices.meter]\ndriver = "simulated.power_meter"\n'
@@ -27,7 +28,10 @@ def test_each_contract_is_told_and_all_are_kept(report):
     assert "ok     readings_are_true_and_in_order" in done.output
 
 
-def test_what_is_broken_is_told_with_the_reason(report, tmp_path):
+def test_what_is_broken_is_told_with_the_reason(report, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        driver_checks_trouble, "_PATIENCE_S", 0.2
+    )  # nothing comes there later either
     port = tmp_path / "nothing"
     done = report(f'[devices.meter]\ndriver = "newport.1830c"\nport = "{port}"\n', "--yes")
     assert done.exit_code == 1
