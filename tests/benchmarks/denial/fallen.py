@@ -68,7 +68,7 @@ HOSTILE_FRAMES: Mapping[str, str] = {
     "lists 16 million deep": "send(b'\\x91' * 16_000_000)",
     "90,000 items in each message, for ever": (
         "while True:\n    say('record', 1, False, ['power_meter'], {'x': [[0]] * 45_000},"
-        " 'primary', False)"
+        " 'primary', False, {})"
     ),
     "questions for ever, answers unread": "while True:\n    say('list_devices', 1, False)",
     "15 MB of zeros for ever": "while True:\n    sock.sendall(bytes(15_000_000))",
