@@ -62,7 +62,9 @@ def _npy(path: Path, taken: Taken) -> None:
 def _csv(path: Path, taken: Taken) -> None:
     columns = [taken.times, taken.values.reshape(len(taken.values), -1)]
     header = f"time (ns since 1970),{axis_label(taken.device, taken.units)}"
-    formats = ["%d", *["%.9g"] * columns[1].shape[1]]
+    # Nine digits tell every single float; Python's own text tells any other number.
+    is_single = taken.values.dtype.kind == "f" and taken.values.dtype.itemsize <= 4
+    formats = ["%d", *["%.9g" if is_single else "%s"] * columns[1].shape[1]]
     rows = np.column_stack([column.astype(object) for column in columns])
     np.savetxt(path, rows, fmt=formats, delimiter=",", header=header, comments="")
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
+from daq.cli.client.array_files import Taken, save_arrays
 from daq.cli.main import cli
 from daq.core import (
     Capability,
@@ -246,6 +247,24 @@ def test_samples_are_acquired_and_kept(tmp_path: Path) -> None:
         assert list(csv.reader(file)) == [
             ["time (ns since 1970)", "digitizer (V)"], ["1000", "0.5"], ["2000", "1.5"],
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([0.1, 1 / 3, 16_777_215], "f4"),
+        np.array([0.1, 1 / 3, 1e300]),
+        np.array([-(2**62) + 1, 0, 2**53 + 1]),
+        np.array([2**64 - 1], "u8"),
+    ],
+)
+def test_numbers_in_a_table_are_the_ones_that_were_taken(tmp_path: Path, values: Any) -> None:
+    path = tmp_path / "x.csv"
+    save_arrays(path, Taken("counter", "", values, np.arange(len(values)) + 2**60))
+    with path.open(encoding="utf-8") as file:
+        _, *rows = csv.reader(file)
+    assert [int(time) for time, _ in rows] == list(range(2**60, 2**60 + len(values)))
+    assert np.array([number for _, number in rows]).astype(values.dtype).tolist() == values.tolist()
 
 
 def test_a_trigger_shows_what_it_took_and_leaves_the_device_disarmed() -> None:
