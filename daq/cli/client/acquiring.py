@@ -138,6 +138,7 @@ async def acquire(
 
 async def _acquired(daemon: AsyncClient, output: Output, device: str, count: int) -> list[Block]:
     blocks: list[Block] = []
+    missing = count
     received = daemon.streams.blocks([f"{device}.*"])
     async with stopped_by_interrupt(daemon, output, device):
         await daemon.streams.start(device)
@@ -145,7 +146,8 @@ async def _acquired(daemon: AsyncClient, output: Output, device: str, count: int
             async with aclosing(received):
                 async for block in received:
                     blocks.append(block)
-                    if sum(map(len, blocks)) >= count:
+                    missing -= len(block)
+                    if missing <= 0:
                         break
         finally:
             await daemon.streams.stop(device)

@@ -11,15 +11,15 @@ import click
 from daq.cli.client import completing
 from daq.cli.client.devices import (
     device_info,
-    sample_document,
-    sample_text,
+    operated,
     show_position,
+    show_reading,
     stopped_by_interrupt,
 )
 from daq.cli.client.session import client, client_command, device_argument, force_option
 from daq.cli.quantities import setting_text
 from daq.cli.showing.output import Cell, Output
-from daq.client import AsyncClient, DevicesClient
+from daq.client import AsyncClient
 from daq.core import (
     Capability,
     DeviceAction,
@@ -36,16 +36,12 @@ _shutter = click.argument(
 )
 
 
-def _operated(daemon: AsyncClient, *, force: bool) -> DevicesClient:
-    return daemon.devices.forced if force else daemon.devices
-
-
 @client_command(client, "open")
 @_shutter
 @force_option
 async def open_shutter(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Open the shutter of DEVICE, and say whether it is open."""
-    _show_shutter(output, device, is_open=bool(await _operated(daemon, force=force).open(device)))
+    _show_shutter(output, device, is_open=bool(await operated(daemon, force=force).open(device)))
 
 
 @client_command(client, "close")
@@ -53,7 +49,7 @@ async def open_shutter(daemon: AsyncClient, output: Output, device: str, force: 
 @force_option
 async def close_shutter(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Close the shutter of DEVICE, and say whether it is closed."""
-    _show_shutter(output, device, is_open=bool(await _operated(daemon, force=force).close(device)))
+    _show_shutter(output, device, is_open=bool(await operated(daemon, force=force).close(device)))
 
 
 def _show_shutter(output: Output, device: str, *, is_open: bool) -> None:
@@ -73,7 +69,7 @@ async def home(daemon: AsyncClient, output: Output, device: str, force: bool) ->
     Ctrl-C stops the motion.
     """
     async with stopped_by_interrupt(daemon, output, device):
-        await _operated(daemon, force=force).call(device, "home")
+        await operated(daemon, force=force).call(device, "home")
     position = await daemon.devices.call(device, "position")
     show_position(output, device, position, (await device_info(daemon, device)).description.units)
 
@@ -86,7 +82,7 @@ async def trigger(daemon: AsyncClient, output: Output, device: str, force: bool)
 
     It is not armed any more afterwards.
     """
-    devices = _operated(daemon, force=force)
+    devices = operated(daemon, force=force)
     async with stopped_by_interrupt(daemon, output, device):
         await devices.arm(device)
         try:
@@ -94,10 +90,7 @@ async def trigger(daemon: AsyncClient, output: Output, device: str, force: bool)
             sample = await devices.read(device)
         finally:
             await devices.unstage(device)
-    output.show(
-        sample_document(sample),
-        lambda out: out.line(device, " ", Cell(sample_text(sample), "bold")),
-    )
+    show_reading(output, device, sample)
 
 
 @client_command(client)
@@ -123,7 +116,7 @@ async def call(
     own = next((action for action in actions if action.name == operation), None)
     given = [_argument(text) for text in arguments] if own is None else _bound(own, arguments)
     async with stopped_by_interrupt(daemon, output, device):
-        result = await _operated(daemon, force=force).call(device, operation, *given)
+        result = await operated(daemon, force=force).call(device, operation, *given)
     output.show(
         {"device": device, "operation": operation, "result": result},
         lambda out: out.line(f"{device}.{operation}: ", Cell(_result(result), "bold")),

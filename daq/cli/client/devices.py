@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from daq.cli.client.session import client, client_command, device_argument, forc
 from daq.cli.quantities import setting_text, to_units
 from daq.cli.showing.output import Cell, Output
 from daq.cli.showing.render import render_devices
-from daq.client import AsyncClient, DeviceInfo, ParameterReading, Sample
+from daq.client import AsyncClient, DeviceInfo, DevicesClient, ParameterReading, Sample
 from daq.core import (
     Capability,
     CapabilityError,
@@ -29,9 +29,11 @@ from daq.core import (
 
 __all__ = [
     "device_info",
+    "operated",
     "sample_document",
     "sample_text",
     "show_position",
+    "show_reading",
     "stopped_by_interrupt",
 ]
 
@@ -50,7 +52,11 @@ async def devices(daemon: AsyncClient, output: Output, capability: str | None) -
 @device_argument
 async def read(daemon: AsyncClient, output: Output, device: str) -> None:
     """Take one reading of DEVICE."""
-    sample = await daemon.devices.read(device)
+    show_reading(output, device, await daemon.devices.read(device))
+
+
+def show_reading(output: Output, device: str, sample: Sample) -> None:
+    """What a device reads."""
     output.show(
         sample_document(sample),
         lambda out: out.line(device, " ", Cell(sample_text(sample), "bold")),
@@ -101,7 +107,7 @@ async def move(
     POSITION is a number in the device's units, or one with units: 1.5mm, 500um. Ctrl-C stops the
     motion.
     """
-    devices = daemon.devices.forced if force else daemon.devices
+    devices = operated(daemon, force=force)
     description = (await device_info(daemon, device)).description
     if Capability.MOVABLE not in description.capabilities:
         offers = ", ".join(operation.name for operation in description.operations)
@@ -112,6 +118,11 @@ async def move(
     async with stopped_by_interrupt(daemon, output, device):
         operation = devices.move_rel if relative else devices.move_abs
         show_position(output, device, await operation(device, target), units)
+
+
+def operated(daemon: AsyncClient, *, force: bool) -> DevicesClient:
+    """The calls of devices, with `force` also of those that an execution uses."""
+    return daemon.devices.forced if force else daemon.devices
 
 
 def show_position(output: Output, device: str, position: float, units: str) -> None:
@@ -164,7 +175,8 @@ async def get_parameter(daemon: AsyncClient, output: Output, device: str, name: 
     rows = await daemon.devices.parameters(device)
     if name is not None:
         reading = await daemon.devices.get(device, name)
-        output.show(reading, lambda out: out.line(in_words(rows, name, reading.value)))
+        row = row_of(rows, device, name)
+        output.show(reading, lambda out: out.line(_in_words(row, reading.value)))
         return
     readings = {p.name: await daemon.devices.get(device, p.name) for p in rows if p.readable}
     output.show(
@@ -187,16 +199,16 @@ def _render_parameters(
         output.line(f"{device} has no parameters")
         return
     rows = [
-        (p.name, _shown(p, _value(readings.get(p.name))), p.units, _accepts(p), p.description)
+        (
+            p.name,
+            _in_words(replace(p, units=""), _value(readings.get(p.name)) or ""),
+            p.units,
+            _accepts(p),
+            p.description,
+        )
         for p in described
     ]
     output.table(["parameter", "value>", "units", "accepts", "description"], rows)
-
-
-def _shown(parameter: DeviceParameter, text: str | None) -> str:
-    if text is None:
-        return ""
-    return in_words([replace(parameter, units="")], parameter.name, text)
 
 
 def _accepts(parameter: DeviceParameter) -> str:
@@ -227,19 +239,17 @@ async def set_parameter(
     VALUE is a number in the parameter's units, or one with units: 750, 0.75um, 5mW; a word; on or
     off.
     """
-    devices = daemon.devices.forced if force else daemon.devices
-    rows = await daemon.devices.parameters(device)
-    text = setting_text(row_of(rows, device, name), " ".join(value), device)
-    actual = await devices.set(device, name, text)
+    devices = operated(daemon, force=force)
+    row = row_of(await daemon.devices.parameters(device), device, name)
+    actual = await devices.set(device, name, setting_text(row, " ".join(value), device))
     output.show(
         {"device": device, "name": name, "value": actual},
-        lambda out: out.line(f"{device}.{name} is ", Cell(in_words(rows, name, actual), "bold")),
+        lambda out: out.line(f"{device}.{name} is ", Cell(_in_words(row, actual), "bold")),
     )
 
 
-def in_words(rows: Sequence[DeviceParameter], name: str, text: str) -> str:
+def _in_words(row: DeviceParameter, text: str) -> str:
     """A value as people read it: `790.002 nm`, `open`."""
-    with contextlib.suppress(StopIteration, ValueError):
-        row = next(row for row in rows if row.name == name)
+    with contextlib.suppress(ValueError):
         return row.in_words(parse_scalar(text, row.dtype))
     return text
