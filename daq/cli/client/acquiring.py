@@ -11,10 +11,9 @@ from typing import Any
 import click
 import numpy as np
 
-from daq.cli.client import completing
 from daq.cli.client.array_files import Taken, save_arrays
 from daq.cli.client.devices import stopped_by_interrupt
-from daq.cli.client.session import client, client_command
+from daq.cli.client.session import client, client_command, device_argument
 from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient, Block, Frame
 from daq.core import Capability, format_quantity
@@ -43,7 +42,7 @@ def _file_option(*suffixes: str) -> Callable[[Callable[..., Any]], Callable[...,
 
 
 @client_command(client)
-@click.argument("device", shell_complete=completing.devices(Capability.FRAME_PRODUCER))
+@device_argument(Capability.FRAME_PRODUCER)
 @click.option("--count", "-n", type=click.IntRange(1, 1000), default=1, show_default=True)
 @_file_option(".png", ".npy", ".h5")
 async def frames(
@@ -104,7 +103,7 @@ def _frame_document(frame: Frame) -> dict[str, Any]:
 
 
 @client_command(client)
-@click.argument("device", shell_complete=completing.devices(Capability.SAMPLE_PRODUCER))
+@device_argument(Capability.SAMPLE_PRODUCER)
 @click.option("--count", "-n", type=click.IntRange(1, 10_000_000), default=1000, show_default=True)
 @_file_option(".npy", ".h5", ".csv")
 async def acquire(

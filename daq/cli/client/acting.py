@@ -31,9 +31,7 @@ from daq.core import (
 
 __all__: list[str] = []
 
-_shutter = click.argument(
-    "device", shell_complete=completing.devices(Capability.SHUTTER_CONTROLLABLE)
-)
+_shutter = device_argument(Capability.SHUTTER_CONTROLLABLE)
 
 
 @client_command(client, "open")
@@ -61,7 +59,7 @@ def _show_shutter(output: Output, device: str, *, is_open: bool) -> None:
 
 
 @client_command(client)
-@click.argument("device", shell_complete=completing.devices(Capability.MOVABLE))
+@device_argument(Capability.MOVABLE)
 @force_option
 async def home(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Let DEVICE search its home position, and wait until it has settled.
@@ -75,7 +73,7 @@ async def home(daemon: AsyncClient, output: Output, device: str, force: bool) ->
 
 
 @client_command(client)
-@click.argument("device", shell_complete=completing.devices(Capability.TRIGGERABLE))
+@device_argument(Capability.TRIGGERABLE)
 @force_option
 async def trigger(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Make DEVICE ready, trigger one acquisition, and show what it took.
@@ -94,7 +92,7 @@ async def trigger(daemon: AsyncClient, output: Output, device: str, force: bool)
 
 
 @client_command(client)
-@device_argument
+@device_argument()
 @click.argument("operation", shell_complete=completing.operations)
 @click.argument("arguments", nargs=-1)
 @force_option

@@ -14,7 +14,7 @@ __all__: list[str] = []
 
 
 @client_command(client)
-@device_argument
+@device_argument()
 @force_option
 async def restart(daemon: AsyncClient, output: Output, device: str, force: bool) -> None:
     """Stop DEVICE, let it go and connect it anew, without waiting for the next attempt."""
@@ -23,7 +23,7 @@ async def restart(daemon: AsyncClient, output: Output, device: str, force: bool)
 
 
 @client_command(client)
-@device_argument
+@device_argument()
 @click.option("--reason", default="", help="For those who find it disabled.")
 @force_option
 async def disable(
@@ -35,7 +35,7 @@ async def disable(
 
 
 @client_command(client)
-@device_argument
+@device_argument()
 async def enable(daemon: AsyncClient, output: Output, device: str) -> None:
     """Take DEVICE, which was disabled, into use again, and its position for right.
 

@@ -49,7 +49,7 @@ async def devices(daemon: AsyncClient, output: Output, capability: str | None) -
 
 
 @client_command(client)
-@device_argument
+@device_argument()
 async def read(daemon: AsyncClient, output: Output, device: str) -> None:
     """Take one reading of DEVICE."""
     show_reading(output, device, await daemon.devices.read(device))
@@ -90,7 +90,7 @@ def sample_text(sample: Sample) -> str:
 
 
 @client_command(client)
-@click.argument("device", shell_complete=completing.devices(Capability.MOVABLE))
+@device_argument(Capability.MOVABLE)
 @click.argument("position", nargs=-1, required=True)
 @click.option("--relative", is_flag=True, help="POSITION is a distance from here.")
 @force_option
@@ -168,7 +168,7 @@ async def _stop(daemon: AsyncClient, output: Output, device: str) -> None:
 
 
 @client_command(client, "get")
-@device_argument
+@device_argument()
 @click.argument("name", required=False, shell_complete=completing.parameters)
 async def get_parameter(daemon: AsyncClient, output: Output, device: str, name: str | None) -> None:
     """Read the parameter NAME of DEVICE, or all of them."""
@@ -222,7 +222,7 @@ def _accepts(parameter: DeviceParameter) -> str:
 
 
 @client_command(client, "set")
-@device_argument
+@device_argument()
 @click.argument("name", shell_complete=completing.parameters)
 @click.argument("value", nargs=-1, required=True, shell_complete=completing.values)
 @force_option

@@ -18,7 +18,7 @@ from daq.cli.showing.documents import error_document
 from daq.cli.showing.errors import INTERRUPTED, ExitStatus, ReportingGroup
 from daq.cli.showing.output import Output
 from daq.client import AsyncClient, Credentials
-from daq.core import DaqError
+from daq.core import Capability, DaqError
 
 __all__ = [
     "Session",
@@ -34,7 +34,13 @@ __all__ = [
 ]
 
 force_option = click.option("--force", is_flag=True, help="Also while an execution uses it.")
-device_argument = click.argument("device", shell_complete=completing.devices())
+
+
+def device_argument(
+    *capabilities: Capability,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A device; the shell offers those with one of these capabilities."""
+    return click.argument("device", shell_complete=completing.devices(*capabilities))
 
 
 def identifier_argument(
