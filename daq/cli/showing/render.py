@@ -381,14 +381,17 @@ def render_run(output: Output, detail: RecordedRun) -> None:
 
 
 _MOST_COLUMNS, _MOST_PAIRS = 64, 24
-_KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "c": "complex numbers"}
-_OTHERS = {"b": "true or false", "U": "texts", "O": "texts", "S": "texts"}
+_KINDS = {
+    "f": "numbers", "i": "whole numbers", "u": "whole numbers", "c": "complex numbers",
+    "b": "true or false", "U": "texts", "O": "texts", "S": "texts",
+}  # fmt: skip
+"""By numpy's letter."""
 
 
 def _holds(column: Column) -> str:
     """What a column is made of, in words: `numbers`, `images of 480 x 640 whole numbers`."""
     letter = next((c for c in column.dtype if c.isalpha()), "O")
-    words = {**_KINDS, **_OTHERS}.get("b" if column.dtype == "bool" else letter, column.dtype)
+    words = _KINDS.get(letter, column.dtype)
     if not column.shape:
         return words
     lengths = " x ".join(str(length) for length in column.shape)
