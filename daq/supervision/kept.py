@@ -43,6 +43,7 @@ class Kept(Generic[T]):
         self._key = key
         self._watchers: dict[str, Callable[[str], None]] = {}
         self._changed = trio.Event()
+        self._turn = trio.Lock()
         known, self.damage = (None, "") if path is None else read_kept(path, VERSION, parse_all)
         """Why nobody knows what was kept, in words."""
         self._records: dict[str, T] = known or {}
@@ -81,14 +82,19 @@ class Kept(Generic[T]):
         self._tell(device_id)
 
     async def _save(self) -> None:
-        if self._path is None:
-            return
-        records = {name: asdict(each) for name, each in self._records.items()}  # type: ignore[call-overload]
-        document = {"version": VERSION, self._key: records}
         try:
-            await trio.to_thread.run_sync(write_json, self._path, document)
+            await self._write()
         except StorageError as error:
             logger.error("a restart would forget its %s: %s", self._key, error)  # noqa: TRY400
+
+    async def _write(self) -> None:
+        """Write all of it down now. Raises StorageError."""
+        async with self._turn:  # what is written last is what is true last
+            if self._path is None:
+                return
+            records = {name: asdict(each) for name, each in self._records.items()}  # type: ignore[call-overload]
+            document = {"version": VERSION, self._key: records}
+            await trio.to_thread.run_sync(write_json, self._path, document)
 
     def _tell(self, device_id: str) -> None:
         record = self._records.get(device_id)

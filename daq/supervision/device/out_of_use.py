@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import trio
-
-from daq.supervision.json_file import read_kept, write_json
+from daq.supervision.kept import Kept
 
 __all__ = ["Disabled", "OutOfUse"]
 
 logger = logging.getLogger(__name__)
-
-VERSION = 1
-"""A document without one is of a time before versions, and holds the devices alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +25,7 @@ class Disabled:
     """ns since the epoch."""
 
 
-class OutOfUse:
+class OutOfUse(Kept[Disabled]):
     """The disabled devices by id, those too that are not configured now.
 
     Args:
@@ -38,41 +33,21 @@ class OutOfUse:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._turn = trio.Lock()
-        known, damage = (None, "") if path is None else read_kept(path, VERSION, _parse)
-        self._devices = known or {}
-        if damage:
-            logger.error("devices that were disabled are in use again: %s", damage)
-
-    def __repr__(self) -> str:
-        return f"<OutOfUse: {', '.join(self._devices) or 'none'}>"
-
-    def find(self, device_id: str) -> Disabled | None:
-        """Since when and why it is disabled, if it is."""
-        return self._devices.get(device_id)
+        super().__init__(path, "devices", _parse)
+        if self.damage:
+            logger.error("devices that were disabled are in use again: %s", self.damage)
 
     async def add(self, device_id: str, disabled: Disabled) -> None:
         """Remember it until `remove`. Raises StorageError."""
-        self._devices[device_id] = disabled
-        await self._save()
+        self._put(device_id, disabled)
+        await self._write()
 
     async def remove(self, device_id: str) -> None:
         """It is in use again. Raises StorageError."""
-        if self._devices.pop(device_id, None) is not None:
-            await self._save()
-
-    async def _save(self) -> None:
-        async with self._turn:  # what is written last is what is true last
-            if self._path is None:
-                return
-            devices = {name: asdict(each) for name, each in self._devices.items()}
-            document = {"version": VERSION, "devices": devices}
-            await trio.to_thread.run_sync(write_json, self._path, document)
+        if self.find(device_id) is not None:
+            self._put(device_id, None)
+            await self._write()
 
 
-def _parse(document: Mapping[str, Any]) -> dict[str, Disabled]:
-    devices = document["devices"] if "version" in document else document
-    return {
-        name: Disabled(str(each["reason"]), int(each["since_ns"])) for name, each in devices.items()
-    }
+def _parse(record: Mapping[str, Any]) -> Disabled:
+    return Disabled(str(record["reason"]), int(record["since_ns"]))
