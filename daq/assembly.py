@@ -52,9 +52,11 @@ def assemble(config: Config, access: Access) -> Parts:
     )
     shared: dict[Any, Any] = {}
     drivers, failures = build_drivers(config.devices, timebase, shared)
+    safety = read_safety(config, drivers)  # before a damaged file is set aside: it may refuse
     out_of_use = OutOfUse(directory / "disabled.json")
     debts = Debts(directory / "owed.json", timebase.now_ns)
     references = References(directory / "unreferenced.json", timebase.now_ns)
+    references.policies = safety.references
     supervisor = Supervisor(
         drivers,
         bus,
@@ -64,8 +66,7 @@ def assemble(config: Config, access: Access) -> Parts:
         debts=debts,
         references=references,
     )
-    safety = read_safety(config, drivers)
-    supervisor.after, references.policies = safety.after, safety.references
+    supervisor.after = safety.after
     _tell_doubts(safety)
     memory = InterlockMemory(directory / "interlocks.json")
     interlocks = Interlocks(safety.interlocks, supervisor, bus, timebase, memory)

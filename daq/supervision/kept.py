@@ -44,6 +44,7 @@ class Kept(Generic[T]):
         self._watchers: dict[str, Callable[[str], None]] = {}
         self._changed = trio.Event()
         self._turn = trio.Lock()
+        self._doubted: set[str] = set()
         known, self.damage = (None, "") if path is None else read_kept(path, VERSION, parse_all)
         """Why nobody knows what was kept, in words."""
         self._records: dict[str, T] = known or {}
@@ -59,6 +60,13 @@ class Kept(Generic[T]):
     def find(self, device_id: str) -> T | None:
         """The record of a device."""
         return self._records.get(device_id)
+
+    def doubt(self, device_id: str) -> str:
+        """Why nobody knows what was kept of a device; said once, so that it can be settled."""
+        if device_id in self._doubted:
+            return ""
+        self._doubted.add(device_id)
+        return self.damage
 
     async def keep(self) -> None:
         """Write every change down until cancelled, and the last one then."""

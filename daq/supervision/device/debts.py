@@ -50,10 +50,9 @@ class Debts(Kept[Debt]):
 
         Each is owed its safe state when nobody can know what it was owed.
         """
-        is_new = device_id not in self._watchers
         super().watch(device_id, tell)
-        if self.damage and is_new:
-            self.add(device_id, safe=True, reason=f"nobody knows what it was owed: {self.damage}")
+        if why := self.doubt(device_id):
+            self.add(device_id, safe=True, reason=f"nobody knows what it was owed: {why}")
 
     def add(self, device_id: str, *, safe: bool, reason: str) -> None:
         """It was not stopped, or not made safe. The first reason stays; safe is more than stop."""

@@ -118,14 +118,16 @@ class Reference:
         self._all = references
         self._driver = driver
         self._description = description
-        self._is_first = True
-        """Nobody has heard of it since the daemon started."""
         self._left_at: float | None = None
         """Where it rested when it was seen last before it was lost."""
         self._found_at = -math.inf
         """When it found its reference, Trio's time."""
         self._accepted = False
         """A person has accepted its position, whatever its flag says until it is lost again."""
+        is_movable = Capability.MOVABLE in description.capabilities
+        if is_movable and (why := references.doubt(description.id)):
+            # Now, and not when it is reached: the next start would know nothing of the doubt.
+            self._lose(f"nobody knows whether it is: {why}")
 
     def left(self, position: float | None) -> None:
         """It was lost while it rested there; None when it moved or nobody knew."""
@@ -135,13 +137,6 @@ class Reference:
         """It is back, and says this."""
         before, self._left_at = self._left_at, None
         now = fields.get("position")
-        if (
-            self._is_first
-            and self._all.damage
-            and Capability.MOVABLE in self._description.capabilities
-        ):
-            self._lose(f"nobody knows whether it is: {self._all.damage}")
-        self._is_first = False
         if isinstance(before, float) and isinstance(now, float):
             self._compare(before, now)
         self.polled(fields, trio.current_time())

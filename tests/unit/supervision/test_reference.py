@@ -195,3 +195,21 @@ async def test_when_nobody_knows_who_was_unreferenced_every_stage_is(tmp_path, a
             await device.call("move_abs", 1.0)
         await device.enable()
         assert await device.call("move_abs", 1.0) == 1.0
+
+
+async def test_what_nobody_knows_of_a_stage_is_not_known_after_the_next_start_either(
+    tmp_path, autojump_clock
+):
+    """Also when the stage was switched off during the start that found the damage."""
+    file, timebase = tmp_path / "unreferenced.json", Timebase()
+    file.write_text("{ damaged")
+    stage = FakeStage("stage", timebase)
+    stage.on_connect = failing(OfflineError("silent"))
+    async with supervised(stage, references=References(file, timebase.now_ns)):
+        await trio.sleep(5)
+    again = References(file, timebase.now_ns)
+    assert not again.damage
+    async with supervised(FakeStage("stage", timebase), references=again) as bench:
+        await until(bench.supervisor.device("stage"), is_ready)
+        with pytest.raises(UnreferencedError, match="nobody knows whether it is"):
+            await bench.supervisor.device("stage").call("move_abs", 1.0)
