@@ -182,7 +182,8 @@ class Device:
         if exclusive:
             self.gate.require(job, claim, force=force)
             self._require_nothing_owed(job, force=force)
-            self._task.reference.require(job, force=force)
+            if not self._task.unavailable():  # else it is said below why
+                self._task.reference.require(job, force=force)
             self._count_motion(job)
         elif not offered.commands or action.asks_without_arguments:
             perform = partial(ask, self._instrument.status, str(job), perform)

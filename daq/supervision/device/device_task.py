@@ -311,9 +311,10 @@ class DeviceTask:
             return False  # lost between its last answer and now: it is not to be called ready
         logger.info("%s: ready", self._status.id)
         self._status.ready(fields)
-        self.reference.returned(fields)
         if wrong:
             self._status.count_failed_question(wrong)
+        else:
+            self.reference.polled(fields, trio.current_time())
         self.was_reached, self.unfinished = True, False
         return True
 

@@ -119,7 +119,9 @@ class Reference:
         self._driver = driver
         self._description = description
         self._left_at: float | None = None
-        """Where it rested when it was seen last before it was lost."""
+        """Where it rested before it was lost, until it says where it is."""
+        self._left_since = -math.inf
+        """Trio's time."""
         self._found_at = -math.inf
         """When it found its reference, Trio's time."""
         self._accepted = False
@@ -131,18 +133,19 @@ class Reference:
 
     def left(self, position: float | None) -> None:
         """It was lost while it rested there; None when it moved or nobody knew."""
-        self._left_at, self._accepted = position, False
-
-    def returned(self, fields: Mapping[str, Scalar | Invalid]) -> None:
-        """It is back, and says this."""
-        before, self._left_at = self._left_at, None
-        now = fields.get("position")
-        if isinstance(before, float) and isinstance(now, float):
-            self._compare(before, now)
-        self.polled(fields, trio.current_time())
+        # Else it has not told where it is since it was lost before, or nothing could be compared.
+        if self._left_at is None and self._description.tolerance is not None:
+            self._left_at = position
+            self._left_since = trio.current_time()
+        self._accepted = False
 
     def polled(self, fields: Mapping[str, Scalar | Invalid], since: float) -> None:
         """It says this of itself, and was asked then, Trio's time."""
+        now = fields.get("position")
+        if since >= self._left_since and not isinstance(now, Invalid):
+            before, self._left_at = self._left_at, None
+            if isinstance(before, float) and isinstance(now, float):
+                self._compare(before, now)
         told = fields.get(REFERENCED)
         if told is False and not self._accepted and since > self._found_at:
             self._lose("it says that it has no reference")
@@ -159,17 +162,26 @@ class Reference:
         self._all.settle(self._description.id, f"accepted{f' by {by}' if by else ''}")
 
     def require(self, job: Job, *, force: bool) -> None:
-        """Raise UnreferencedError for a motion that would end nobody knows where, unless forced."""
+        """Raise UnreferencedError for a motion that would end nobody knows where, unless forced.
+
+        It is there: what it says of its position is then compared no more.
+        """
+        if not job.is_motion:
+            return
         lost, device_id = self._all.find(self._description.id), self._description.id
         finds = self._driver.finds_reference
-        if lost is None or force or not job.is_motion or job.name in finds:
-            return
-        if self._all.policy(self._description) is ReferencePolicy.REFUSE:
-            home = f"`home {device_id}`, or " if "home" in finds else ""
-            raise UnreferencedError(
-                f"{device_id}: {job} was refused: it is unreferenced {lost}",
-                advice=f"{home}look where it is and accept its position: `enable {device_id}`",
-            )
+        refuses = self._all.policy(self._description) is ReferencePolicy.REFUSE
+        if refuses and not force and job.name not in finds:
+            why = "" if lost is None else f"it is unreferenced {lost}"
+            if not why and self._left_at is not None:
+                why = "it was away, and has not told yet where it is"
+            if why:
+                home = f"`home {device_id}`, or " if "home" in finds else ""
+                raise UnreferencedError(
+                    f"{device_id}: {job} was refused: {why}",
+                    advice=f"{home}look where it is and accept its position: `enable {device_id}`",
+                )
+        self._left_at = None
 
     def _compare(self, before: float, now: float) -> None:
         tolerance, units = self._description.tolerance, self._description.units

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
-from daq.core import DeviceState, OfflineError, UnreferencedError
+from daq.core import DeviceError, DeviceState, Invalid, OfflineError, UnreferencedError
 from daq.drivers import Timebase
 from daq.supervision import ReferencePolicy, References
 from tests.unit.supervision.described import Slow, described, until
@@ -47,6 +49,36 @@ async def test_a_position_that_jumped_while_it_was_away_is_not_believed(autojump
         assert await device.call("home") == 0.0
         assert device.snapshot().unreferenced == ""
         assert await device.call("move_abs", 1.0) == 1.0
+
+
+@pytest.mark.parametrize("unseen", ["garbled", "invalid", "lost again"])
+async def test_a_jump_is_seen_however_late_it_tells_where_it_is(autojump_clock, unseen):
+    """The first answers of what was switched on just now are often none."""
+    stage = FakeStage("stage", Timebase())
+    async with supervised(stage) as bench:
+        device = bench.supervisor.device("stage")
+        await device.call("move_abs", 5.0)
+        stage.on_poll = failing(OfflineError("silent"))
+        await until(device, lambda it: it.snapshot().state is DeviceState.OFFLINE)
+        stage._from = stage._to = 0.0
+        stage.on_poll = failing(DeviceError("stage: garbled"))
+        if unseen == "invalid":
+            stage.on_poll = None
+            stage.fields = lambda: {"position": Invalid("no reading yet")}
+        await until(device, lambda it: it.snapshot().state.is_online)
+        assert device.snapshot().unreferenced == ""
+        with pytest.raises(UnreferencedError, match="has not told yet where it is"):
+            await device.call("move_abs", 1.0)
+        if unseen == "lost again":
+            stage.on_poll = failing(OfflineError("silent"))
+            await until(device, lambda it: it.snapshot().state is DeviceState.OFFLINE)
+            with pytest.raises(OfflineError, match="silent"):
+                await device.call("move_abs", 1.0)
+        stage.on_poll, stage.fields = None, partial(FakeStage.fields, stage)
+        await until(device, lambda it: bool(it.snapshot().unreferenced))
+        assert "it was at 5 mm when it was lost, and came back at 0 mm" in (
+            device.snapshot().unreferenced
+        )
 
 
 async def test_a_person_who_has_looked_accepts_its_position(autojump_clock):
