@@ -121,8 +121,12 @@ def widened_values(values: Array, column: Column, wanted: Column) -> Array:
 
 
 def cast_known(values: Array, gone: Array, dtype: Any) -> Array:
-    """The values as another type, and what stands for nothing where they are `gone`."""
-    known: Array = np.where(gone, np.asarray(0, values.dtype), np.ma.getdata(values)).astype(dtype)
+    """The values as another type, and what stands for nothing where they are `gone`.
+
+    `gone` tells it of each number, or with fewer dimensions of whole samples.
+    """
+    each = gone.reshape(*gone.shape, *(1,) * (values.ndim - gone.ndim))
+    known: Array = np.where(each, np.asarray(0, values.dtype), np.ma.getdata(values)).astype(dtype)
     if known.dtype.kind in "fc":
         known[gone] = np.nan
     return known

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from daq.core import Column
 from daq.core.columns import cast_known, is_exact, nothing, rows_missing
-from daq.storage.files.hdf5_columns import stored_type, text_type
+from daq.storage.files.hdf5_columns import pieces, stored_type, text_type
 from daq.storage.journal.row_records import RowBatch
 from daq.wire.hdf5_names import BLOCKS
 
@@ -42,10 +42,9 @@ _CACHE_BYTES = 8 << 20
 """Two rows of chunks of 10,000 columns."""
 _MOST_SAMPLES = 128
 """Of an array that may stand beside others."""
-_COPY_BYTES = 8 << 20
 _TEXT = "text"
-_TEXT_COST = 500
-"""A text is written as quickly as so many numbers: to write many holds up all other threads."""
+_TEXT_COST = 4000
+"""A text takes as long as so many bytes of numbers: to write many holds up all other threads."""
 
 
 def fits_block(column: Column) -> bool:
@@ -245,8 +244,8 @@ class _Block:
 
     def leave_out(self, rows: int, first: int) -> None:
         """The columns from `first` on have no value in the `rows` so far."""
-        for part in _parts(rows, len(self.members) - first):
-            width = len(self.members) - first
+        width = len(self.members) - first
+        for part in pieces(rows, width):
             self.missing[part, first:] = np.ones((part.stop - part.start, width), np.uint8)
 
     def append(self, batch: RowBatch, numbers: Mapping[str, int], rows: int) -> None:
@@ -277,22 +276,20 @@ class _Block:
             old.members[place] = None
         first = self.extend(members, rows)
         has_offsets = old.offsets.id.get_storage_size() > 0
-        for part in _parts(rows, int(np.prod(old.values.shape[1:]))):
+        for part in pieces(rows, 8 * int(np.prod(old.values.shape[1:]))):
             missing = old.missing[part][:, places]
             self.missing[part, first:] = missing
             if has_offsets:
                 self.offsets[part, first:] = old.offsets[part][:, places]
             if not missing.all():  # else it may have been of any type
                 values = old.values[part][:, places]
-                gone = missing.astype(bool).reshape(*missing.shape, *(1,) * len(self._shape))
-                gone = np.broadcast_to(gone, values.shape)
-                self.values[part, first:] = cast_known(values, gone, self._dtype)
+                self.values[part, first:] = cast_known(values, missing.astype(bool), self._dtype)
 
     def samples(
         self, place: int, time: h5py.Dataset, rows: int
     ) -> Iterator[tuple[list[Any], Array]]:
         """What is in one column so far, and when each was read."""
-        for part in _parts(rows, int(np.prod(self._shape))):
+        for part in pieces(rows, 8 * int(np.prod(self._shape))):
             gone = self.missing[part, place].astype(bool).tolist()
             values = self.values[part, place]
             known = [None if gone[row] else values[row] for row in range(len(gone))]
@@ -308,7 +305,7 @@ class _Block:
         told = [member.facts() if member else nobody for member in self.members]
         for fact, texts in zip(COLUMN_FACTS, zip(*told, strict=True), strict=True):
             dataset = self._group.create_dataset(fact, shape=(len(texts),), dtype=text_type())
-            for part in _parts(len(texts), _TEXT_COST):
+            for part in pieces(len(texts), _TEXT_COST):
                 dataset[part] = texts[part]
         index = [member.index if member else -1 for member in self.members]
         self._group.create_dataset("index", data=np.array(index, np.int64))
@@ -367,10 +364,3 @@ def _indices(numbers: Sequence[int]) -> slice | list[int]:
     """As a slice where they follow one another: numpy is quicker with that."""
     whole = range(numbers[0], numbers[0] + len(numbers))
     return slice(whole.start, whole.stop) if all(map(eq, numbers, whole)) else list(numbers)
-
-
-def _parts(rows: int, width: int) -> Iterator[slice]:
-    """The rows in pieces that fit into memory."""
-    step = max(1, _COPY_BYTES // (8 * max(1, width)))
-    for first in range(0, rows, step):
-        yield slice(first, min(first + step, rows))

@@ -16,7 +16,7 @@ from daq.core.columns import cast_known
 from daq.storage.files.compression import Filters
 from daq.storage.journal.placed import Placed, Sample
 
-__all__ = ["GrowingDataset", "stored_type", "text_type"]
+__all__ = ["GrowingDataset", "pieces", "stored_type", "text_type"]
 
 _TRUTH = "|u1"
 """HDF5 has no truth values; what h5py makes of them few other programs can read."""
@@ -26,7 +26,7 @@ _CHUNK_ROWS = 1024
 _FREE_CHUNK, _GROWING_BYTES = 256, 1 << 20
 _CACHE_SLOTS = 11
 _DIRECT_BYTES = 16 << 10
-_RAGGED_BYTES = 16 << 20
+_COPY_BYTES = 8 << 20
 _AHEAD = 64
 """Rows by which a dataset of large samples grows."""
 
@@ -59,6 +59,13 @@ def stored_type(column: Column, *, exact: bool) -> str:
 def text_type() -> Any:
     """Variable-length UTF-8."""
     return h5py.string_dtype("utf-8")
+
+
+def pieces(rows: int, row_bytes: int) -> Iterator[slice]:
+    """The rows in pieces that fit into memory."""
+    step = max(1, _COPY_BYTES // max(1, row_bytes))
+    for first in range(0, rows, step):
+        yield slice(first, min(first + step, rows))
 
 
 class GrowingDataset:
@@ -133,8 +140,7 @@ class GrowingDataset:
         if self._dtype.hasobject:
             self.append(np.array(["" if value is None else value for value in values], object))
             return
-        there = np.broadcast_to(gone.reshape(-1, *(1,) * (values.ndim - 1)), values.shape)
-        self.append(cast_known(values, there, self._dtype))
+        self.append(cast_known(values, gone, self._dtype))
 
     def append_ragged(self, samples: Sequence[Any]) -> None:
         """Add rows of samples of different lengths, and None for those without."""
@@ -144,16 +150,15 @@ class GrowingDataset:
         first = self.rows
         self.skip(len(samples))
         size = self._dtype.itemsize * int(np.prod(widest, dtype=np.int64))
-        step = max(1, _RAGGED_BYTES // max(1, size))
-        for begin in range(0, len(samples), step):
-            part = samples[begin : begin + step]
+        for piece in pieces(len(samples), size):
+            part = samples[piece]
             fill = np.nan if self._dtype.kind in "fc" else 0
             block = np.full((len(part), *widest), fill, self._dtype)
             for row, sample in enumerate(part):
                 if sample is not None:
                     corner: Any = (row, *map(slice, sample.shape))
                     block[corner] = sample
-            where = slice(first + begin, first + begin + len(part))
+            where = slice(first + piece.start, first + piece.stop)
             if block.size:
                 self.dataset[(where, *map(slice, widest))] = block
 

@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from daq.core import Column, axis_label
-from daq.core.columns import is_exact, missing_values, rows_missing
+from daq.core.columns import cast_known, is_exact, missing_values, rows_missing
 from daq.storage.files.compression import Filters
 from daq.storage.files.hdf5_blocks import ColumnBlocks, fits_block
-from daq.storage.files.hdf5_columns import GrowingDataset, stored_type
+from daq.storage.files.hdf5_columns import GrowingDataset, pieces, stored_type
 from daq.storage.files.nexus import nexus_group
 from daq.storage.journal.row_records import RowBatch
 from daq.wire.hdf5_names import STREAM_PARTS, dataset_name
@@ -35,7 +35,6 @@ __all__ = ["StreamGroup", "time_dataset"]
 
 Array = npt.NDArray[Any]
 
-_COPY_BYTES = 8 << 20
 _FLAG = "|u1"
 _EPOCH = "nanoseconds since 1970-01-01T00:00:00"
 """As netCDF says it, so that its readers have times and not numbers."""
@@ -235,22 +234,17 @@ class _ColumnWriter:
         self.values.skip(old.rows)
         if self.column.dtype == "O" or len(old.shape) != len(self.column.shape):
             return  # it was empty until now
-        step = max(1, _COPY_BYTES // max(1, old.sample_bytes))
         self.values.reach(old.allocated)
-        for first in range(0, old.rows, step):
-            rows = slice(first, min(first + step, old.rows))
+        for rows in pieces(old.rows, old.sample_bytes):
             self.values.dataset[rows] = self._converted(old.dataset[rows], rows)
         for row in old.ahead():  # not between them: what is missing there stays NaN
             self.values.dataset[row] = old.dataset[row]
 
     def _converted(self, values: Array, rows: slice) -> Array:
-        wanted = self.values.dataset.dtype
-        if values.dtype.kind == "f" and wanted.kind in "iu":
-            values = np.nan_to_num(values)  # what is missing becomes 0
-        if values.dtype.kind in "iu" and wanted.kind == "f" and self._valid is not None:
-            there = self._valid.dataset[rows].astype(bool)
-            values = np.where(there.reshape(-1, *(1,) * (values.ndim - 1)), values, np.nan)
-        return values.astype(wanted)
+        gone = np.zeros(len(values), bool)
+        if self._valid is not None:
+            gone = ~self._valid.dataset[rows].astype(bool)
+        return cast_known(values, gone, self.values.dataset.dtype)
 
     def append(self, values: Any, times: Array) -> None:
         """Add rows of this column, or of what it was before it widened."""
