@@ -67,9 +67,11 @@ def clean_text(text: str) -> str:
     return shown.encode(errors="backslashreplace").decode()
 
 
-def _pack(value: Any) -> bytes:
+def _pack(value: Any, *, typed: bool = False) -> bytes:
+    """As msgpack; `typed` where arrays and the like may be in it, which `from_jsonable` reads."""
     try:
-        packed: bytes = msgpack.packb(to_jsonable(value), unicode_errors="backslashreplace")
+        known = to_jsonable(value) if typed else value
+        packed: bytes = msgpack.packb(known, unicode_errors="backslashreplace")
     except (OverflowError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"the run's description cannot be stored: {error}") from error
     return packed
@@ -80,7 +82,7 @@ def _unpack(payload: Buffer) -> Any:
 
 
 def encode_start(start: RunStart) -> bytes:
-    return _pack({name: getattr(start, name) for name in start.__dataclass_fields__})
+    return _pack(_fields(start), typed=True)
 
 
 def decode_start(payload: Buffer) -> RunStart:
@@ -111,9 +113,9 @@ def encode_stream(index: int, name: str, columns: Sequence[Column]) -> bytes:
     return _pack([index, name, [_fields(column) for column in columns]])
 
 
-def _fields(column: Column) -> dict[str, Any]:
-    """As `asdict`, which takes ten times as long for the thousands that there may be."""
-    return {name: getattr(column, name) for name in column.__dataclass_fields__}
+def _fields(value: RunStart | Column) -> dict[str, Any]:
+    """As `asdict`, which takes ten times as long for the thousands of columns that there may be."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def decode_stream(payload: Buffer) -> tuple[int, str, tuple[Column, ...]]:
