@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -61,11 +62,7 @@ def write_start(entry: h5py.Group, start: RunStart) -> None:
     entry.attrs["durability"] = start.durability
     devices = nexus_group(entry, "devices", "NXcollection")
     for device, settings in start.devices.items():
-        group = _mapping(devices, device, settings)
-        by_key = {dataset.attrs.get("key"): dataset for dataset in group.values()}
-        for name, units in start.units.get(device, {}).items():
-            if clean_text(name) in by_key:  # else it stands in a table, with many others
-                by_key[clean_text(name)].attrs["units"] = units
+        _mapping(devices, device, settings, start.units.get(device, {}))
     if isinstance(start.metadata.get("sample"), str):
         _text(nexus_group(entry, "sample", "NXsample"), "name", start.metadata["sample"])
 
@@ -173,7 +170,13 @@ def _string(dataset: h5py.Dataset) -> str:
     return str(dataset.asstr()[()])
 
 
-def _mapping(parent: h5py.Group, name: str, values: Mapping[str, Any]) -> h5py.Group:
+def _mapping(
+    parent: h5py.Group,
+    name: str,
+    values: Mapping[str, Any],
+    units: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """A group with a dataset for each value, and its units; what is one of very many has none."""
     group = nexus_group(parent, dataset_name(name, parent), "NXcollection")
     group.attrs["key"] = clean_text(name)
     apart = values
@@ -183,7 +186,8 @@ def _mapping(parent: h5py.Group, name: str, values: Mapping[str, Any]) -> h5py.G
     for key, value in apart.items():
         dataset = _value(group, dataset_name(str(key), group), value)
         dataset.attrs["key"] = clean_text(str(key))
-    return group
+        if key in units:
+            dataset.attrs["units"] = units[key]
 
 
 def _table(group: h5py.Group, values: Mapping[str, Any]) -> None:
