@@ -37,8 +37,10 @@ class DeviceOperation:
         self._signature = signature
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        call = Call(self._device, self._name, self._bind(arguments, named))
-        return _writable(self._session.request(call))
+        return self._request(self._name, self._bind(arguments, named))
+
+    def _request(self, operation: str, arguments: list[Any]) -> Any:
+        return _writable(self._session.request(Call(self._device, operation, arguments)))
 
     def _bind(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
         if misfit := call_misfit(self._signature, len(arguments), named):
@@ -67,10 +69,9 @@ class DeviceGetter(DeviceOperation):
         super().__init__(session, device, name, signature)
         self._rows = rows
 
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        (parameter,) = self._bind(arguments, named)
-        row = self._rows.get(parameter, {})
-        return _with_units(super().__call__(parameter), row.get("units", ""))
+    def _request(self, operation: str, arguments: list[Any]) -> Any:
+        row = self._rows.get(arguments[0], {})
+        return _with_units(super()._request(operation, arguments), row.get("units", ""))
 
 
 class DeviceParameter(DeviceOperation):
@@ -93,18 +94,26 @@ class DeviceParameter(DeviceOperation):
         """`laser.wavelength`."""
         return f"{self._device}.{self._name}"
 
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        return _with_units(super().__call__(*arguments, **named), self.units)
+    def _request(self, operation: str, arguments: list[Any]) -> Any:
+        return _with_units(super()._request(operation, arguments), self.units)
 
     def get(self) -> Any:
         """Its value, asked of the instrument."""
-        value = self._session.request(Call(self._device, "get", [self._name]))
-        return _with_units(value, self.units)
+        return self._request("get", [self._name])
 
     def set(self, value: Any) -> Any:
         """Set it, wait until it is there, and return what it reads back."""
-        read_back = self._session.request(Call(self._device, "set", [self._name, value]))
-        return _with_units(read_back, self.units)
+        return self._request("set", [self._name, value])
+
+
+def _operation(
+    session: Session, device: str, name: str, signature: str, rows: Mapping[str, Any]
+) -> DeviceOperation:
+    if name == "get":
+        return DeviceGetter(session, device, name, signature, rows)
+    if name in rows and name not in OPERATIONS:
+        return DeviceParameter(session, device, name, signature, rows[name])
+    return DeviceOperation(session, device, name, signature)
 
 
 def _with_units(value: Any, units: str) -> Any:
@@ -121,11 +130,7 @@ class DeviceProxy:
         self._id: str = description["id"]
         rows = description["parameters"]
         self._operations: dict[str, DeviceOperation] = {
-            name: DeviceParameter(session, self._id, name, signature, rows[name])
-            if name in rows and name not in OPERATIONS
-            else DeviceOperation(session, self._id, name, signature)
-            if name != "get"
-            else DeviceGetter(session, self._id, name, signature, rows)
+            name: _operation(session, self._id, name, signature, rows)
             for name, signature in {**description["operations"], "stop": "()"}.items()
         }
         self._facts = {

@@ -12,7 +12,6 @@ import os
 import time
 import unicodedata  # noqa: F401 - "\N{MICRO SIGN}"
 from collections.abc import Callable
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -63,7 +62,6 @@ def warm_up() -> None:
         _try(use)
 
 
-@cache
 def warm_up_scipy() -> None:
     """Import scipy, and what it imports on first use."""
     load_scipy()
