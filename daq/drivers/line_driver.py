@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 
-import trio
-
 from daq.core import ConfigurationError, DeviceError, Limits, OfflineError
 from daq.drivers.configured_driver import ConfiguredDriver
 from daq.drivers.driver import DriverContext
@@ -39,8 +37,6 @@ _WRONG_ANSWERS = 4
 """So often a question is asked whose answers cannot be understood."""
 WILL_DONE_S = 1.0
 """What an instrument gets to do its last will."""
-_NOISE_S = 0.06
-"""What noise gets to pass before the question is asked again."""
 
 
 def configured_line(
@@ -263,8 +259,6 @@ class LineDriver(ConfiguredDriver):
                     raise
             except DeviceError:
                 wrong -= 1
-                # What came may have been an event: then the answer still comes, and is thrown away.
-                await trio.sleep(max(_NOISE_S, 2 * self.line.usual_s))
                 if not wrong:
                     raise
 
@@ -298,6 +292,7 @@ class LineDriver(ConfiguredDriver):
     def _parsed(self, command: str, reply: str, pattern: str, expected: str) -> re.Match[str]:
         match = _match(pattern, reply)
         if match is None:
+            self.line.distrust()
             raise DeviceError(
                 f"{self.id}: {command!r} on {self.line.address} was answered with {reply!r}; "
                 f"expected {expected}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,10 @@ __all__ = ["Dialect", "GarbledReplyError", "Line", "UnfitReplyError"]
 
 _ENCODING: Final = "latin-1"
 """One character for each byte, so that no reply can fail to be shown."""
-_MOST_USUAL_S = 0.5
+_USUAL, _MOST_USUAL_S = 3, 0.5
+"""By so many answers it is judged what one usually needs; a slower one counts as this, s."""
+_NOISE_S = 0.06
+"""What noise gets to pass before anything is asked again."""
 _SHOWN = 3
 """Of replies that were passed over, in an error."""
 
@@ -96,9 +100,8 @@ class Line:
         self._trace = Trace(device_id, str(port.settings), trio.current_time)
         self._connection: Connection | None = None
         self._passed_over: list[str] = []
-        self.usual_s = 0.0
-        """What the slower of the last two answers needed, s."""
-        self._last_s = 0.0
+        self._took_s: deque[float] = deque(maxlen=_USUAL)
+        """What the last answers needed, s."""
         self.has_opened_port = False
         """Nobody had it open before this line."""
 
@@ -197,9 +200,9 @@ class Line:
                 reply = await patience.wait(listen)
             except WrongChecksumError:
                 connection.owed.settled([expected, *echoes])
+                self._wait_out(connection)
                 raise
-            took_s = min(trio.current_time() - asked_at, _MOST_USUAL_S)
-            self.usual_s, self._last_s = max(took_s, self._last_s), took_s
+            self._took_s.append(min(trio.current_time() - asked_at, _MOST_USUAL_S))
             reply = await self._newest(connection, reply, expected, 2 * seconds, listen)
             connection.owed.settled([expected, *echoes])  # an echo that did not come is lost
             return reply
@@ -215,6 +218,21 @@ class Line:
                 await patience.wait(partial(self._reply, connection, echo.accepts))
                 connection.owed.settled([echo])
 
+    def distrust(self) -> None:
+        """What was taken for the last answer was none, or was changed by noise.
+
+        It may have come of itself: then the answer still comes. So the next exchange begins when
+        that has come, and throws it away; what is urgent does not wait.
+        """
+        if self._took_s:
+            self._took_s.pop()
+        if self._connection is not None:
+            self._wait_out(self._connection)
+
+    def _wait_out(self, connection: Connection) -> None:
+        doubt_s = max(_NOISE_S, 2 * max(self._took_s, default=0.0))
+        connection.doubtful_until = trio.current_time() + doubt_s
+
     @asynccontextmanager
     async def _exchange(self, command: str, seconds: float) -> AsyncIterator[Connection]:
         """This device's turn on a connection that is usable.
@@ -229,8 +247,11 @@ class Line:
             exchange = self._port.exchange = self._announced(connection, command, seconds)
             try:
                 with exchange.scope:
-                    if connection.not_before > trio.current_time():
-                        await trio.sleep_until(connection.not_before)
+                    begin = connection.not_before
+                    if not is_urgent():
+                        begin = max(begin, connection.doubtful_until)
+                    if begin > trio.current_time():
+                        await trio.sleep_until(begin)
                     yield connection
                 if exchange.scope.cancelled_caught:
                     self._trace.event(f"broken off for a stop: {command!r}")

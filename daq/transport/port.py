@@ -40,6 +40,8 @@ class Connection:
         """Of the port: a reply may come over the connection after the one it was asked over."""
         self.not_before = -math.inf
         """Trio time of the next exchange at the earliest."""
+        self.doubtful_until = -math.inf
+        """Trio time until which an answer may come that nobody waits for any more."""
         self.tap: Callable[[bytes], None] | None = None
         """Is shown every piece that arrives during an exchange."""
         self._stream = stream

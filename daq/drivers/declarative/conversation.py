@@ -64,11 +64,6 @@ class Conversation(ABC):
         """As `Driver.busy`."""
         return None
 
-    @property
-    def usual_s(self) -> float:
-        """What an answer usually needs, s; 0 where a call gives the answer to itself alone."""
-        return 0.0
-
     @abstractmethod
     def declared_s(self, value: Value) -> float:
         """How long the answer to the question for a value may take, s."""
@@ -225,7 +220,7 @@ class Look:
                 self._answers.pop(self._conversation.key(value), None)
                 if attempt == _ATTEMPTS - 1:
                     raise
-            await trio.sleep(max(_NOISE_S, 2 * self._conversation.usual_s))
+            await trio.sleep(_NOISE_S)
         raise AssertionError("unreachable")
 
     async def _read_once(self, value: Value, others: Mapping[str, Scalar]) -> Any:

@@ -89,10 +89,6 @@ class LineConversation(Conversation):
     def busy(self) -> Busy | None:
         return self._line.busy()
 
-    @property
-    def usual_s(self) -> float:
-        return self._line.usual_s
-
     def declared_s(self, value: Value) -> float:
         declared = None if value.read is None else value.read.timeout_s
         return self._line.dialect.timeout_s if declared is None else declared
@@ -164,6 +160,7 @@ class LineConversation(Conversation):
         return self.require_valid(value, result, self.key(value), answer)
 
     def _unreadable(self, value: Value, answer: Any, error: ValueError) -> UnreadableError:
+        self._line.distrust()
         shown = f"{answer!r:.200}"
         return UnreadableError(
             f"{self.device_id}: {value.name}: {self.key(value)!r}{self.place} got the reply "
@@ -256,6 +253,7 @@ class LineConversation(Conversation):
         self._refuse_error(sent, reply)
         found = command.acknowledge.fullmatch(self._stripped(reply))
         if found is None:
+            self._line.distrust()
             raise DeviceError(
                 f"{self.device_id}: {sent!r}{self.place} was not acknowledged: the reply is "
                 f"{reply!r}, not {command.acknowledge.pattern!r}"

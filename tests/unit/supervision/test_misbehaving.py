@@ -297,10 +297,10 @@ async def test_what_becomes_of_a_device_whose_instrument_misbehaves(kind, tmp_pa
 
 
 class Events(Slow):
-    """Its answers take 0.2 s, and every second one comes after an event."""
+    """Its answers take 0.2 s, and of three two come after an event."""
 
     def command(self, text: str) -> None:
-        if len(self.log) % 2:
+        if len(self.log) % 3:
             self.say(b"EVENT\n")
         super().command(text)
 
@@ -308,11 +308,34 @@ class Events(Slow):
 async def test_an_event_never_shifts_the_answers_to_the_questions(
     tmp_path: Path, autojump_clock: object
 ) -> None:
-    """Two questions whose answers could be taken for each other's."""
+    """Two questions whose answers could be taken for each other's, also by a poll in between."""
     instrument = Events(fixed()(), {"A?": 0.2, "RANGE?": 0.2})
-    async with described(instrument, {"device": READING}, tmp_path) as bench:
+    polled = READING.replace('read = "A?"', 'read = "A?"\nparameter = true\npoll = true')
+    async with described(instrument, {"device": polled}, tmp_path) as bench:
         device = bench.supervisor.device("device")
         await until(device, lambda it: it.snapshot().state.is_online)
         for _ in range(20):
             assert await device.call("read") == 5.0
             assert await device.call("get", "range") == 1.0
+            assert device.snapshot().fields["a"] == 5.0
+
+
+async def test_an_event_never_shifts_what_is_said_of_an_action(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """Taken for the acknowledgement it is an error, and the next one tells its own number."""
+    counts = itertools.count(1)
+    answers = {"A?": "5.0", "RANGE?": "1.0"}
+    instrument = Slow(
+        lambda text: answers.get(text) or f"OK {next(counts)}", dict.fromkeys("N", 0.2)
+    )
+    counted = READING + "[actions.count]\nsend = \"N\"\nacknowledge = 'OK (?P<value>\\d+)'\n"
+    async with described(instrument, {"device": counted}, tmp_path) as bench:
+        device = bench.supervisor.device("device")
+        await until(device, lambda it: it.snapshot().state.is_online)
+        assert await device.call("count") == "1"
+        instrument.say(b"EVENT\n", trio.current_time() + 0.05)
+        with pytest.raises(DeviceError, match="EVENT"):
+            await device.call("count")
+        assert await device.call("count") == "3"
+        assert await device.call("get", "range") == 1.0
