@@ -143,21 +143,20 @@ class _Leaf:
         short = getattr(self.owner, "SHORT", "")
         if not short:
             return
-        for part in self.path[:-2]:
-            plain = plain[int(part)] if isinstance(plain, list) else plain[part]
-        place = int(self.path[-2]) if isinstance(plain, list) else self.path[-2]
-        if not isinstance(plain[place], dict):
-            plain[place] = {short: plain[place]}
+        around, place = _place(plain, self.path[:-1])
+        if not isinstance(around[place], dict):
+            around[place] = {short: around[place]}
 
     def tell(self, mistakes: Mistakes, at: KeyPath, plain: Any) -> None:
         where = (*at, *self.path)
+        table, last = _place(plain, self.path)
         if isinstance(self.error, ForbiddenExtraKeysError):
             known = [each.name for each in fields(self.owner) if is_key(each)]
             mistakes.unknown(where, known)
-        elif isinstance(self.error, KeyError) and self.path[-1] not in self._table(plain):
+        elif isinstance(self.error, KeyError) and self.path[-1] not in table:
             mistakes.note(where, f"is missing; give it as {self.path[-1]} = {self._expected}")
         else:
-            value = self._table(plain)[self._last(plain)]
+            value = table[last]
             near = ""
             if isinstance(value, str):
                 words = _words_of(self.kind)
@@ -166,9 +165,9 @@ class _Leaf:
 
     def mend(self, plain: Any) -> None:
         """Leave out what is wrong, or put something empty there when it is needed."""
-        table = self._table(plain)
+        table, last = _place(plain, self.path)
         if self.path[-1] in table or isinstance(table, list):
-            del table[self._last(plain)]
+            del table[last]
         if self.owner is None or isinstance(self.error, ForbiddenExtraKeysError):
             return
         needed = next(each for each in fields(self.owner) if each.name == self.path[-1])
@@ -179,14 +178,16 @@ class _Leaf:
     def _expected(self) -> str:
         return str(self.error) if isinstance(self.error, _WrongError) else expected_of(self.kind)
 
-    def _table(self, plain: Any) -> Any:
-        for part in self.path[:-1]:
-            plain = plain[int(part)] if isinstance(plain, list) else plain[part]
-        return plain
 
-    def _last(self, plain: Any) -> Any:
-        last = self.path[-1]
-        return int(last) if isinstance(self._table(plain), list) else last
+def _place(plain: Any, path: KeyPath) -> tuple[Any, Any]:
+    """The table or list that holds the end of a path, and the key or place that it has there."""
+    for part in path[:-1]:
+        plain = plain[_key(plain, part)]
+    return plain, _key(plain, path[-1])
+
+
+def _key(plain: Any, part: str) -> Any:
+    return int(part) if isinstance(plain, list) else part
 
 
 def _leaves(error: BaseValidationError, path: KeyPath) -> Iterator[_Leaf]:
