@@ -23,7 +23,7 @@ _ASIDE = "damaged-"
 
 
 def write_json(path: Path, document: Any) -> None:
-    """On disk before it is there under its name. Raises StorageError."""
+    """On disk before it is there under its name, which is on disk too. Raises StorageError."""
     # A draft of its own: others may be writing the same document.
     draft = path.with_suffix(f".{uuid.uuid4().hex[:8]}.new")
     try:
@@ -33,10 +33,19 @@ def write_json(path: Path, document: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        _sync_names(path.parent)
     except OSError as error:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _sync_names(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: Path) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +101,20 @@ async def test_what_was_said_last_is_remembered_however_many_say_it_at_once(tmp_
     assert repr(OutOfUse(file)) == "<OutOfUse: d19>"
     assert [path.name for path in tmp_path.iterdir()] == ["disabled.json"]
     assert json.loads(file.read_text())["version"] == 1
+
+
+async def test_it_is_on_disk_under_its_name_too_when_that_is_said(tmp_path, monkeypatch):
+    file, synced = tmp_path / "disabled.json", []
+
+    def fsync(descriptor):
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), file.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    await OutOfUse(file).add("meter", Disabled("dirty", 1))
+    (draft, was_there), names = synced
+    assert draft.endswith(".new")
+    assert not was_there
+    assert names == (str(tmp_path), True)
 
 
 async def test_a_disabled_device_stays_so_over_a_restart_of_the_daemon(tmp_path, autojump_clock):
