@@ -241,7 +241,7 @@ class ExecutionQueue:
         for script in self.scripts():
             if ref in (script.id, script.name, script.name.removesuffix(".py")):
                 return script
-        names = [script.name for script in self._scripts.values()]
+        names = (script.name for script in self._scripts.values())
         return self._scripts[_unique_prefix(ref, self._scripts, "script", names)]
 
     # --------------------------------------------------------------------------------- executions
@@ -421,17 +421,14 @@ class ExecutionQueue:
         if ref in self._executions or ref in self._past:
             return ref
         ids = [*self._executions, *self._past]
-        named = [
-            r.id
-            for r in self._records()
-            if ref in (r.script_name, r.script_name.removesuffix(".py"))
-        ]
+        records = self._records()
+        named = [r.id for r in records if ref in (r.script_name, r.script_name.removesuffix(".py"))]
         running = [
             i for i in named if i in self._executions and not self._executions[i].state.is_final
         ]
         if len(running) > 1:
             raise AmbiguousError(f"{ref!r} fits {len(running)} executions: {_short(running)}")
-        names = [record.script_name for record in self._records()]
+        names = (record.script_name for record in records)
         return (running or named or [_unique_prefix(ref, ids, "execution", names)])[0]
 
     def _default(self, *, active: bool) -> str:
