@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -71,14 +71,14 @@ async def values_of(daemon: AsyncClient, device: DeviceInfo, name: str, rate_hz:
 
 
 @contextlib.asynccontextmanager
-async def merged(sources: Sequence[Source]) -> AsyncIterator[Samples]:
+async def merged(sources: Sequence[Source], tell: Callable[[str], None]) -> AsyncIterator[Samples]:
     """What all of the streams yield, as it comes. Every one is closed at the end of the block.
 
-    It ends when all have ended. A device that goes offline ends its own only; any other error is
-    raised, once.
+    It ends when all have ended. A device that goes offline ends its own only, which is told; any
+    other error is raised, once.
     """
     queue: asyncio.Queue[_Item] = asyncio.Queue(maxsize=len(sources))
-    pumps = [asyncio.create_task(_pump(source, queue)) for source in sources]
+    pumps = [asyncio.create_task(_pump(source, queue, tell)) for source in sources]
     try:
         async with aclosing(_taken(queue, len(sources))) as samples:
             yield samples
@@ -92,15 +92,17 @@ _Item = Sample | DaqError | None
 """None for a stream that has ended."""
 
 
-async def _pump(source: Source, queue: asyncio.Queue[_Item]) -> None:
+async def _pump(source: Source, queue: asyncio.Queue[_Item], tell: Callable[[str], None]) -> None:
     ending: DaqError | None = None
     try:
         async with aclosing(source.samples):
             async for sample in source.samples:
                 if source.is_shown:
                     await queue.put(sample)
+    except OfflineError as error:
+        tell(f"no more values: {error.message}")
     except DaqError as error:
-        ending = None if isinstance(error, OfflineError) else error
+        ending = error
     await queue.put(ending)
 
 

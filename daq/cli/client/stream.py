@@ -66,7 +66,7 @@ async def stream(
         sources += await polled(daemon, channels, rate or POLL_HZ)
     dropped = 0
     printed = 0
-    async with merged(sources) as samples:
+    async with merged(sources, output.note) as samples:
         async for sample in samples:
             if sample.dropped > dropped and not output.as_json:
                 output.note(Cell(f"{sample.dropped - dropped} values were dropped", "yellow"))
