@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from daq.client import AsyncClient, DeviceInfo, Sample
-from daq.core import Capability, DaqError, InvalidReadingError, OfflineError
+from daq.core import Capability, InvalidReadingError, OfflineError
 
 __all__ = ["Source", "merged", "polled", "values_of"]
 
@@ -88,12 +88,12 @@ async def merged(sources: Sequence[Source], tell: Callable[[str], None]) -> Asyn
         await asyncio.gather(*pumps, return_exceptions=True)
 
 
-_Item = Sample | DaqError | None
+_Item = Sample | Exception | None
 """None for a stream that has ended."""
 
 
 async def _pump(source: Source, queue: asyncio.Queue[_Item], tell: Callable[[str], None]) -> None:
-    ending: DaqError | None = None
+    ending: Exception | None = None
     try:
         async with aclosing(source.samples):
             async for sample in source.samples:
@@ -101,7 +101,7 @@ async def _pump(source: Source, queue: asyncio.Queue[_Item], tell: Callable[[str
                     await queue.put(sample)
     except OfflineError as error:
         tell(f"no more values: {error.message}")
-    except DaqError as error:
+    except Exception as error:  # noqa: BLE001 - raised by whoever takes, who would wait for ever
         ending = error
     await queue.put(ending)
 
@@ -109,7 +109,7 @@ async def _pump(source: Source, queue: asyncio.Queue[_Item], tell: Callable[[str
 async def _taken(queue: asyncio.Queue[_Item], going_on: int) -> Samples:
     while going_on:
         item = await queue.get()
-        if isinstance(item, DaqError):
+        if isinstance(item, Exception):
             raise item
         if item is None:
             going_on -= 1

@@ -31,6 +31,7 @@ def test_a_device_that_leaves_ends_its_own_values_and_that_is_told():
     assert told == ["no more values: laser: disabled by ada"]
 
 
-def test_any_other_error_ends_all():
-    with pytest.raises(DeviceError, match="a defect"):
-        asyncio.run(taken(values("laser", 0, DeviceError("laser: a defect")), values("meter", 1)))
+@pytest.mark.parametrize("error", [DeviceError("laser: a defect"), ZeroDivisionError("a defect")])
+def test_any_other_error_ends_all(error):
+    with pytest.raises(type(error), match="a defect"):
+        asyncio.run(asyncio.wait_for(taken(values("laser", 0, error), values("meter", 1)), 5))
