@@ -5,11 +5,12 @@ pint loads slowly, so only units that are not the device's own pay for it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from typing import TYPE_CHECKING, Any
 
-from daq.core import DeviceParameter, ParameterError
+from daq.core import DeviceParameter, ParameterError, parse_scalar
 
 if TYPE_CHECKING:
     import pint
@@ -60,6 +61,9 @@ def setting_text(parameter: DeviceParameter, text: str, device: str) -> str:
         return "true" if text == parameter.words[1] else "false"
     if not parameter.is_number:
         return text
+    if parameter.dtype == "int":
+        with contextlib.suppress(ValueError):
+            return str(parse_scalar(text, "int"))  # exact, also beyond what a float can tell
     value = to_units(text, parameter.units, f"{device}: {parameter.name}")
     if parameter.dtype == "int" and value.is_integer():
         return str(int(value))

@@ -16,7 +16,7 @@ from daq.cli.client.devices import stopped_by_interrupt
 from daq.cli.client.session import client, client_command, device_argument
 from daq.cli.showing.output import Cell, Output
 from daq.client import AsyncClient, Block, Frame
-from daq.core import Capability, format_quantity
+from daq.core import Capability, CommunicationError, format_quantity
 
 __all__: list[str] = []
 
@@ -66,6 +66,8 @@ async def frames(
                 output.line(*_frame_words(frame))
             if len(taken) == count:
                 break
+        else:
+            raise CommunicationError(f"{device}: the stream ended after {len(taken)} images")
     last = taken[-1]
     if last.dropped:
         output.note(Cell(f"{last.dropped} frames in between were not sent", "yellow"))

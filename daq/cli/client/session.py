@@ -151,8 +151,17 @@ class _Command(click.Command):
     """A command whose arguments may be negative numbers: no option of ours begins with a digit."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # What begins with a space is no option for click, and the same number.
-        return super().parse_args(ctx, [f" {a}" if _NEGATIVE.match(a) else a for a in args])
+        # What begins with a space is no option for click, and the same number; a text is another.
+        rest = super().parse_args(ctx, [f" {a}" if _NEGATIVE.match(a) else a for a in args])
+        ctx.params = {name: _as_typed(value) for name, value in ctx.params.items()}
+        return rest
+
+
+def _as_typed(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_as_typed, value))
+    is_marked = isinstance(value, str) and value.startswith(" ") and _NEGATIVE.match(value, 1)
+    return value[1:] if is_marked else value
 
 
 def client_command(

@@ -30,7 +30,7 @@ from daq.core import (
     standard,
 )
 from daq.wire.arrow import measurement_to_arrow
-from daq.wire.convert import device_to_wire
+from daq.wire.convert import device_to_wire, parameter_to_wire
 from daq.wire.generated import daq as pb
 from tests.unit.client.fake_daemon import FakeDaemon
 
@@ -113,6 +113,36 @@ def test_a_device_does_what_it_is_told(
     result = answered(typed, answers)
     assert result.output[-len(shown) :].partition(" ")[2] == shown.partition(" ")[2], result.output
     assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "sent"),
+    [
+        ("label", "-5", "-5"),
+        ("label", "-.5 -6 x", "-.5 -6 x"),
+        ("counts", "-5", "-5"),
+        ("counts", "9007199254740993", "9007199254740993"),
+        ("counts", "-0x10", "-16"),
+        ("counts", "1e3", "1000"),
+    ],
+)
+def test_what_is_set_is_what_was_typed(name: str, typed: str, sent: str) -> None:
+    rows = [DeviceParameter("label", "str"), DeviceParameter("counts", "int")]
+    got: list[str] = []
+
+    def set_parameter(request: pb.SetParameterRequest) -> pb.SetParameterResponse:
+        got.append(request.value)
+        return pb.SetParameterResponse(True, actual_value=request.value)
+
+    answers = {
+        "ListParameters": lambda r: pb.ListParametersResponse(
+            [parameter_to_wire("meter", row) for row in rows]
+        ),
+        "SetParameter": set_parameter,
+    }
+    result = answered(f"set meter {name} {typed}", answers)
+    assert result.output == f"meter.{name} is {sent}\n"
+    assert got == [sent]
 
 
 def test_a_wrong_call_of_an_action_names_the_argument() -> None:
@@ -207,6 +237,12 @@ def test_one_image_is_a_picture(tmp_path: Path) -> None:
     several = answered(f"frames camera -n 2 -o {path}", {})
     assert several.exit_code == 2
     assert "one image" in several.stderr
+
+
+def test_images_that_do_not_come_are_told() -> None:
+    result = answered("frames camera -n 3", {"StreamFrames": frames})
+    assert result.stderr == "error: camera: the stream ended after 2 images\n"
+    assert result.exit_code == 1
 
 
 def test_an_ending_that_nobody_writes_is_refused_before_anything_is_taken(tmp_path: Path) -> None:
