@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from daq.simulators.instrument import Clock, LineInstrument
@@ -56,8 +55,8 @@ class SmartlineSimulator(LineInstrument):
 
 def _written(millibar: float) -> str:
     """Four digits and an exponent, which begins at -20."""
-    exponent = math.floor(math.log10(millibar)) if millibar > 0 else 0
-    return f"{round(millibar / 10**exponent * 1000):04d}{exponent + 20:02d}"
+    mantissa, _, exponent = f"{millibar:.3e}".partition("e")
+    return f"{mantissa.replace('.', '')}{int(exponent) + 20:02d}"
 
 
 def _checksum(text: str) -> str:

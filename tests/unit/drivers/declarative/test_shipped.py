@@ -249,6 +249,8 @@ async def test_gauges_of_one_line_are_told_apart(autojump_clock):
             await gauge.connect()
         assert (await gauges[0].read()).value == pytest.approx(982.1)
         assert (await gauges[1].read()).value == pytest.approx(3.25e-5)
+        instrument.millibar[12] = 999.96  # its fourth digit is rounded into another power of ten
+        assert (await gauges[1].read()).value == pytest.approx(1000.0)
         with pytest.raises(OfflineError):
             await made(plugged, "thyracont_smartline", address=7).connect()
 
