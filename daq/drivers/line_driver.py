@@ -110,7 +110,7 @@ class SerialPin:
         self._wanted = wanted
         self._pinned: _PinnedSerials = context.shared.setdefault(_PinnedSerials, _PinnedSerials())
         if wanted:
-            self._pinned[wanted] = context.device_id
+            self._pinned[wanted.casefold()] = context.device_id
 
     @property
     def is_wanted(self) -> bool:
@@ -131,7 +131,7 @@ class SerialPin:
         found = found.strip()
         if not self._wanted or found.casefold() == self._wanted.casefold():
             return
-        owner = self._pinned.get(found, "")
+        owner = self._pinned.get(found.casefold(), "")
         whose = f", that of {owner}" if owner and owner != self._device_id else ""
         raise DeviceError(
             f"{self._device_id}: {place} has the {name} with the serial number {found!r}{whose}, "

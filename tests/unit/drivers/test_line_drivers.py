@@ -18,6 +18,7 @@ from daq.core import (
 )
 from daq.drivers import DriverContext, Timebase
 from daq.drivers.declarative import declarative
+from daq.drivers.line_driver import SerialPin
 from daq.drivers.newport.esp300 import Esp300Axis
 from daq.drivers.newport.meter_1830c import Meter1830c
 from daq.drivers.spectra_physics.maitai import MaiTai
@@ -442,6 +443,17 @@ async def test_two_rotators_whose_cables_were_swapped_are_refused_by_name(autoju
         openers["p1"], openers["p2"] = openers["p2"], openers["p1"]
         for driver in drivers.values():
             await driver.connect()
+
+
+async def test_a_serial_number_is_the_same_in_small_letters_whoever_has_it(autojump_clock):
+    shared: dict[type, object] = {}
+    pins = {
+        name: SerialPin(DriverContext(name, "ell14", Timebase(), {}, shared), wanted)
+        for name, wanted in (("a", "sn1"), ("b", "Sn2"))
+    }
+    pins["a"].require("SN1", "stage", "p1")
+    with pytest.raises(DeviceError, match="'SN2', that of b, not 'sn1'"):
+        pins["a"].require("SN2", "stage", "p1")
 
 
 async def test_an_instrument_that_tells_no_serial_number_cannot_be_pinned(autojump_clock):
