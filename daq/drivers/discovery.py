@@ -155,9 +155,10 @@ async def _ask_port(
             report(Finding(port, problem=error.message))
             return
         has_opened = True
-        fitting = [probe for probe in asked if re.fullmatch(probe.reply, reply)]
-        options = tuple(probe.options + _pin(probe, reply) for probe in fitting)
-        if not all(probe.is_general for probe in fitting):
+        matches = ((probe, re.fullmatch(probe.reply, reply)) for probe in asked)
+        fitting = [(probe, match) for probe, match in matches if match is not None]
+        options = tuple(probe.options + _pin(match) for probe, match in fitting)
+        if not all(probe.is_general for probe, _ in fitting):
             last = asked[0]
             report(Finding(port, reply, options))
         elif fitting:
@@ -189,10 +190,9 @@ async def _ask(port: PortInfo, probes: Sequence[Probe], opener: OpenStream) -> s
             await line.close()
 
 
-def _pin(probe: Probe, reply: str) -> tuple[tuple[str, str], ...]:
+def _pin(match: re.Match[str]) -> tuple[tuple[str, str], ...]:
     """The option that pins the instrument, where it has told its serial number."""
-    match = re.fullmatch(probe.reply, reply)
-    serial = "" if match is None else (match.groupdict().get("serial") or "").strip()
+    serial = (match.groupdict().get("serial") or "").strip()
     return (("serial", serial),) if serial else ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,20 @@ from daq.drivers.motion import MotionLook, MotionTiming
 from daq.drivers.timebase import Timebase
 from daq.transport import Busy, FairTimeout
 
-__all__ = ["SEEMS_S", "Driver", "DriverContext"]
+__all__ = ["Driver", "DriverContext", "seems_so"]
 
-SEEMS_S = 0.5
+_SEEMS_S = 0.5
 """So long a stop waits for the answer whether there is something to stop."""
+
+
+async def seems_so(ask: Callable[[], Awaitable[bool]]) -> bool:
+    """For a stop: an answer that is late or not understood is no reason not to stop."""
+    try:
+        return await FairTimeout(_SEEMS_S).wait(ask)
+    except OfflineError:
+        raise
+    except (DeviceError, trio.TooSlowError):
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +118,8 @@ class Driver(ABC):
         return MotionLook(moving, await self.position())
 
     async def seems_moving(self) -> bool:
-        """For `stop`: an answer that is late or not understood is no reason not to stop it."""
-        if not isinstance(self, Movable):
-            return False
-        try:
-            return await FairTimeout(SEEMS_S).wait(self.is_moving)
-        except OfflineError:
-            raise
-        except (DeviceError, trio.TooSlowError):
-            return True
+        """For `stop`: as `seems_so`; what is no movable never moves."""
+        return isinstance(self, Movable) and await seems_so(self.is_moving)
 
     def distance(self, position: float, other: float) -> float:
         """How far apart two positions of a movable are; on a circle, by the shortest way."""

@@ -36,11 +36,7 @@ _KINDS = {
 def device_number(settings: PortSettings) -> int | None:
     """What tells a serial port whatever name it goes by; None when it is none, or not there."""
     path = _path(settings)
-    try:
-        found = None if path is None else path.stat()  # in /dev, so it blocks nobody
-    except (OSError, ValueError):
-        return None
-    return found.st_rdev if found is not None and stat.S_ISCHR(found.st_mode) else None
+    return None if path is None else _number(path)
 
 
 def failure_to_open(settings: PortSettings, error: OSError) -> tuple[str, str]:
@@ -126,8 +122,8 @@ def _has_open(process: Path, wanted: int) -> bool:
 
 def _number(file: Path) -> int | None:
     try:
-        found = file.stat()
-    except OSError:
+        found = file.stat()  # in /dev or /proc, so it blocks nobody
+    except (OSError, ValueError):
         return None
     return found.st_rdev if stat.S_ISCHR(found.st_mode) else None
 

@@ -63,7 +63,7 @@ def _check_moving(name: str, description: Description, mistakes: Mistakes) -> No
     motion, at = description.motion, ("actions", name, "moves")
     if motion is None:
         mistakes.note(at, "there is no [movable] that says when it rests")
-    elif "setpoint" in motion.settled.names:
+    elif not motion.tells_rest:
         mistakes.note(at, "`settled` has to tell the end of it without `setpoint`")
 
 
@@ -74,7 +74,7 @@ def offered_rows(description: Description) -> tuple[DeviceAction, ...]:
     nothing moves on when whoever has called it is gone.
     """
     motion = description.motion
-    tells_rest = motion is not None and "setpoint" not in motion.settled.names
+    tells_rest = motion is not None and motion.tells_rest
     return tuple(
         DeviceAction(
             name,

@@ -18,6 +18,7 @@ from daq.drivers.declarative.model import Command, Description, Value
 from daq.drivers.declarative.replies import (
     NoMeasurementError,
     encode,
+    encode_all,
     points_of,
     require_value,
     scaled,
@@ -173,8 +174,7 @@ class LibraryConversation(Conversation):
 
     async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
         act = self._description.actions[name]
-        named = zip(act.arguments, arguments, strict=True)
-        given = {value.name: encode(value, argument) for value, argument in named}
+        given = encode_all(act.arguments, arguments)
         for command in act.commands:
             text = command.send.render(given)
             free = () if command.send.names else tuple(given.values())

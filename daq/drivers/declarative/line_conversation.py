@@ -19,6 +19,7 @@ from daq.drivers.declarative.replies import (
     decode,
     decode_points,
     encode,
+    encode_all,
     extract,
     scaled,
 )
@@ -175,10 +176,7 @@ class LineConversation(Conversation):
     async def act(self, name: str, *arguments: Scalar) -> Scalar | None:
         """Its commands, one after the other; the last answer that has a group `value` says it."""
         act = self._description.actions[name]
-        given = {
-            value.name: encode(value, argument)
-            for value, argument in zip(act.arguments, arguments, strict=True)
-        }
+        given = encode_all(act.arguments, arguments)
         answer = None
         for command in act.commands:
             answer = (await self._tell(command, **given))[1] or answer

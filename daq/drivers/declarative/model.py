@@ -172,6 +172,11 @@ class Motion:
     referenced: Expression | None = None
     """By the names of values: whether it knows where it is."""
 
+    @property
+    def tells_rest(self) -> bool:
+        """Whether `settled` tells the end also of what goes to nobody knows where."""
+        return "setpoint" not in self.settled.names
+
     def distance(self, position: float, other: float) -> float:
         """Between two positions; on a circle by the shortest way."""
         return abs(self.offset(position, other))

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import trio
 
-from daq.core import DeviceError, Invalid, Limits, OfflineError, Scalar
+from daq.core import DeviceError, Invalid, Limits, Scalar
 from daq.drivers.declarative.conversation import Conversation, Look
 from daq.drivers.declarative.model import Motion
-from daq.drivers.driver import SEEMS_S
+from daq.drivers.driver import seems_so
 from daq.drivers.motion import MotionTiming
-from daq.transport import FairTimeout
 
 __all__ = ["Mover"]
 
@@ -39,11 +38,10 @@ class Mover:
         self._on_ramp = False
         self._searches = False
         """It was sent home, and has not been seen to have settled."""
-        settles_by_flag = "setpoint" not in motion.settled.names
         self.timing = MotionTiming(
             # What is settled by its readback alone neither lags nor blinks.
-            begin_s=MotionTiming().begin_s if settles_by_flag else 0.0,
-            rest_s=max(motion.stable_s, MotionTiming().rest_s if settles_by_flag else 0.0),
+            begin_s=MotionTiming().begin_s if motion.tells_rest else 0.0,
+            rest_s=max(motion.stable_s, MotionTiming().rest_s if motion.tells_rest else 0.0),
             look_s=motion.interval_s,
             timeout_s=motion.timeout_s,
         )
@@ -105,7 +103,7 @@ class Mover:
 
     async def is_moving(self, look: Look) -> bool:
         """Whether it is on its way: to where it was sent, or as it tells by itself."""
-        if self._on_ramp or (self._setpoint is None and "setpoint" in self._motion.settled.names):
+        if self._on_ramp or (self._setpoint is None and not self._motion.tells_rest):
             await trio.lowlevel.checkpoint()
             self._searches = False  # nothing tells when it has ended
             return self._on_ramp
@@ -147,15 +145,9 @@ class Mover:
         return moving
 
     async def _seems_moving(self) -> bool:
-        """When that is late, or cannot be understood, it is stopped as if it did."""
         if self._setpoint is not None or self._searches:
             return True  # nothing is asked before it is told
-        try:
-            return await FairTimeout(SEEMS_S).wait(lambda: self.is_moving(self._talk.look()))
-        except OfflineError:
-            raise
-        except (DeviceError, trio.TooSlowError):
-            return True
+        return await seems_so(lambda: self.is_moving(self._talk.look()))
 
     async def _is_settled(self, look: Look, setpoint: float | None) -> bool:
         motion = self._motion

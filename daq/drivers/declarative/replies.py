@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "decode",
     "decode_points",
     "encode",
+    "encode_all",
     "extract",
     "points_of",
     "require_value",
@@ -129,6 +130,11 @@ def encode(value: Value, given: Scalar) -> Scalar:
     if value.words:
         return value.words[given]
     return float(given) if value.dtype == "float" else given
+
+
+def encode_all(values: Iterable[Value], given: Iterable[Scalar]) -> dict[str, Scalar]:
+    """What goes into the command's places, by the names of as many values."""
+    return {value.name: encode(value, each) for value, each in zip(values, given, strict=True)}
 
 
 def typed(value: Value, raw: Any) -> Scalar:

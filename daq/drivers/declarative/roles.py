@@ -127,7 +127,7 @@ class Roles:
         if motion.stop is None and not motion.hold and motion.ramp_step is None:
             how = "says not how it is stopped: give `stop`, an action, or `hold` or `ramp_step`"
             self._note(("movable",), how)
-        if isinstance(motion.home, str) and "setpoint" in motion.settled.names:
+        if isinstance(motion.home, str) and not motion.tells_rest:
             how = "after an action, `settled` has to tell the end of it without `setpoint`"
             self._note(("movable", "home"), how)
 
