@@ -6,11 +6,12 @@ import json
 import time
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from daq.cli.main import cli
 from daq.core import PermissionDeniedError
 from daq.wire.generated import daq as pb
+from tests.unit.cli.asking import ask
 from tests.unit.client.fake_daemon import FakeDaemon
 
 NEWEST = pb.AuditInfo(
@@ -22,12 +23,6 @@ OLDEST = pb.AuditInfo(
     timestamp_ns=1_700_000_000_000_000_000, peer="127.0.0.1:4000 (ada)", method="StartScript",
     target="knife_edge", details="points=21", outcome="ok",
 )  # fmt: skip
-
-
-def ask(daemon: FakeDaemon, *arguments: str) -> Result:
-    return CliRunner().invoke(
-        cli, ["client", "--address", daemon.address, *arguments], catch_exceptions=False
-    )
 
 
 def test_the_audit_is_a_table_with_the_oldest_first() -> None:

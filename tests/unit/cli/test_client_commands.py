@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from daq.cli.main import cli
 from daq.core import (
@@ -45,6 +45,7 @@ from daq.wire.convert import (
     stop_to_wire,
 )
 from daq.wire.generated import daq as pb
+from tests.unit.cli.asking import ask
 from tests.unit.client.fake_daemon import FakeDaemon
 
 S = ExecutionState
@@ -68,12 +69,6 @@ def view(*states: ExecutionState, **fields: Any) -> ExecutionView:
         run_ids=fields.pop("run_ids", ()),
     )
     return ExecutionView(record, 3, source_line="    stage.move_abs(x)", elapsed_s=4.2, **fields)
-
-
-def ask(daemon: FakeDaemon, *arguments: str) -> Result:
-    return CliRunner().invoke(
-        cli, ["client", "--address", daemon.address, *arguments], catch_exceptions=False
-    )
 
 
 def updates(*views: ExecutionView, output: Sequence[OutputLine] = ()) -> list[pb.ExecutionUpdate]:

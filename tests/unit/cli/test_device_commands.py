@@ -11,10 +11,9 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from daq.cli.client.array_files import Taken, save_arrays
-from daq.cli.main import cli
 from daq.core import (
     Capability,
     Category,
@@ -32,6 +31,7 @@ from daq.core import (
 from daq.wire.arrow import measurement_to_arrow
 from daq.wire.convert import device_to_wire, parameter_to_wire
 from daq.wire.generated import daq as pb
+from tests.unit.cli.asking import ask
 from tests.unit.client.fake_daemon import FakeDaemon
 
 
@@ -64,12 +64,6 @@ BENCH = [
 def listing(_: object) -> pb.ListDevicesResponse:
     snapshots = [DeviceSnapshot(d.id, DeviceState.READY, 1, 1) for d in BENCH]
     return pb.ListDevicesResponse(list(map(device_to_wire, BENCH, snapshots)))
-
-
-def ask(daemon: FakeDaemon, *arguments: str) -> Result:
-    return CliRunner().invoke(
-        cli, ["client", "--address", daemon.address, *arguments], catch_exceptions=False
-    )
 
 
 def answered(command: str, answers: dict[str, Any]) -> Result:

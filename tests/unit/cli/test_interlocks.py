@@ -1,11 +1,9 @@
 """`client interlocks`: the list, the reset, and what `info` warns of."""
 
-from click.testing import CliRunner
-
-from daq.cli.main import cli
 from daq.core import InterlockStatus, StateError
 from daq.wire.convert import interlock_from_wire, interlock_to_wire
 from daq.wire.generated import daq as pb
+from tests.unit.cli.asking import ask
 from tests.unit.client.fake_daemon import FakeDaemon
 
 HOT = InterlockStatus(
@@ -22,10 +20,6 @@ HOT = InterlockStatus(
     refuses=("stage",),
 )
 CALM = InterlockStatus("calm", "stage", "below -1 mm", "none", tripped=False)
-
-
-def ask(daemon, *arguments):
-    return CliRunner().invoke(cli, ["client", "--address", daemon.address, *arguments])
 
 
 def test_an_interlock_survives_the_wire():
