@@ -10,6 +10,7 @@ import threading
 import time
 import tty
 from contextlib import contextmanager
+from unittest import mock
 
 import pytest
 
@@ -99,7 +100,7 @@ class FakeLine:
     def receive(self, timeout):
         if self._said:
             return self._said.pop(0)
-        time.sleep(timeout)
+        wills_module.time.sleep(timeout)  # type: ignore[attr-defined]
         return b""
 
     def forget(self, quiet_s):
@@ -107,13 +108,26 @@ class FakeLine:
         self._said.clear()
 
 
+class VirtualTime:
+    """Goes on only while somebody sleeps."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 def on(line, *wills):
-    """The reports of wills carried out one after the other on one line."""
+    """The reports of wills carried out one after the other on one line, in virtual time."""
     reports, unanswered = [], []
-    for will in plain(*wills):
-        report = {"outcome": "failed", "error": "did not end in time", "frames": []}
-        carry_out(line, will, report, time.monotonic() + 0.6, unanswered)
-        reports.append(report)
+    with mock.patch.object(wills_module, "time", VirtualTime()) as virtual:
+        for will in plain(*wills):
+            report = {"outcome": "failed", "error": "did not end in time", "frames": []}
+            carry_out(line, will, report, virtual.monotonic() + 0.6, unanswered)
+            reports.append(report)
     return reports
 
 
