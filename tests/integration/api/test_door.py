@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import struct
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 import grpc
@@ -82,8 +83,12 @@ async def test_a_client_that_answers_keeps_its_quiet_stream(tmp_path):
         assert await in_thread(client, served.address)
 
 
-def answer_of(peer: Rude) -> dict[bytes, bytes]:
-    """The headers with which its one call ends."""
+def answer_to(port: int, call: Iterable[tuple[str, str]], data: bytes, *, whole: bool):
+    """The headers with which a call ends; `whole`: these data are all of its request."""
+    peer = Rude(port)
+    peer.h2.send_headers(1, call)
+    peer.h2.send_data(1, data, end_stream=whole)
+    peer.flush()
     headers: dict[bytes, bytes] = {}
     seen: list[str] = []
     while "StreamEnded" not in seen:
@@ -93,21 +98,14 @@ def answer_of(peer: Rude) -> dict[bytes, bytes]:
             if hasattr(event, "headers"):
                 headers = {bytes(k): bytes(v) for k, v in event.headers}
         peer.flush()
+    peer.socket.close()
     return headers
 
 
 async def test_a_request_that_never_comes_to_its_end_is_told(tmp_path):
-    def client(port):
-        peer = Rude(port)
-        peer.h2.send_headers(1, HEADERS)
-        peer.h2.send_data(1, struct.pack(">?I", False, 100) + b"half")
-        peer.flush()
-        headers = answer_of(peer)
-        peer.socket.close()
-        return headers
-
+    half = struct.pack(">?I", False, 100) + b"half"
     async with door(tmp_path) as served:
-        headers = await in_thread(client, served.port)
+        headers = await in_thread(lambda: answer_to(served.port, HEADERS, half, whole=False))
     assert headers[b"grpc-status"] == b"4"
     assert b"did not come to its end" in headers[b"grpc-message"]
 
@@ -163,17 +161,9 @@ async def test_one_call_too_many_is_refused_in_words_and_the_others_go_on(tmp_pa
 
 @pytest.mark.parametrize("given", ["0n", "0S", "1n", "900u"])
 async def test_a_call_without_any_time_is_told_so_and_leaves_no_traceback(tmp_path, caplog, given):
-    def client(port):
-        peer = Rude(port)
-        peer.h2.send_headers(1, [*HEADERS, ("grpc-timeout", given)])
-        peer.h2.send_data(1, struct.pack(">?I", False, 0), end_stream=True)
-        peer.flush()
-        headers = answer_of(peer)
-        peer.socket.close()
-        return headers
-
+    call, empty = [*HEADERS, ("grpc-timeout", given)], struct.pack(">?I", False, 0)
     async with door(tmp_path) as served:
-        headers = await in_thread(client, served.port)
+        headers = await in_thread(lambda: answer_to(served.port, call, empty, whole=True))
     assert headers[b"grpc-status"] == b"4"
     assert b"deadline passed" in headers[b"grpc-message"]
     assert "Traceback" not in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from bluesky.run_engine import RunEngineInterrupted  # type: ignore[attr-defined
 from bluesky.suspenders import SuspendFloor
 from event_model import DocumentNames, schema_validators
 
-from daq.client import Bench
+from daq.client import Bench, Motor
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -122,9 +123,12 @@ def test_an_image_is_an_array_in_a_document(bench: Bench, engine: RunEngine) -> 
     assert row["camera"].shape == (480, 640)
 
 
-def test_an_abort_stops_the_motor(bench: Bench, engine: RunEngine) -> None:
-    stage = bench.motor("stage")
-    stage.parameters.velocity = 0.5
+@contextmanager
+def paused_on_its_way(
+    engine: RunEngine, stage: Motor, target: float, *, velocity: float
+) -> Iterator[None]:
+    """The engine, paused while the stage goes there slowly."""
+    stage.parameters.velocity = velocity
     moving = threading.Event()
     engine.waiting_hook = lambda statuses: moving.set() if statuses else None  # type: ignore[assignment]
 
@@ -136,38 +140,29 @@ def test_an_abort_stops_the_motor(bench: Bench, engine: RunEngine) -> None:
     interrupter.start()
     try:
         with pytest.raises(RunEngineInterrupted):
-            engine(bps.mv(stage, 9.0))
-        engine.abort()
-        assert stage.wait_settled(timeout=10) < 8.0
-        assert not stage.is_moving
+            engine(bps.mv(stage, target))
+        yield
     finally:
         interrupter.join()
         stage.parameters.velocity = 20.0
+
+
+def test_an_abort_stops_the_motor(bench: Bench, engine: RunEngine) -> None:
+    stage = bench.motor("stage")
+    with paused_on_its_way(engine, stage, 9.0, velocity=0.5):
+        engine.abort()
+        assert stage.wait_settled(timeout=10) < 8.0
+        assert not stage.is_moving
 
 
 def test_a_pause_in_the_middle_of_a_move_rewinds_and_the_move_is_made_again(
     bench: Bench, engine: RunEngine
 ) -> None:
     stage = bench.motor("stage")
-    stage.velocity = 2.0
-    moving = threading.Event()
-    engine.waiting_hook = lambda statuses: moving.set() if statuses else None  # type: ignore[assignment]
-
-    def interrupt() -> None:
-        assert moving.wait(10)
-        engine.request_pause()
-
-    interrupter = threading.Thread(target=interrupt)
-    interrupter.start()
-    try:
-        with pytest.raises(RunEngineInterrupted):
-            engine(bps.mv(stage, 1.0))
+    with paused_on_its_way(engine, stage, 1.0, velocity=2.0):
         assert stage.position < 0.9
         engine.resume()
         assert stage.position == pytest.approx(1.0, abs=0.01)
-    finally:
-        interrupter.join()
-        stage.velocity = 20.0
 
 
 def test_motors_and_parameters_are_monitored_and_configured(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -27,12 +28,19 @@ async def power_cycled(stage, device, comes_back_at=0.0):
     await until(device, is_ready)
 
 
-async def test_a_position_that_jumped_while_it_was_away_is_not_believed(autojump_clock):
+@asynccontextmanager
+async def back_from_an_outage(comes_back_at=0.0):
+    """A stage that was lost at rest at 5 mm, and its device."""
     stage = FakeStage("stage", Timebase())
     async with supervised(stage) as bench:
         device = bench.supervisor.device("stage")
         await device.call("move_abs", 5.0)
-        await power_cycled(stage, device)
+        await power_cycled(stage, device, comes_back_at)
+        yield stage, device
+
+
+async def test_a_position_that_jumped_while_it_was_away_is_not_believed(autojump_clock):
+    async with back_from_an_outage() as (stage, device):
         why = "it was at 5 mm when it was lost, and came back at 0 mm"
         assert why in device.snapshot().unreferenced
         for call in (("move_abs", 1.0), ("move_rel", 1.0)):
@@ -82,32 +90,20 @@ async def test_a_jump_is_seen_however_late_it_tells_where_it_is(autojump_clock, 
 
 
 async def test_a_person_who_has_looked_accepts_its_position(autojump_clock):
-    stage = FakeStage("stage", Timebase())
-    async with supervised(stage) as bench:
-        device = bench.supervisor.device("stage")
-        await device.call("move_abs", 5.0)
-        await power_cycled(stage, device)
+    async with back_from_an_outage() as (_, device):
         await device.enable(by="ada")
         assert device.snapshot().unreferenced == ""
         assert await device.call("move_abs", 1.0) == 1.0
 
 
 async def test_who_knows_better_moves_it_by_force(autojump_clock):
-    stage = FakeStage("stage", Timebase())
-    async with supervised(stage) as bench:
-        device = bench.supervisor.device("stage")
-        await device.call("move_abs", 5.0)
-        await power_cycled(stage, device)
+    async with back_from_an_outage() as (_, device):
         assert await device.call("move_abs", 1.0, force=True) == 1.0
 
 
 @pytest.mark.parametrize("back", [5.0, 5.015])
 async def test_a_position_that_is_the_same_within_the_tolerances_is_believed(back, autojump_clock):
-    stage = FakeStage("stage", Timebase())
-    async with supervised(stage) as bench:
-        device = bench.supervisor.device("stage")
-        await device.call("move_abs", 5.0)
-        await power_cycled(stage, device, back)
+    async with back_from_an_outage(back) as (_, device):
         assert device.snapshot().unreferenced == ""
 
 
