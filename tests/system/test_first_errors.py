@@ -1,21 +1,14 @@
 """What a newcomer does wrongly, in scripts and at the prompt: what it was, where, what to do."""
 
-import socket
-
 import pytest
 
 from daq.client import connect
 from daq.core import DaqError, ExecutionState
 
-from .daemon_process import DaemonProcess, cli
-
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with (
-        DaemonProcess(tmp_path_factory.mktemp("data")) as daemon,
-        connect(daemon.address) as bench,
-    ):
+def bench(shared_daemon):
+    with connect(shared_daemon.address) as bench:
         yield bench
 
 
@@ -79,13 +72,3 @@ def test_a_mistake_at_the_prompt_names_the_device(bench):
         with pytest.raises((DaqError, AttributeError, TypeError)) as caught:
             mistake()
         assert what in str(caught.value)
-
-
-def test_a_port_that_is_in_use_is_found_before_the_instruments(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = cli("serve", "--port", str(port), "--data-dir", tmp_path / "data")
-    assert done.returncode == 1
-    assert f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n" in done.stderr
-    assert "stop it, or give another --port" in done.stderr
-    assert ": ready" not in done.stderr

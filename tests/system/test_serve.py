@@ -81,13 +81,14 @@ def test_kill_9_in_the_middle_of_a_scan_loses_no_acknowledged_point(tmp_path, sc
             assert len(file["entry/primary/stage"]) == run["points"]
 
 
-def test_a_port_in_use_is_explained(tmp_path):
+def test_a_port_that_is_in_use_is_found_before_the_instruments(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        done = cli("serve", "--port", port, "--data-dir", tmp_path)
+        port = taken.getsockname()[1]
+        done = cli("serve", "--port", str(port), "--data-dir", tmp_path / "data")
     assert done.returncode == 1
-    assert port in done.stderr
-    assert "in use" in done.stderr
+    assert f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n" in done.stderr
+    assert "stop it, or give another --port" in done.stderr
+    assert ": ready" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
