@@ -276,7 +276,7 @@ async def _both_die(rig: Rig) -> Measured:
     os.kill(guard, signal.SIGSTOP)
     rig.daemon.process.kill()
     os.kill(guard, signal.SIGKILL)
-    await _ended(rig)
+    await rig.end()
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.start)
@@ -298,12 +298,8 @@ async def _prepare(rig: Rig) -> None:
 
 
 async def _succeeded(rig: Rig) -> None:
-    await _ended(rig)
-    await rig.start()
-
-
-async def _ended(rig: Rig) -> None:
     await rig.end()
+    await rig.start()
 
 
 QUICK_ALIVE = (_script_forced, _script_killed, _script_paused, _value_beyond, _client_killed)

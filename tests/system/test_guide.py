@@ -60,9 +60,7 @@ class Reader:
             elif kind == "text":
                 assert_shown(text, self.printed)
             elif kind == "console":
-                for command, shown in re.findall(
-                    r"^\$ daq (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE
-                ):
+                for command, shown in _COMMAND.findall(text):
                     self.type(command, shown)
 
     def type(self, command, shown):

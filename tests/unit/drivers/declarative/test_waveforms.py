@@ -42,7 +42,7 @@ send = "ID?"
         (
             "[1, 2]",
             "block = '<f4'",
-            b"#18" + np.array([1.5, -2], "<f4").tobytes() + b"\n",
+            b"#18" + FLOATS.tobytes() + b"\n",
             [[1.5, -2]],
         ),
     ],
@@ -90,12 +90,10 @@ def test_numbers_between_separators_come_back(numbers, separator):
 
 
 @given(
-    st.sampled_from(["i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">u4", "<f4", ">f8"]),
+    st.sampled_from(["i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", "<f4", ">f8"]),
     st.binary(min_size=8, max_size=80),
 )
 def test_blocks_come_back_as_numpy_reads_them(kind, data):
-    if kind == ">u4":
-        kind = ">i4"
     size = np.dtype(kind).itemsize
     data = data[: len(data) // size * size]
     value = _waveform(f"shape = {len(data) // size}", f"block = {kind!r}")
