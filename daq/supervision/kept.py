@@ -70,15 +70,14 @@ class Kept(Generic[T]):
 
     async def keep(self) -> None:
         """Write every change down until cancelled, and the last one then."""
-        try:
-            while True:
+        while True:
+            try:
                 await self._changed.wait()
-                self._changed = trio.Event()
-                await self._save()
-        finally:
-            with trio.CancelScope(shield=True):
+            finally:
                 if self._changed.is_set():
-                    await self._save()
+                    self._changed = trio.Event()
+                    with trio.CancelScope(shield=True):
+                        await self._save()
 
     def _put(self, device_id: str, record: T | None) -> None:
         """Remember a record, or forget it."""

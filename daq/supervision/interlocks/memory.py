@@ -94,10 +94,12 @@ class InterlockMemory:
             _write(path, self._document())  # the next start does not know it either
 
     async def _save(self) -> None:
+        """Also when that is cancelled."""
         if self._path is None:
             return
-        async with self._turn:  # what is written last is what is true last
-            await trio.to_thread.run_sync(_write, self._path, self._document())
+        with trio.CancelScope(shield=True):
+            async with self._turn:  # what is written last is what is true last
+                await trio.to_thread.run_sync(_write, self._path, self._document())
 
     def _document(self) -> dict[str, Any]:
         return {

@@ -11,6 +11,7 @@ from daq.config import parse_config
 from daq.core import DeviceError, InterlockError, InterlockState, Reading
 from daq.drivers import Timebase
 from daq.supervision import InterlockMemory, Interlocks, read_safety, set_aside_in
+from daq.supervision.interlocks.memory import Latch
 
 from .fakes import FakeLaser, FakeMeter, FakePrograms, FakeStage, failing, supervised
 
@@ -222,6 +223,15 @@ async def test_a_latch_and_an_acknowledgement_survive_a_restart(autojump_clock, 
             "goggles on, beam dump is back",
         )
         assert it["hot"].acknowledged_ns > 0
+
+
+async def test_what_is_latched_in_the_last_moment_outlives_the_daemon_too(tmp_path):
+    path = tmp_path / "interlocks.json"
+    memory, latch = InterlockMemory(path), Latch("too hot", 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(memory.keep, "hot", latch)
+        nursery.cancel_scope.cancel()
+    assert InterlockMemory(path).latch("hot") == latch
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"version": 99}', '{"version": 1, "latches": 3}'])

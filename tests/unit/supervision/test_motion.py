@@ -193,6 +193,17 @@ async def test_what_is_owed_outlives_the_daemon(tmp_path):
     assert Debts(path, lambda: 2).find("laser") == Debt(False, "before versions", 7)
 
 
+async def test_what_is_owed_in_the_last_moment_outlives_the_daemon_too(tmp_path):
+    path = tmp_path / "owed.json"
+    debts = Debts(path, lambda: 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(debts.keep)
+        await trio.testing.wait_all_tasks_blocked()
+        debts.add("laser", safe=True, reason="no power")
+        nursery.cancel_scope.cancel()
+    assert Debts(path, lambda: 2).find("laser") == Debt(True, "no power", 1)
+
+
 @pytest.mark.parametrize("damage", ["{", "[]", '{"laser": 1}', '{"version": 9}', '{"version": 1}'])
 async def test_when_nobody_can_know_what_was_owed_it_is_the_safe_state(
     autojump_clock, tmp_path, damage
