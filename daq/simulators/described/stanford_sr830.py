@@ -58,6 +58,4 @@ class Sr830Simulator(LineInstrument):
         if text == "LIAS?":
             seen, self.overload = self.overload, 0
             return str(seen)
-        if text == "LIAS? 3":
-            return str(self.overload >> 3 & 1)
         return self.settings.get(text.removesuffix("?"), "")

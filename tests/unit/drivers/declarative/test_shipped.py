@@ -151,7 +151,7 @@ async def test_a_lock_in_that_answered_elsewhere_answers_here_and_all_at_once(au
         asked, command = [], instrument.command
         instrument.command = lambda text: (asked.append(text), command(text))
         state = await driver.poll()
-        assert asked == ["LIAS?", "SNAP?1,2,3,4", "LIAS? 3"]
+        assert asked == ["LIAS?", "SNAP?1,2,3,4"]
         assert np.hypot(state["x"], state["y"]) == pytest.approx(state["reading"], rel=1e-4)
         assert state["theta"] == -30.0
 
@@ -163,6 +163,10 @@ async def test_a_lock_in_has_no_value_in_overload(autojump_clock):
         assert state["overload"] is True
         assert isinstance(state["reading"], Invalid)
         assert (await driver.poll())["overload"] is False
+        instrument.overload = 8
+        state = await driver.poll()
+        assert (state["overload"], state["unlocked"], state["reading"]) == (False, True, 9.5e-4)
+        assert (await driver.poll())["unlocked"] is False
         instrument.overload = 1
         with pytest.raises(InvalidReadingError, match="r is not available now: 'not overload'"):
             await driver.read()
