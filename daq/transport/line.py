@@ -222,7 +222,7 @@ class Line:
         """What was taken for the last answer was none, or was changed by noise.
 
         It may have come of itself: then the answer still comes. So the next exchange begins when
-        that has come, and throws it away; what is urgent does not wait.
+        that has come, and throws it away. A stop waits only for what it has asked itself.
         """
         if self._took_s:
             self._took_s.pop()
@@ -230,8 +230,11 @@ class Line:
             self._wait_out(self._connection)
 
     def _wait_out(self, connection: Connection) -> None:
-        doubt_s = max(_NOISE_S, 2 * max(self._took_s, default=0.0))
-        connection.doubtful_until = trio.current_time() + doubt_s
+        until = trio.current_time() + max(_NOISE_S, 2 * max(self._took_s, default=0.0))
+        if is_urgent():
+            connection.not_before = max(connection.not_before, until)
+        else:
+            connection.doubtful_until = until
 
     @asynccontextmanager
     async def _exchange(self, command: str, seconds: float) -> AsyncIterator[Connection]:
@@ -276,7 +279,8 @@ class Line:
             finally:
                 self._port.exchange = None
                 connection.tap = None
-                connection.not_before = trio.current_time() + self.dialect.pause_s
+                pause_ends = trio.current_time() + self.dialect.pause_s
+                connection.not_before = max(connection.not_before, pause_ends)
 
     def _announced(self, connection: Connection, command: str, seconds: float) -> Exchange:
         """What others are told while it goes on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 import trio
@@ -35,7 +35,7 @@ from daq.simulators import (
 from daq.supervision import Timing
 from daq.testing.instruments import plug_loopback
 from daq.testing.moving import home, move
-from daq.transport import Ports
+from daq.transport import Ports, urgently
 from tests.unit.drivers.declarative.shipped import SHIPPED
 from tests.unit.supervision.fakes import supervised
 
@@ -194,8 +194,9 @@ async def test_a_greeting_is_never_taken_for_the_answer_who_it_is(name, latency,
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("haste", [nullcontext, urgently])
 @pytest.mark.parametrize("latency", [0.002, 0.1, 0.3])
-async def test_an_event_never_shifts_the_answers_to_the_questions(latency, autojump_clock):
+async def test_an_event_never_shifts_the_answers_to_the_questions(latency, haste, autojump_clock):
     async with plug_loopback(Esp300Simulator(trio.current_time, latency=latency)) as plugged:
         context = DriverContext("x", "newport.esp300", Timebase(), {"axis": 1})
         driver = plugged.maker(Esp300Axis)(context)
@@ -207,9 +208,10 @@ async def test_an_event_never_shifts_the_answers_to_the_questions(latency, autoj
         for number in range(40):
             # Before an answer, or in the middle of the ones after it.
             plugged.line.instrument.say(b"LIMIT SWITCH\r\n", trio.current_time() + 0.01 * number)
-            for _ in range(3):
-                assert (await driver.position()).value == 7.5
-                assert await driver.is_moving() is False
+            with haste():
+                for _ in range(3):
+                    assert (await driver.position()).value == 7.5
+                    assert await driver.is_moving() is False
 
 
 @pytest.mark.parametrize("name", MOVERS)
