@@ -151,9 +151,10 @@ async def _tell_what_is_off(client: AsyncClient, output: Output, devices: set[st
     with contextlib.suppress(DaqError):  # how it ended is told without this
         for info in (await client.devices.list()).devices:
             for row in info.description.parameters if info.id in devices else ():
-                if row.dtype == "bool" and row.off == info.snapshot.fields.get(row.name):
-                    again = f"daq client set {info.id} {row.name} {row.words[row.off is False]}"
-                    text = f"{info.id}: {row.name} is {row.in_words(bool(row.off))} now; `{again}`"
+                off = row.off
+                if isinstance(off, bool) and info.snapshot.fields.get(row.name) == off:
+                    again = f"daq client set {info.id} {row.name} {row.words[not off]}"
+                    text = f"{info.id}: {row.name} is {row.words[off]} now; `{again}`"
                     output.note(Cell(text, "yellow"))
 
 

@@ -20,6 +20,7 @@ from daq.core import (
     Channel,
     Column,
     DeviceDescription,
+    DeviceParameter,
     DeviceSnapshot,
     DeviceState,
     DeviceStop,
@@ -34,6 +35,7 @@ from daq.core import (
     StopOutcome,
     StopReport,
     Transition,
+    standard,
 )
 from daq.wire.convert import (
     RecordedStream,
@@ -236,6 +238,23 @@ def test_a_failed_script_shows_its_traceback(script: Path) -> None:
         result = ask(daemon, "run", str(script))
     assert result.exit_code == 1
     assert result.output.endswith(f"scan e1 ERROR after 4.2 s\n{traceback}\n")
+
+
+def test_what_was_made_safe_is_told_and_nothing_that_merely_is_not_known() -> None:
+    rows = (standard("shutter"), DeviceParameter("autoscale", "bool"), DeviceParameter("n", "int"))
+    laser = DeviceDescription(
+        "laser", "own", Category.LASER, frozenset(), Channel("laser", "W"), parameters=rows
+    )
+    snapshot = DeviceSnapshot("laser", DeviceState.READY, 1, 1, fields={"shutter": False})
+    failed = view(S.RUNNING, S.ERROR, devices=(DeviceStop("laser", StopOutcome.STOPPED, 0.01),))
+    answers = {
+        "GetScriptStatus": lambda r: status_to_wire(failed),
+        "WatchExecution": lambda r: updates(failed),
+        "ListDevices": lambda r: pb.ListDevicesResponse([device_to_wire(laser, snapshot)]),
+    }
+    with FakeDaemon(answers) as daemon:
+        told = ask(daemon, "watch", "e1").stderr.splitlines()
+    assert told == ["laser: shutter is closed now; `daq client set laser shutter open`"]
 
 
 def test_stop_shows_a_line_for_each_device() -> None:
