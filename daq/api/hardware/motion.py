@@ -146,9 +146,7 @@ class MotionMethods(DeviceService):
         return position, snapshot.timestamp_ns
 
     async def _readback(self, device: Device) -> float:
-        """Where it stands after a stop; 0 for what has no position or does not answer."""
-        if Capability.MOVABLE not in device.description.capabilities:
-            return 0.0
+        """Where it stands; as it was last seen when it does not answer."""
         try:
             return float(await device.call("position", by=str(caller())))
         except DaqError:
