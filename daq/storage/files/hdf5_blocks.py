@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from daq.core import Column
 from daq.core.columns import cast_known, is_exact, nothing, rows_missing
-from daq.storage.files.hdf5_columns import pieces, stored_type, text_type
+from daq.storage.files.hdf5_columns import may_be_inexact, pieces, stored_type, text_type
 from daq.storage.journal.row_records import RowBatch
 from daq.wire.hdf5_names import BLOCKS
 
@@ -151,7 +151,7 @@ class ColumnBlocks:
             member
             for name, member in self._members.items()
             if member.exact
-            and member.column.dtype[1:] in ("i8", "u8")
+            and may_be_inexact(member.column)
             and name in numbers
             and name not in exact
             and not is_exact(np.ma.compressed(np.asanyarray(batch.values[name])))

@@ -16,7 +16,7 @@ from daq.core.columns import cast_known
 from daq.storage.files.compression import Filters
 from daq.storage.journal.placed import Placed, Sample
 
-__all__ = ["GrowingDataset", "pieces", "stored_type", "text_type"]
+__all__ = ["GrowingDataset", "may_be_inexact", "pieces", "stored_type", "text_type"]
 
 _TRUTH = "|u1"
 """HDF5 has no truth values; what h5py makes of them few other programs can read."""
@@ -54,6 +54,11 @@ def stored_type(column: Column, *, exact: bool) -> str:
     if column.optional and not column.shape and kind in "biu" and exact:
         return "<f8"
     return _TRUTH if kind == "b" else column.dtype
+
+
+def may_be_inexact(column: Column) -> bool:
+    """Whether `stored_type` depends on how long its whole numbers are."""
+    return not column.shape and column.dtype[1:] in ("i8", "u8")
 
 
 def text_type() -> Any:

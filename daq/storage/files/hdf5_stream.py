@@ -26,7 +26,7 @@ from daq.core import Column, axis_label
 from daq.core.columns import cast_known, is_exact, missing_values, rows_missing
 from daq.storage.files.compression import Filters
 from daq.storage.files.hdf5_blocks import ColumnBlocks, fits_block
-from daq.storage.files.hdf5_columns import GrowingDataset, pieces, stored_type
+from daq.storage.files.hdf5_columns import GrowingDataset, may_be_inexact, pieces, stored_type
 from daq.storage.files.nexus import nexus_group
 from daq.storage.journal.row_records import RowBatch
 from daq.wire.hdf5_names import STREAM_PARTS, dataset_name
@@ -253,7 +253,7 @@ class _ColumnWriter:
         if self._valid is not None:
             self._valid.append((~gone).astype(np.uint8))
         before = self._stored_as()
-        if self._exact and not self.column.shape and self.column.dtype[1:] in ("i8", "u8"):
+        if self._exact and may_be_inexact(self.column):
             self._exact = is_exact(np.ma.compressed(values))
             if self._stored_as() != before:
                 self._convert()
