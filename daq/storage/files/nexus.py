@@ -113,6 +113,7 @@ def write_converted(entry: h5py.Group, converted: Converted) -> None:
 def read_start(entry: h5py.Group) -> RunStart:
     """The inverse of `write_start`."""
     script = entry["script"]
+    devices = {str(group.attrs["key"]): group for group in entry["devices"].values()}
     return RunStart(
         run_id=_string(entry["entry_identifier"]),
         name=_string(entry["title"]),
@@ -125,14 +126,8 @@ def read_start(entry: h5py.Group) -> RunStart:
         script_source=_string(script["data"]),
         script_sha256=_string(script["sha256"]),
         parameters=_read_mapping(script["parameters"]),
-        devices={
-            str(group.attrs["key"]): _read_mapping(group) for group in entry["devices"].values()
-        },
-        units={
-            str(group.attrs["key"]): units
-            for group in entry["devices"].values()
-            if (units := _read_units(group))
-        },
+        devices={name: _read_mapping(group) for name, group in devices.items()},
+        units={name: units for name, group in devices.items() if (units := _read_units(group))},
         versions=_read_mapping(entry["versions"]),
         host=_string(script["host"]),
         durability=str(entry.attrs.get("durability", "process")),
